@@ -1,0 +1,249 @@
+//! Entries and their revisions: what the registry knows of one component.
+
+use std::fmt;
+
+use semver::{Version, VersionReq};
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Digest;
+use crate::id::ComponentId;
+use crate::inspection::ExternItem;
+use crate::manifest::{ComponentManifest, Kind};
+use crate::status::Status;
+use crate::time::Timestamp;
+
+/// One immutable version of a component: its bytes by digest and its manifest.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Revision {
+    /// Counts from 1 within the entry.
+    pub number: u32,
+    /// The author's version.
+    pub version: Version,
+    /// The identity of the bytes.
+    pub digest: Digest,
+    /// Size of the bytes.
+    pub size: u64,
+    /// One sentence for people, from the manifest or else the binary; escaped and bounded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// The component manifest as it was registered.
+    pub manifest: ComponentManifest,
+    /// What the component needs, in the binary's order.
+    pub imports: Vec<ExternItem>,
+    /// What the component offers, in the binary's order.
+    pub exports: Vec<ExternItem>,
+    /// The file that was registered, absolute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// When that file was changed last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_modified: Option<Timestamp>,
+    /// When this revision was registered.
+    pub registered_at: Timestamp,
+}
+
+impl Revision {
+    /// Returns what sort of component this is.
+    pub fn kind(&self) -> Kind {
+        self.manifest.kind()
+    }
+
+    /// Tells whether registering `digest` with `manifest` would change nothing.
+    pub fn is_same(&self, digest: &Digest, manifest: &ComponentManifest) -> bool {
+        self.digest == *digest && self.manifest == *manifest
+    }
+
+    /// Tells whether the component exports `registry:component/<interface>`.
+    pub fn has_lifecycle(&self, interface: &str) -> bool {
+        self.exports
+            .iter()
+            .filter_map(ExternItem::interface)
+            .any(|i| i.is_lifecycle() && i.interface == interface)
+    }
+}
+
+/// A component in the registry: its status, the revision it points to, and the edges of that revision.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// The component's id.
+    pub id: ComponentId,
+    /// Where the entry stands.
+    pub status: Status,
+    /// The revision that the entry points to; the active one while the entry is active.
+    pub revision: Revision,
+    /// Number of the newest revision; above `revision.number` while a newer one waits for its activation.
+    pub newest: u32,
+    /// Resolved edges to dependencies, ordered by dependency.
+    pub dependencies: Vec<Edge>,
+    /// Imports and declared dependencies for which no single provider is known.
+    pub unresolved: Vec<Unresolved>,
+    /// When the first revision was registered.
+    pub registered_at: Timestamp,
+    /// When the entry changed last.
+    pub changed_at: Timestamp,
+    /// Sequence number of the event that changed the entry last.
+    pub changed_seq: u64,
+    /// Why the entry is in [`Status::Error`], or what failed last; cleared with the errors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
+    /// Failures recorded since the errors were last cleared.
+    #[serde(default)]
+    pub error_count: u64,
+    /// The state that the component's last instance left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<StateRef>,
+    /// What the last health probe said: `false` after a failed one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe: Option<bool>,
+}
+
+impl Entry {
+    /// Tells whether the entry is healthy: not in error, and its last probe, if any, did not fail.
+    pub fn is_healthy(&self) -> bool {
+        self.status != Status::Error && self.probe != Some(false)
+    }
+
+    /// Returns the ids of the dependencies, each once, in order.
+    pub fn dependency_ids(&self) -> Vec<ComponentId> {
+        let mut ids: Vec<_> = self
+            .dependencies
+            .iter()
+            .map(|edge| edge.on.clone())
+            .collect();
+        ids.sort();
+        ids.dedup();
+        ids
+    }
+
+    /// Tells whether a newer revision waits for its activation.
+    pub fn has_waiting_revision(&self) -> bool {
+        self.newest > self.revision.number
+    }
+}
+
+/// The bytes that a component's `state.snapshot` returned, kept as a blob.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateRef {
+    /// The identity of the bytes.
+    pub digest: Digest,
+    /// Their size.
+    pub size: u64,
+}
+
+/// An edge from a dependent (the entry that holds it) to a dependency.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Edge {
+    /// The dependency.
+    pub on: ComponentId,
+    /// Where the edge comes from.
+    #[serde(flatten)]
+    pub kind: EdgeKind,
+}
+
+/// Where an edge comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum EdgeKind {
+    /// An import that an export of the dependency serves.
+    Import {
+        /// The import's name in the dependent.
+        import: String,
+        /// The export's name in the dependency.
+        export: String,
+    },
+    /// Declared, not derived from the binary.
+    Declared {
+        /// The versions that will do.
+        range: VersionReq,
+        /// Whether the component manifest declares it, or an operator did.
+        origin: DeclaredBy,
+    },
+}
+
+/// Who declared an edge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DeclaredBy {
+    /// The component manifest; goes with its revision.
+    Manifest,
+    /// An operator; stays until it is removed.
+    Operator,
+}
+
+impl Edge {
+    /// Returns the label that people see: the imported interface, or `depends_on`.
+    pub fn label(&self) -> &str {
+        match &self.kind {
+            EdgeKind::Import { import, .. } => import,
+            EdgeKind::Declared { .. } => "depends_on",
+        }
+    }
+
+    /// Tells whether the edge was declared rather than derived from an import.
+    pub fn is_declared(&self) -> bool {
+        matches!(self.kind, EdgeKind::Declared { .. })
+    }
+
+    /// Returns the word for the edge's kind: `import` or `declared`.
+    pub fn kind_str(&self) -> &'static str {
+        match self.kind {
+            EdgeKind::Import { .. } => "import",
+            EdgeKind::Declared { .. } => "declared",
+        }
+    }
+}
+
+/// A need of a component for which no single provider is known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unresolved {
+    /// What is needed.
+    pub need: Need,
+    /// Why it is not resolved.
+    pub reason: UnresolvedReason,
+}
+
+/// What a component needs from another.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Need {
+    /// An import, by its name in the binary.
+    Import(String),
+    /// A declared dependency.
+    Component(ComponentId),
+}
+
+impl fmt::Display for Need {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Import(name) => f.write_str(name),
+            Self::Component(id) => fmt::Display::fmt(id, f),
+        }
+    }
+}
+
+/// Why a need is not resolved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "why", rename_all = "kebab-case")]
+pub enum UnresolvedReason {
+    /// Nothing in the registry provides it.
+    Missing,
+    /// Several entries could provide it and `[bind]` does not choose.
+    Ambiguous {
+        /// The entries that could, ordered.
+        candidates: Vec<ComponentId>,
+    },
+    /// `[bind]` names an entry that does not provide it.
+    BadBinding {
+        /// The entry that was named.
+        to: ComponentId,
+        /// Whether that entry exists at all.
+        exists: bool,
+    },
+    /// The declared dependency exists, but not in the declared range.
+    OutOfRange {
+        /// The declared range.
+        range: VersionReq,
+        /// The version that is there.
+        found: Version,
+    },
+}

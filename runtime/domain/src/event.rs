@@ -1,0 +1,260 @@
+//! Events: every change of the registry's state, and the records that carry them in the journal.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::entry::{Edge, Revision, StateRef, Unresolved};
+use crate::error::ErrorKind;
+use crate::failure::Failure;
+use crate::id::ComponentId;
+use crate::status::Status;
+use crate::time::Timestamp;
+
+/// One change of state, complete: replaying the events in order gives the state.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Event {
+    /// A new entry, or a new revision of one.
+    Registered {
+        /// The component.
+        component: ComponentId,
+        /// The new revision.
+        revision: Box<Revision>,
+        /// Whether the entry points to it from now on; otherwise it waits for its activation.
+        current: bool,
+        /// Edges of the revision that the entry points to after this event.
+        dependencies: Vec<Edge>,
+        /// Unresolved needs of that revision.
+        unresolved: Vec<Unresolved>,
+    },
+    /// The entry and all its revisions are gone.
+    Unregistered {
+        /// The component.
+        component: ComponentId,
+    },
+    /// The entry points to another of its revisions.
+    RevisionSelected {
+        /// The component.
+        component: ComponentId,
+        /// The revision it points to from now on.
+        revision: Box<Revision>,
+        /// Its edges.
+        dependencies: Vec<Edge>,
+        /// Its unresolved needs.
+        unresolved: Vec<Unresolved>,
+    },
+    /// The edges of the entry were resolved anew, because a provider came or went.
+    EdgesResolved {
+        /// The component.
+        component: ComponentId,
+        /// All its edges.
+        dependencies: Vec<Edge>,
+        /// All its unresolved needs.
+        unresolved: Vec<Unresolved>,
+    },
+    /// A declared edge was added.
+    EdgeAdded {
+        /// The dependent.
+        component: ComponentId,
+        /// The edge.
+        edge: Edge,
+    },
+    /// A declared edge was removed.
+    EdgeRemoved {
+        /// The dependent.
+        component: ComponentId,
+        /// The dependency.
+        on: ComponentId,
+    },
+    /// The component was activated.
+    Activated {
+        /// The component.
+        component: ComponentId,
+        /// The status before.
+        old_status: Status,
+        /// The active revision.
+        revision: u32,
+        /// How long linking, instantiation and `lifecycle.activate` took.
+        duration_us: u64,
+        /// Fuel they used.
+        fuel: u64,
+    },
+    /// The component was taken out of service.
+    Deactivated {
+        /// The component.
+        component: ComponentId,
+        /// The status before.
+        old_status: Status,
+        /// Why, where it was not simply asked for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+    /// The component went to status `error`.
+    Errored {
+        /// The component.
+        component: ComponentId,
+        /// The status before.
+        old_status: Status,
+        /// Why, escaped and bounded.
+        error: String,
+    },
+    /// The component's error status and shown history were cleared.
+    ErrorsCleared {
+        /// The component.
+        component: ComponentId,
+        /// The status before; only an entry in `error` changes it, to `registered`.
+        old_status: Status,
+    },
+    /// The component failed; its status does not change by this event.
+    Failed {
+        /// The component, also in `failure`.
+        component: ComponentId,
+        /// What happened.
+        failure: Box<Failure>,
+        /// How many failures of this sort the event stands for, at least 1.
+        count: u64,
+    },
+    /// The component's last instance left its state.
+    StateSaved {
+        /// The component.
+        component: ComponentId,
+        /// Where the state is, `None` once it was dropped.
+        state: Option<StateRef>,
+    },
+    /// A health probe answered.
+    Probed {
+        /// The component.
+        component: ComponentId,
+        /// Whether it is well.
+        healthy: bool,
+        /// What it said, escaped and bounded.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        message: Option<String>,
+    },
+    /// An operation was refused.
+    Refused {
+        /// The component it was asked for, where one was named.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        component: Option<ComponentId>,
+        /// The operation's name, for instance `activate`.
+        operation: String,
+        /// Whose turn it is.
+        kind: ErrorKind,
+        /// The error, escaped and bounded.
+        error: String,
+        /// How many refusals of this sort the event stands for, at least 1.
+        count: u64,
+    },
+    /// A custom index was made.
+    IndexCreated {
+        /// The metadata key that is indexed, which is also the index's name.
+        key: String,
+    },
+    /// A custom index was dropped.
+    IndexDropped {
+        /// The index's name.
+        key: String,
+    },
+    /// A setting of the registry was changed.
+    ConfigSet {
+        /// The setting's key.
+        key: String,
+        /// Its value before, as TOML; `None` where the default was in force.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        old: Option<String>,
+        /// Its value after, as TOML; `None` where the default is in force again.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        new: Option<String>,
+    },
+}
+
+/// Version of the events' form; a reader refuses records of a later one.
+pub const EVENT_VERSION: u32 = 1;
+
+impl Event {
+    /// Returns the event's name as it stands in the journal, for instance `edge-added`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Registered { .. } => "registered",
+            Self::Unregistered { .. } => "unregistered",
+            Self::RevisionSelected { .. } => "revision-selected",
+            Self::EdgesResolved { .. } => "edges-resolved",
+            Self::EdgeAdded { .. } => "edge-added",
+            Self::EdgeRemoved { .. } => "edge-removed",
+            Self::Activated { .. } => "activated",
+            Self::Deactivated { .. } => "deactivated",
+            Self::Errored { .. } => "errored",
+            Self::ErrorsCleared { .. } => "errors-cleared",
+            Self::Failed { .. } => "failed",
+            Self::StateSaved { .. } => "state-saved",
+            Self::Probed { .. } => "probed",
+            Self::Refused { .. } => "refused",
+            Self::IndexCreated { .. } => "index-created",
+            Self::IndexDropped { .. } => "index-dropped",
+            Self::ConfigSet { .. } => "config-set",
+        }
+    }
+
+    /// Returns the component that the event is about, if it is about one.
+    pub fn component(&self) -> Option<&ComponentId> {
+        match self {
+            Self::Registered { component, .. }
+            | Self::Unregistered { component }
+            | Self::RevisionSelected { component, .. }
+            | Self::EdgesResolved { component, .. }
+            | Self::EdgeAdded { component, .. }
+            | Self::EdgeRemoved { component, .. }
+            | Self::Activated { component, .. }
+            | Self::Deactivated { component, .. }
+            | Self::Errored { component, .. }
+            | Self::ErrorsCleared { component, .. }
+            | Self::Failed { component, .. }
+            | Self::StateSaved { component, .. }
+            | Self::Probed { component, .. } => Some(component),
+            Self::Refused { component, .. } => component.as_ref(),
+            Self::IndexCreated { .. } | Self::IndexDropped { .. } | Self::ConfigSet { .. } => None,
+        }
+    }
+}
+
+/// Who caused an event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "name", rename_all = "kebab-case")]
+pub enum Actor {
+    /// A person at the command line, by user name.
+    Cli(String),
+    /// A program that embeds the registry.
+    Api(String),
+    /// A component.
+    Component(ComponentId),
+    /// The registry itself.
+    System,
+}
+
+impl fmt::Display for Actor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cli(user) => write!(f, "cli:{user}"),
+            Self::Api(name) => write!(f, "api:{name}"),
+            Self::Component(id) => write!(f, "component:{id}"),
+            Self::System => f.write_str("system"),
+        }
+    }
+}
+
+/// An event as it stands in the journal.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// Position in the journal, from 1, without gaps.
+    pub seq: u64,
+    /// When it was appended.
+    pub at: Timestamp,
+    /// Who caused it.
+    pub actor: Actor,
+    /// Version of the event's form.
+    pub version: u32,
+    /// The event.
+    #[serde(flatten)]
+    pub event: Event,
+}

@@ -1,0 +1,202 @@
+//! Failures of components: what went wrong, where, and how far it had come.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::ErrorKind;
+use crate::id::ComponentId;
+use crate::time::Timestamp;
+
+/// Most failures kept per component; older ones remain in the journal alone.
+pub const FAILURES_MAX: usize = 100;
+
+/// One recorded failure of one component.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// The component that failed.
+    pub component: ComponentId,
+    /// Its revision.
+    pub revision: u32,
+    /// When.
+    pub at: Timestamp,
+    /// What was being done.
+    pub phase: Phase,
+    /// What sort of failure it is.
+    pub kind: FailureKind,
+    /// One sentence, escaped and bounded.
+    pub message: String,
+    /// The function that was called, if one was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub function: Option<String>,
+    /// The guest's stack, innermost frame first, escaped and bounded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub backtrace: Vec<String>,
+    /// Fuel that had been used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fuel: Option<u64>,
+    /// The components through which the call came, outermost first, without this one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub callers: Vec<ComponentId>,
+}
+
+/// What was being done when a component failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// Reading the binary and its manifest.
+    Register,
+    /// Planning: providers, ranges, cycles.
+    Plan,
+    /// Making native code.
+    Compile,
+    /// Matching imports with what is granted and provided.
+    Link,
+    /// Making an instance, core start functions included.
+    Instantiate,
+    /// `state.restore`.
+    Restore,
+    /// `lifecycle.activate`, or a hook around it.
+    Activate,
+    /// A call.
+    Call,
+    /// `state.snapshot`.
+    Snapshot,
+    /// `lifecycle.deactivate`.
+    Deactivate,
+    /// `health.check`.
+    Health,
+    /// Somebody marked the component.
+    Mark,
+}
+
+impl Phase {
+    /// Returns the word used on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Register => "register",
+            Self::Plan => "plan",
+            Self::Compile => "compile",
+            Self::Link => "link",
+            Self::Instantiate => "instantiate",
+            Self::Restore => "restore",
+            Self::Activate => "activate",
+            Self::Call => "call",
+            Self::Snapshot => "snapshot",
+            Self::Deactivate => "deactivate",
+            Self::Health => "health",
+            Self::Mark => "mark",
+        }
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// What sort of failure it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FailureKind {
+    /// The guest trapped: unreachable, out-of-bounds access, division by zero, a panic.
+    Trap,
+    /// The guest used up its fuel.
+    Fuel,
+    /// The wall-clock deadline passed.
+    Deadline,
+    /// The guest trapped after it was refused memory or table elements.
+    Memory,
+    /// The guest's stack overflowed.
+    Stack,
+    /// The guest's program ended itself through `wasi:cli/exit`.
+    Exit,
+    /// A lifecycle export answered `err`.
+    Err,
+    /// A component that was called on its behalf failed or is not there.
+    Dependency,
+    /// An import is provided by nobody.
+    MissingImport,
+    /// Several entries could provide an import.
+    AmbiguousImport,
+    /// An import is served with another type.
+    TypeMismatch,
+    /// A capability is not granted.
+    Denied,
+    /// The bytes are not a component that the engine takes.
+    InvalidBinary,
+    /// A limit of the host was reached: instances, handles, size of a message.
+    Limit,
+    /// A hook refused or failed.
+    Hook,
+    /// Somebody marked the component as failed.
+    Marked,
+    /// The host's own fault.
+    Host,
+}
+
+impl FailureKind {
+    /// Returns the word used on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Trap => "trap",
+            Self::Fuel => "fuel",
+            Self::Deadline => "deadline",
+            Self::Memory => "memory",
+            Self::Stack => "stack",
+            Self::Exit => "exit",
+            Self::Err => "err",
+            Self::Dependency => "dependency",
+            Self::MissingImport => "missing-import",
+            Self::AmbiguousImport => "ambiguous-import",
+            Self::TypeMismatch => "type-mismatch",
+            Self::Denied => "denied",
+            Self::InvalidBinary => "invalid-binary",
+            Self::Limit => "limit",
+            Self::Hook => "hook",
+            Self::Marked => "marked",
+            Self::Host => "host",
+        }
+    }
+
+    /// Says whose turn it is when an operation ends in such a failure.
+    pub fn error_kind(self) -> ErrorKind {
+        match self {
+            Self::Trap
+            | Self::Fuel
+            | Self::Deadline
+            | Self::Memory
+            | Self::Stack
+            | Self::Exit
+            | Self::Err
+            | Self::Dependency
+            | Self::Limit
+            | Self::Hook
+            | Self::Marked => ErrorKind::Guest,
+            Self::MissingImport => ErrorKind::NotFound,
+            Self::AmbiguousImport | Self::TypeMismatch => ErrorKind::Conflict,
+            Self::Denied => ErrorKind::Denied,
+            Self::InvalidBinary => ErrorKind::Invalid,
+            Self::Host => ErrorKind::Internal,
+        }
+    }
+}
+
+impl fmt::Display for FailureKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// A failure as the failure log keeps it: with the sequence number of its event and how often it was repeated.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoggedFailure {
+    /// Sequence number of the journal record.
+    pub seq: u64,
+    /// The failure.
+    #[serde(flatten)]
+    pub failure: Failure,
+    /// How many failures of the same sort this record stands for, at least 1.
+    pub count: u64,
+}

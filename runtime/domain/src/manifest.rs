@@ -1,0 +1,210 @@
+//! The component manifest, `component.toml`: what an author says of a component beside its binary.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use semver::{Version, VersionReq};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::id::ComponentId;
+use crate::limits::LimitRequests;
+
+/// A component manifest; everything in it is optional.
+///
+/// Two registrations are the same when their bytes and their manifests are equal.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ComponentManifest {
+    /// The component's id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<ComponentId>,
+    /// The author's semantic version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<Version>,
+    /// What sort of component this is, a free word; `None` means the default kind.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<Kind>,
+    /// One sentence for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// The file to register, relative to the manifest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wasm: Option<String>,
+    /// Anything: filters and custom indexes look here.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub metadata: BTreeMap<String, serde_json::Value>,
+    /// Declared dependencies, beside those that imports give.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub dependencies: BTreeMap<ComponentId, VersionReq>,
+    /// Which entry provides an import; keys are import names, interfaces with or without version.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub bind: BTreeMap<String, ComponentId>,
+    /// Limits that differ from the defaults.
+    #[serde(skip_serializing_if = "LimitRequests::is_empty")]
+    pub limits: LimitRequests,
+    /// Authority that the component asks for.
+    #[serde(skip_serializing_if = "GrantRequests::is_empty")]
+    pub grants: GrantRequests,
+    /// What `wasi:config/store` answers.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub config: BTreeMap<String, String>,
+    /// How instances are kept.
+    #[serde(skip_serializing_if = "InstanceSettings::is_default")]
+    pub instances: InstanceSettings,
+    /// How the component is built from its sources.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub build: Option<BuildSettings>,
+}
+
+impl ComponentManifest {
+    /// Returns the component's kind, [`Kind::DEFAULT`] if it names none.
+    pub fn kind(&self) -> Kind {
+        self.kind.clone().unwrap_or_default()
+    }
+}
+
+/// What sort of component something is: a kebab-case word such as `skill`, at most [`Kind::MAX`] characters.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Kind(String);
+
+impl Kind {
+    /// The kind of a component that names none.
+    pub const DEFAULT: &'static str = "component";
+    /// Longest kind, in characters.
+    pub const MAX: usize = 64;
+
+    /// Returns the word.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for Kind {
+    fn default() -> Self {
+        Self(Self::DEFAULT.to_owned())
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// The text is not a kind.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a kind: use a lower-case word such as `skill` or `data-model`, at most {max} characters", max = Kind::MAX)]
+pub struct KindError(String);
+
+impl FromStr for Kind {
+    type Err = KindError;
+
+    fn from_str(text: &str) -> Result<Self, KindError> {
+        let is_word = |w: &str| {
+            !w.is_empty()
+                && w.bytes()
+                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+        };
+        if text.len() <= Self::MAX && text.split('-').all(is_word) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(KindError(
+                crate::text::escape_line(&crate::text::truncate(text, 80)).into_owned(),
+            ))
+        }
+    }
+}
+
+impl Serialize for Kind {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Kind {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// Authority that a component asks for; asking gives nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GrantRequests {
+    /// Names of environment variables.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub env: Vec<String>,
+    /// Folders of the host.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub folders: Vec<FolderRequest>,
+}
+
+impl GrantRequests {
+    /// Tells whether nothing is asked for.
+    pub fn is_empty(&self) -> bool {
+        self.env.is_empty() && self.folders.is_empty()
+    }
+}
+
+/// A folder of the host that a component asks to see.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FolderRequest {
+    /// The folder on the host, relative to the manifest or absolute.
+    pub path: String,
+    /// Where the guest sees it.
+    pub at: String,
+    /// What the guest may do in it.
+    #[serde(default)]
+    pub mode: FolderMode,
+}
+
+/// What a guest may do in a folder.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FolderMode {
+    /// Read only.
+    #[default]
+    Ro,
+    /// Read and write.
+    Rw,
+}
+
+/// How instances of a component are kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct InstanceSettings {
+    /// How many instances there are and how long they live.
+    pub mode: InstanceMode,
+}
+
+impl InstanceSettings {
+    /// Tells whether nothing differs from the default.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// How many instances of a component there are and how long they live.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum InstanceMode {
+    /// One long-lived instance; calls queue in order.
+    #[default]
+    Shared,
+    /// Several instances of a component without state.
+    Pool,
+    /// A fresh instance for every call.
+    PerCall,
+}
+
+/// How a component is built from its sources.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BuildSettings {
+    /// The command, run in the manifest's folder.
+    pub command: String,
+    /// The file that it makes, relative to the manifest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output: Option<String>,
+}

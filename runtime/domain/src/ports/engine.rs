@@ -1,0 +1,280 @@
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use super::{BoxFuture, StorageError};
+use crate::call::{CallOutcome, CallRequest};
+use crate::digest::Digest;
+use crate::error::ErrorKind;
+use crate::failure::Failure;
+use crate::id::ComponentId;
+use crate::inspection::{FunctionSignature, Inspection};
+use crate::limits::Limits;
+use crate::manifest::GrantRequests;
+
+/// Compiles, inspects, links and runs components.
+pub trait Engine: Send + Sync {
+    /// Reads a binary (or the component text format) without running it. Blocks for as long as parsing takes.
+    ///
+    /// # Errors
+    /// [`EngineError::NotAComponent`] and [`EngineError::Unsupported`].
+    fn inspect(&self, bytes: &[u8]) -> Result<Inspection, EngineError>;
+
+    /// Turns the component text format into a binary; a binary is returned as it is.
+    ///
+    /// # Errors
+    /// [`EngineError::NotAComponent`] with the place in the text.
+    fn to_binary<'a>(&self, bytes: &'a [u8]) -> Result<std::borrow::Cow<'a, [u8]>, EngineError>;
+
+    /// Returns the component's world as WIT text. Blocks for as long as decoding takes.
+    ///
+    /// # Errors
+    /// As [`Self::inspect`].
+    fn wit(&self, bytes: &[u8]) -> Result<String, EngineError>;
+
+    /// Makes a component ready to be instantiated: native code from the cache or the compiler, every import matched
+    /// with a capability or a provider's export and its type checked. Runs nothing of the guest.
+    ///
+    /// # Errors
+    /// A [`Failure`] of phase `compile` or `link`.
+    fn prepare(&self, spec: UnitSpec) -> BoxFuture<'_, Result<Arc<dyn Unit>, Failure>>;
+}
+
+/// Where the engine gets the bytes of a component, should the code cache not have it.
+pub trait UnitSource: Send + Sync {
+    /// Returns the component's bytes, digest checked. Blocks on the disk.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    fn bytes(&self, digest: &Digest) -> Result<Arc<[u8]>, StorageError>;
+}
+
+/// Hears that a long compilation began and ended.
+pub trait CompileProgress: Send + Sync {
+    /// Native code of `size` bytes of wasm is being made for `component`.
+    fn started(&self, component: &ComponentId, size: u64);
+    /// It is done, or failed.
+    fn finished(&self, component: &ComponentId);
+}
+
+/// Everything the engine needs to make one revision ready.
+#[derive(Clone)]
+pub struct UnitSpec {
+    /// The component.
+    pub id: ComponentId,
+    /// The revision.
+    pub revision: u32,
+    /// Its bytes' identity.
+    pub digest: Digest,
+    /// Size of its bytes.
+    pub size: u64,
+    /// Where the bytes come from.
+    pub source: Arc<dyn UnitSource>,
+    /// The limits in force.
+    pub limits: Limits,
+    /// What is granted beyond the default set.
+    pub grants: GrantRequests,
+    /// What `wasi:config/store` answers.
+    pub config: BTreeMap<String, String>,
+    /// Imports that other components provide.
+    pub links: Vec<Link>,
+    /// Loads and saves the component's state; `None` keeps none.
+    pub state: Option<Arc<dyn StateKeeper>>,
+}
+
+/// An import that another component provides.
+#[derive(Clone)]
+pub struct Link {
+    /// The import's name in the component.
+    pub import: String,
+    /// The export's name in the provider.
+    pub export: String,
+    /// The provider, whichever of its units is in service.
+    pub provider: Arc<Slot>,
+}
+
+/// The place of a component in service. Gates look here at each call, so turning the slot to another unit re-links all
+/// dependents at one moment without touching them.
+pub struct Slot {
+    id: ComponentId,
+    unit: RwLock<Option<Arc<dyn Unit>>>,
+}
+
+impl Slot {
+    /// Makes an empty place for `id`.
+    pub fn new(id: ComponentId) -> Self {
+        Self {
+            id,
+            unit: RwLock::new(None),
+        }
+    }
+
+    /// Returns the component whose place this is.
+    pub fn id(&self) -> &ComponentId {
+        &self.id
+    }
+
+    /// Returns the unit in service.
+    pub fn unit(&self) -> Option<Arc<dyn Unit>> {
+        self.unit
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Puts `unit` in service and returns the one that was.
+    pub fn turn(&self, unit: Option<Arc<dyn Unit>>) -> Option<Arc<dyn Unit>> {
+        std::mem::replace(
+            &mut *self.unit.write().unwrap_or_else(PoisonError::into_inner),
+            unit,
+        )
+    }
+}
+
+impl std::fmt::Debug for Slot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Slot")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One revision, linked and ready; it keeps its instance and makes a new one when that was discarded.
+///
+/// Every new instance gets `state.restore` (if there is state) and `lifecycle.activate` before its first call. A trap, a
+/// passed deadline or a dropped call discards the instance. Failures are also reported to the engine's observer, except
+/// those that [`Self::start`] returns.
+pub trait Unit: Send + Sync {
+    /// Returns the component.
+    fn id(&self) -> &ComponentId;
+
+    /// Returns the revision's number.
+    fn revision(&self) -> u32;
+
+    /// Returns the functions that can be called.
+    fn functions(&self) -> &[FunctionSignature];
+
+    /// Makes an instance now, to prove that it can be made. Does nothing if there is one.
+    ///
+    /// # Errors
+    /// A [`Failure`] of phase `instantiate`, `restore` or `activate`.
+    fn start(&self) -> BoxFuture<'_, Result<Started, Failure>>;
+
+    /// Calls an export.
+    ///
+    /// # Errors
+    /// [`EngineError`]; the instance survives those that happen before the guest runs.
+    ///
+    /// # Cancel safety
+    /// Dropping the future discards the instance.
+    fn call(&self, request: CallRequest) -> BoxFuture<'_, Result<CallOutcome, EngineError>>;
+
+    /// Asks the component's `health.check`; `None` if it has none.
+    ///
+    /// # Errors
+    /// A [`Failure`] of phase `health`, also when the component answers `err`.
+    fn check_health(&self) -> BoxFuture<'_, Result<Option<()>, Failure>>;
+
+    /// Drops the instance in order: waits for the running call, then `state.snapshot`, then `lifecycle.deactivate`.
+    /// A failure in between is reported to the observer and does not stop the rest.
+    fn stop(&self) -> BoxFuture<'_, ()>;
+
+    /// Tells whether there is a live instance.
+    fn instance_state(&self) -> InstanceState;
+
+    /// For the engine alone, to get at its own type.
+    fn as_any(&self) -> &dyn Any;
+}
+
+/// What making an instance took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Started {
+    /// Fuel for instantiation, `restore` and `activate` together.
+    pub fuel: u64,
+    /// Wall-clock time.
+    pub duration: Duration,
+}
+
+/// Whether a unit has an instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InstanceState {
+    /// There is one.
+    Live,
+    /// It will be made at the next call.
+    Cold,
+}
+
+/// Keeps the state of one component between its instances. Calls block on the disk.
+pub trait StateKeeper: Send + Sync {
+    /// Returns the state that was saved last, if any.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    fn load(&self) -> Result<Option<Arc<[u8]>>, StorageError>;
+
+    /// Saves `state` in place of what was saved before, and returns once it is durable.
+    fn save(&self, state: Vec<u8>) -> BoxFuture<'_, Result<(), StorageError>>;
+}
+
+/// Why the engine could not do what was asked.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum EngineError {
+    /// The bytes are not a component.
+    #[error("{reason}")]
+    NotAComponent {
+        /// What they are instead, or what is wrong and where.
+        reason: String,
+    },
+    /// The component needs a wasm feature that is off.
+    #[error("the component needs the wasm feature `{feature}`, which is off")]
+    Unsupported {
+        /// The feature's name, for instance `gc`.
+        feature: String,
+    },
+    /// The component does not export such a function.
+    #[error("`{component}` has no function `{function}`")]
+    UnknownFunction {
+        /// The component.
+        component: ComponentId,
+        /// What was asked for, escaped and bounded.
+        function: String,
+        /// The functions it has, qualified.
+        known: Vec<String>,
+    },
+    /// Several interfaces have a function of that name.
+    #[error("`{function}` of `{component}` is ambiguous")]
+    AmbiguousFunction {
+        /// The component.
+        component: ComponentId,
+        /// What was asked for, escaped and bounded.
+        function: String,
+        /// The functions that it could be, qualified.
+        candidates: Vec<String>,
+    },
+    /// The arguments do not fit the function, or the expression is not WAVE.
+    #[error("{reason}")]
+    BadArguments {
+        /// What is wrong; for a syntax error with the line and a mark under the character.
+        reason: String,
+        /// The function's type as WIT text, where the function is known.
+        signature: Option<String>,
+    },
+    /// The component failed in the call.
+    #[error("{}", .0.message)]
+    Failed(Box<Failure>),
+}
+
+impl EngineError {
+    /// Says whose turn it is.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NotAComponent { .. } | Self::Unsupported { .. } | Self::BadArguments { .. } => {
+                ErrorKind::Invalid
+            }
+            Self::UnknownFunction { .. } => ErrorKind::NotFound,
+            Self::AmbiguousFunction { .. } => ErrorKind::Invalid,
+            Self::Failed(failure) => failure.kind.error_kind(),
+        }
+    }
+}

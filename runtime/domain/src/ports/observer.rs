@@ -1,0 +1,81 @@
+use std::time::Duration;
+
+use crate::failure::Failure;
+use crate::id::ComponentId;
+
+/// Hears from the engine what happens to guests. Implementations return quickly and never call back into the engine.
+pub trait EngineObserver: Send + Sync {
+    /// A component failed, also in a call that another component made.
+    fn failed(&self, failure: Failure);
+
+    /// A call of a component's export ended.
+    fn called(&self, call: CallRecord);
+
+    /// An instance was used; `hit` tells whether a live one was there.
+    fn instance_used(&self, component: &ComponentId, hit: bool);
+}
+
+/// One finished call of one component's export.
+#[derive(Clone, Debug)]
+pub struct CallRecord {
+    /// The component that was called.
+    pub component: ComponentId,
+    /// The component that called it, `None` if a person or program did.
+    pub caller: Option<ComponentId>,
+    /// Wall-clock time, dependencies included.
+    pub duration: Duration,
+    /// Fuel that the component itself used.
+    pub fuel: u64,
+    /// Whether it returned; a WIT `err` counts as returned.
+    pub ok: bool,
+}
+
+/// Takes what guests print and log.
+pub trait OutputSink: Send + Sync {
+    /// Takes lines of one component, in order. Must not block on anything but a local file.
+    fn write(&self, component: &ComponentId, lines: &[OutputLine]);
+}
+
+/// One line that a guest printed or logged, already escaped and bounded.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct OutputLine {
+    /// When the host received it.
+    pub at: crate::time::Timestamp,
+    /// Where it came from.
+    #[serde(flatten)]
+    pub stream: OutputStream,
+    /// The text without line feed.
+    pub text: String,
+}
+
+/// Where a guest's line came from.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(tag = "stream", rename_all = "kebab-case")]
+pub enum OutputStream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+    /// `wasi:logging`.
+    Log {
+        /// `trace`, `debug`, `info`, `warn`, `error` or `critical`.
+        level: String,
+        /// The guest's context word, escaped and bounded; may be empty.
+        context: String,
+    },
+}
+
+/// The last output of each component, kept in the data folder. Calls block on the disk.
+pub trait GuestOutput: OutputSink {
+    /// Returns the lines still kept of `component`, oldest first.
+    ///
+    /// # Errors
+    /// [`super::StorageError`] if the file cannot be read.
+    fn read(&self, component: &ComponentId) -> Result<Vec<OutputLine>, super::StorageError>;
+
+    /// Forgets what `component` printed.
+    ///
+    /// # Errors
+    /// [`super::StorageError`] if the file cannot be removed.
+    fn remove(&self, component: &ComponentId) -> Result<(), super::StorageError>;
+}

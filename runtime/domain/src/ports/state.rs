@@ -1,0 +1,269 @@
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::BoxFuture;
+use crate::digest::Digest;
+use crate::entry::{Entry, Revision};
+use crate::error::ErrorKind;
+use crate::event::{Actor, Event, Record};
+use crate::failure::LoggedFailure;
+use crate::id::ComponentId;
+use crate::usage::Usage;
+
+/// Reads the state that the events add up to. Calls block on the disk and see one consistent state each.
+pub trait StateView: Send + Sync {
+    /// Returns an entry.
+    ///
+    /// # Errors
+    /// [`StorageError`] if it cannot be read, here and in every method below.
+    fn entry(&self, id: &ComponentId) -> Result<Option<Arc<Entry>>, StorageError>;
+
+    /// Returns one revision of an entry.
+    ///
+    /// # Errors
+    /// As [`Self::entry`].
+    fn revision(
+        &self,
+        id: &ComponentId,
+        number: u32,
+    ) -> Result<Option<Arc<Revision>>, StorageError>;
+
+    /// Returns all revisions of an entry, oldest first.
+    ///
+    /// # Errors
+    /// As [`Self::entry`].
+    fn revisions(&self, id: &ComponentId) -> Result<Vec<Arc<Revision>>, StorageError>;
+
+    /// Returns the ids of the entries that have an edge to `id`, ordered.
+    ///
+    /// # Errors
+    /// As [`Self::entry`].
+    fn dependents(&self, id: &ComponentId) -> Result<Vec<ComponentId>, StorageError>;
+
+    /// Returns the ids found under a term of [`crate::reduce::terms`], ordered.
+    ///
+    /// # Errors
+    /// As [`Self::entry`].
+    fn find(&self, index: &str, key: &str) -> Result<Vec<ComponentId>, StorageError>;
+
+    /// Returns how many ids are found under a term, without reading the entries.
+    ///
+    /// # Errors
+    /// As [`Self::entry`].
+    fn count(&self, index: &str, key: &str) -> Result<u64, StorageError>;
+
+    /// Returns every key of an index with the number of entries under it, ordered.
+    ///
+    /// # Errors
+    /// As [`Self::entry`].
+    fn index_keys(&self, index: &str) -> Result<Vec<(String, u64)>, StorageError>;
+
+    /// Returns up to `limit` ids after `after`, ordered; all ids are read page by page.
+    ///
+    /// # Errors
+    /// As [`Self::entry`].
+    fn ids(
+        &self,
+        after: Option<&ComponentId>,
+        limit: usize,
+    ) -> Result<Vec<ComponentId>, StorageError>;
+
+    /// Returns the newest failures first, at most `limit`, of one component or of all.
+    ///
+    /// # Errors
+    /// As [`Self::entry`].
+    fn failures(
+        &self,
+        id: Option<&ComponentId>,
+        limit: usize,
+    ) -> Result<Vec<LoggedFailure>, StorageError>;
+
+    /// Returns the counters of use of one component as last saved.
+    ///
+    /// # Errors
+    /// As [`Self::entry`].
+    fn usage(&self, id: &ComponentId) -> Result<Usage, StorageError>;
+
+    /// Returns the metadata keys with a custom index, ordered.
+    ///
+    /// # Errors
+    /// As [`Self::entry`].
+    fn custom_indexes(&self) -> Result<Vec<String>, StorageError>;
+
+    /// Returns the sequence number of the last record, 0 for an empty journal.
+    fn last_seq(&self) -> u64;
+}
+
+/// One interface that an entry exports, as a candidate for an import.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Provider {
+    /// The entry.
+    pub id: ComponentId,
+    /// The export's name in its binary.
+    pub export: String,
+}
+
+/// Decides on a change: looks at the newest state and returns the events to append, none to change nothing.
+///
+/// It runs on the committer's thread, one at a time, and sees the effects of every decision before it; so what it checks
+/// still holds when its events are appended. It carries its own answer out through what it captured.
+pub type Decision = Box<dyn FnOnce(&dyn StateView) -> Vec<Event> + Send>;
+
+/// The registry's state: a journal that is the truth, and an index that answers questions.
+pub trait StateStore: StateView {
+    /// Runs `decide`, appends its events and returns their records once they are durable and visible to readers.
+    ///
+    /// All events of one decision are appended together or not at all. Decisions of many callers share one sync.
+    ///
+    /// # Errors
+    /// [`StorageError`] if they could not be made durable; the state is then as before.
+    ///
+    /// # Cancel safety
+    /// Dropping the future does not take the decision back.
+    fn commit(
+        &self,
+        actor: Actor,
+        decide: Decision,
+    ) -> BoxFuture<'_, Result<Committed, StorageError>>;
+
+    /// Adds to the saved counters of use: soft state, not in the journal. Blocks on the disk.
+    ///
+    /// # Errors
+    /// [`StorageError`] if they cannot be written.
+    fn add_usage(&self, usage: &[(ComponentId, Usage)]) -> Result<(), StorageError>;
+
+    /// Returns up to `limit` records with a sequence number of at least `from`, in order. Blocks on the disk.
+    ///
+    /// # Errors
+    /// [`StorageError`] if the journal cannot be read.
+    fn records(&self, from: u64, limit: usize) -> Result<Vec<Record>, StorageError>;
+}
+
+/// The records that a decision led to, in order; empty if it changed nothing.
+pub type Committed = Vec<Arc<Record>>;
+
+/// Reads and writes the text of the registry's settings file. Calls block on the disk.
+pub trait SettingsStore: Send + Sync {
+    /// Returns the text, `None` if there is no file, and the file's path for messages.
+    ///
+    /// # Errors
+    /// [`StorageError`] if it cannot be read.
+    fn load(&self) -> Result<(Option<String>, PathBuf), StorageError>;
+
+    /// Replaces the file durably.
+    ///
+    /// # Errors
+    /// [`StorageError`] if it cannot be written; the old file is then still there.
+    fn save(&self, text: &str) -> Result<(), StorageError>;
+}
+
+/// Why storage could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StorageError {
+    /// The disk or a quota is full.
+    #[error("no space left on the device at {}", path.display())]
+    Full {
+        /// The file that was being written.
+        path: PathBuf,
+        /// The system's error.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The folder or a file in it cannot be written or read by this user.
+    #[error("permission denied at {}", path.display())]
+    Denied {
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's error.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The data folder's path is taken by something that is not a folder.
+    #[error("{} is not a folder", path.display())]
+    NotAFolder {
+        /// The path.
+        path: PathBuf,
+    },
+    /// Another process holds the data folder.
+    #[error("the data folder {} is held by process {pid} (`{command}`)", path.display())]
+    Held {
+        /// The data folder.
+        path: PathBuf,
+        /// The process that holds it.
+        pid: u32,
+        /// Its command line, escaped and bounded; empty if it cannot be read.
+        command: String,
+    },
+    /// A newer version of the product wrote the data folder.
+    #[error("the {what} has format {found}, this version reads up to {known}")]
+    NewerFormat {
+        /// What was read, for instance `journal`.
+        what: &'static str,
+        /// The format that was found.
+        found: u32,
+        /// The newest format this version reads.
+        known: u32,
+    },
+    /// A file is damaged.
+    #[error("{} is damaged at byte {offset}: {reason}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Where in it, in bytes.
+        offset: u64,
+        /// What is wrong.
+        reason: String,
+    },
+    /// There are no bytes of this digest.
+    #[error("the bytes of {digest} are not in the data folder")]
+    MissingBlob {
+        /// The digest.
+        digest: Digest,
+    },
+    /// The index failed.
+    #[error("the index failed: {reason}")]
+    Index {
+        /// What it said.
+        reason: String,
+    },
+    /// The store was closed, or its committer died.
+    #[error("the data folder was closed")]
+    Closed,
+    /// Another error of the system.
+    #[error("cannot access {}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's error.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl StorageError {
+    /// Says whose turn it is.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Full { .. } => ErrorKind::Exhausted,
+            Self::Denied { .. } => ErrorKind::Denied,
+            Self::NotAFolder { .. } | Self::NewerFormat { .. } => ErrorKind::Invalid,
+            Self::Held { .. } | Self::Closed => ErrorKind::Unavailable,
+            Self::Damaged { .. }
+            | Self::MissingBlob { .. }
+            | Self::Index { .. }
+            | Self::Io { .. } => ErrorKind::Internal,
+        }
+    }
+
+    /// Makes the error for a failed system call on `path`.
+    pub fn io(path: impl Into<PathBuf>, source: std::io::Error) -> Self {
+        use std::io::ErrorKind as Io;
+        let path = path.into();
+        match source.kind() {
+            Io::StorageFull | Io::QuotaExceeded | Io::FileTooLarge => Self::Full { path, source },
+            Io::PermissionDenied | Io::ReadOnlyFilesystem => Self::Denied { path, source },
+            Io::NotADirectory => Self::NotAFolder { path },
+            _ => Self::Io { path, source },
+        }
+    }
+}

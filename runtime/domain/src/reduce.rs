@@ -1,0 +1,249 @@
+//! How events add up to state, and under which terms an entry can be found.
+//!
+//! Both are pure, so that a live registry, a replay after a crash and a fake in a test cannot disagree.
+
+use std::collections::BTreeSet;
+
+use crate::entry::{DeclaredBy, Edge, EdgeKind, Entry, Need};
+use crate::event::{Event, Record};
+use crate::inspection::{ExternItem, ExternKind};
+use crate::status::Status;
+
+/// Applies one record to the entry that it is about.
+///
+/// `entry` is the entry as it was, `None` if there was none; the result is the entry as it is afterwards, `None` if it
+/// is gone. Records about no entry, or about one that does not exist, change nothing.
+pub fn apply(record: &Record, entry: Option<Entry>) -> Option<Entry> {
+    let mut entry = match (&record.event, entry) {
+        (Event::Unregistered { .. }, _) => return None,
+        (
+            Event::Registered {
+                component,
+                revision,
+                dependencies,
+                unresolved,
+                ..
+            },
+            None,
+        ) => {
+            return Some(Entry {
+                id: component.clone(),
+                status: Status::Registered,
+                revision: (**revision).clone(),
+                newest: revision.number,
+                dependencies: dependencies.clone(),
+                unresolved: unresolved.clone(),
+                registered_at: record.at,
+                changed_at: record.at,
+                changed_seq: record.seq,
+                last_error: None,
+                error_count: 0,
+                state: None,
+                probe: None,
+            });
+        }
+        (_, None) => return None,
+        (_, Some(entry)) => entry,
+    };
+    if !apply_to(&record.event, &mut entry) {
+        return Some(entry);
+    }
+    entry.changed_at = record.at;
+    entry.changed_seq = record.seq;
+    Some(entry)
+}
+
+/// Changes `entry` as `event` says; `false` if the event is not about an entry's state.
+fn apply_to(event: &Event, entry: &mut Entry) -> bool {
+    match event {
+        Event::Registered {
+            revision,
+            current,
+            dependencies,
+            unresolved,
+            ..
+        } => {
+            entry.newest = entry.newest.max(revision.number);
+            if *current {
+                entry.revision = (**revision).clone();
+                entry.probe = None;
+            }
+            entry.dependencies.clone_from(dependencies);
+            entry.unresolved.clone_from(unresolved);
+        }
+        Event::RevisionSelected {
+            revision,
+            dependencies,
+            unresolved,
+            ..
+        } => {
+            entry.revision = (**revision).clone();
+            entry.newest = entry.newest.max(revision.number);
+            entry.probe = None;
+            entry.dependencies.clone_from(dependencies);
+            entry.unresolved.clone_from(unresolved);
+        }
+        Event::EdgesResolved {
+            dependencies,
+            unresolved,
+            ..
+        } => {
+            entry.dependencies.clone_from(dependencies);
+            entry.unresolved.clone_from(unresolved);
+        }
+        Event::EdgeAdded { edge, .. } => {
+            entry
+                .dependencies
+                .retain(|old| !(old.on == edge.on && is_operators(old)));
+            entry.dependencies.push(edge.clone());
+            entry.dependencies.sort_by(|a, b| a.on.cmp(&b.on));
+        }
+        Event::EdgeRemoved { on, .. } => {
+            entry
+                .dependencies
+                .retain(|edge| !(edge.on == *on && is_operators(edge)));
+        }
+        Event::Activated { .. } => {
+            entry.status = Status::Active;
+            entry.last_error = None;
+            entry.probe = None;
+        }
+        Event::Deactivated { .. } => {
+            entry.status = Status::Inactive;
+            entry.probe = None;
+        }
+        Event::Errored { error, .. } => {
+            entry.status = Status::Error;
+            entry.last_error = Some(error.clone());
+        }
+        Event::ErrorsCleared { .. } => {
+            if entry.status == Status::Error {
+                entry.status = Status::Registered;
+            }
+            entry.last_error = None;
+            entry.error_count = 0;
+            entry.probe = None;
+        }
+        Event::Failed { failure, count, .. } => {
+            entry.last_error = Some(failure.message.clone());
+            entry.error_count = entry.error_count.saturating_add(*count);
+        }
+        Event::StateSaved { state, .. } => entry.state.clone_from(state),
+        Event::Probed { healthy, .. } => entry.probe = Some(*healthy),
+        Event::Refused { .. }
+        | Event::IndexCreated { .. }
+        | Event::IndexDropped { .. }
+        | Event::ConfigSet { .. }
+        | Event::Unregistered { .. } => return false,
+    }
+    true
+}
+
+fn is_operators(edge: &Edge) -> bool {
+    matches!(
+        &edge.kind,
+        EdgeKind::Declared {
+            origin: DeclaredBy::Operator,
+            ..
+        }
+    )
+}
+
+/// Names of the indexes that every registry keeps; custom ones are called `meta:<key>`.
+pub mod index {
+    /// By status.
+    pub const STATUS: &str = "status";
+    /// By kind.
+    pub const KIND: &str = "kind";
+    /// By the version of the revision that the entry points to.
+    pub const VERSION: &str = "version";
+    /// By digest of that revision.
+    pub const DIGEST: &str = "digest";
+    /// By the file that was registered.
+    pub const PATH: &str = "path";
+    /// By the id's name without its namespace.
+    pub const NAME: &str = "name";
+    /// By the [track](crate::InterfaceName::track) of each exported interface, and by the name of each exported function.
+    pub const PROVIDES: &str = "provides";
+    /// By the track of each import that is not resolved, or the id of each missing declared dependency.
+    pub const WANTS: &str = "wants";
+
+    /// Returns the name of the custom index on a metadata key.
+    pub fn custom(key: &str) -> String {
+        format!("meta:{key}")
+    }
+}
+
+/// One term under which an entry is found: the index's name and the key in it.
+pub type Term = (String, String);
+
+/// Returns every term under which `entry` is found; `custom` are the metadata keys that are indexed.
+///
+/// Storage keeps the indexes equal to these terms by comparing those of an entry before and after an event.
+pub fn terms(entry: &Entry, custom: &[String]) -> BTreeSet<Term> {
+    let revision = &entry.revision;
+    let mut terms = BTreeSet::new();
+    let mut add = |index: &str, key: String| {
+        terms.insert((index.to_owned(), key));
+    };
+    add(index::STATUS, entry.status.to_string());
+    add(index::KIND, revision.kind().to_string());
+    add(index::VERSION, revision.version.to_string());
+    add(index::DIGEST, revision.digest.to_string());
+    add(index::NAME, entry.id.name().to_owned());
+    if let Some(path) = &revision.path {
+        add(index::PATH, path.clone());
+    }
+    for export in &revision.exports {
+        if let Some(key) = provided_key(export) {
+            add(index::PROVIDES, key);
+        }
+    }
+    for unresolved in &entry.unresolved {
+        add(index::WANTS, wanted_key(&unresolved.need));
+    }
+    for key in custom {
+        for value in metadata_values(revision.manifest.metadata.get(key)) {
+            add(&index::custom(key), value);
+        }
+    }
+    terms
+}
+
+/// Returns the key under which a provider of `export` is found, `None` if it gives no edges.
+pub fn provided_key(export: &ExternItem) -> Option<String> {
+    match export.kind {
+        ExternKind::Interface => {
+            let name = export.interface()?;
+            (!name.is_lifecycle()).then(|| name.track())
+        }
+        ExternKind::Function => Some(export.name.clone()),
+        ExternKind::TypesOnly | ExternKind::Other => None,
+    }
+}
+
+/// Returns the key under which an entry waits for `need`.
+pub fn wanted_key(need: &Need) -> String {
+    match need {
+        Need::Import(name) => match name.parse::<crate::InterfaceName>() {
+            Ok(interface) => interface.track(),
+            Err(_) => name.clone(),
+        },
+        Need::Component(id) => id.to_string(),
+    }
+}
+
+/// Returns the texts by which a metadata value is found: scalars as they are, lists by each element.
+pub fn metadata_values(value: Option<&serde_json::Value>) -> Vec<String> {
+    match value {
+        None | Some(serde_json::Value::Null | serde_json::Value::Object(_)) => Vec::new(),
+        Some(serde_json::Value::String(text)) => vec![text.clone()],
+        Some(serde_json::Value::Array(items)) => items
+            .iter()
+            .flat_map(|item| metadata_values(Some(item)))
+            .collect(),
+        Some(other @ (serde_json::Value::Bool(_) | serde_json::Value::Number(_))) => {
+            vec![other.to_string()]
+        }
+    }
+}
