@@ -112,10 +112,7 @@ pub fn host_interfaces() -> impl Iterator<Item = (String, HostAccess)> {
         known.interfaces.iter().flat_map(move |interface| {
             known.tracks.iter().map(move |track| {
                 let name = format!("{}/{interface}", known.package);
-                (
-                    track.map_or(name.clone(), |track| format!("{name}@{track}")),
-                    known.access,
-                )
+                (track.map_or(name.clone(), |track| format!("{name}@{track}")), known.access)
             })
         })
     })
@@ -124,10 +121,7 @@ pub fn host_interfaces() -> impl Iterator<Item = (String, HostAccess)> {
 /// Returns the versions of `name`'s interface that the host does serve, for a hint; empty if it knows none.
 pub fn served_versions(name: &InterfaceName) -> Vec<String> {
     let wanted = name.unversioned();
-    host_interfaces()
-        .map(|(known, _)| known)
-        .filter(|known| known.split('@').next() == Some(wanted.as_str()))
-        .collect()
+    host_interfaces().map(|(known, _)| known).filter(|known| known.split('@').next() == Some(wanted.as_str())).collect()
 }
 
 #[cfg(test)]
@@ -138,20 +132,11 @@ mod tests {
     fn serves_any_0_2_of_wasi_and_nothing_with_authority() {
         let access = |text: &str| host_access(&text.parse().unwrap());
         assert_eq!(access("wasi:clocks/wall-clock@0.2.0"), HostAccess::Default);
-        assert_eq!(
-            access("wasi:cli/environment@0.2.12"),
-            HostAccess::EmptyWithoutGrant
-        );
+        assert_eq!(access("wasi:cli/environment@0.2.12"), HostAccess::EmptyWithoutGrant);
         assert_eq!(access("wasi:logging/logging"), HostAccess::Default);
-        assert_eq!(
-            access("wasi:logging/logging@0.1.0-draft"),
-            HostAccess::Default
-        );
+        assert_eq!(access("wasi:logging/logging@0.1.0-draft"), HostAccess::Default);
         assert_eq!(access("wasi:clocks/wall-clock@0.3.0"), HostAccess::Absent);
         assert_eq!(access("wasi:sockets/tcp@0.2.0"), HostAccess::Absent);
-        assert_eq!(
-            access("wasi:http/outgoing-handler@0.2.0"),
-            HostAccess::Absent
-        );
+        assert_eq!(access("wasi:http/outgoing-handler@0.2.0"), HostAccess::Absent);
     }
 }

@@ -55,10 +55,7 @@ impl Revision {
 
     /// Tells whether the component exports `registry:component/<interface>`.
     pub fn has_lifecycle(&self, interface: &str) -> bool {
-        self.exports
-            .iter()
-            .filter_map(ExternItem::interface)
-            .any(|i| i.is_lifecycle() && i.interface == interface)
+        self.exports.iter().filter_map(ExternItem::interface).any(|i| i.is_lifecycle() && i.interface == interface)
     }
 }
 
@@ -105,11 +102,7 @@ impl Entry {
 
     /// Returns the ids of the dependencies, each once, in order.
     pub fn dependency_ids(&self) -> Vec<ComponentId> {
-        let mut ids: Vec<_> = self
-            .dependencies
-            .iter()
-            .map(|edge| edge.on.clone())
-            .collect();
+        let mut ids: Vec<_> = self.dependencies.iter().map(|edge| edge.on.clone()).collect();
         ids.sort();
         ids.dedup();
         ids

@@ -43,12 +43,7 @@ impl ErrorKind {
     pub fn is_retryable(self) -> bool {
         match self {
             Self::Exhausted | Self::Unavailable => true,
-            Self::Invalid
-            | Self::NotFound
-            | Self::Conflict
-            | Self::Denied
-            | Self::Guest
-            | Self::Internal => false,
+            Self::Invalid | Self::NotFound | Self::Conflict | Self::Denied | Self::Guest | Self::Internal => false,
         }
     }
 }

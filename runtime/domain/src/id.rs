@@ -51,9 +51,7 @@ impl ComponentId {
 
     /// Returns the half before the colon.
     pub fn namespace(&self) -> &str {
-        self.0
-            .split_once(':')
-            .map_or("", |(namespace, _)| namespace)
+        self.0.split_once(':').map_or("", |(namespace, _)| namespace)
     }
 
     /// Returns the half after the colon.
@@ -83,9 +81,7 @@ impl FromStr for ComponentId {
     type Err = IdError;
 
     fn from_str(text: &str) -> Result<Self, IdError> {
-        let (namespace, name) = text
-            .split_once(':')
-            .ok_or_else(|| IdError::NoNamespace { text: shown(text) })?;
+        let (namespace, name) = text.split_once(':').ok_or_else(|| IdError::NoNamespace { text: shown(text) })?;
         Self::new(namespace, name)
     }
 }
@@ -119,9 +115,7 @@ pub enum IdError {
         half: &'static str,
     },
     /// One half is longer than [`SEGMENT_MAX`].
-    #[error(
-        "the {half} of a component id has {length} characters, at most {SEGMENT_MAX} are allowed"
-    )]
+    #[error("the {half} of a component id has {length} characters, at most {SEGMENT_MAX} are allowed")]
     TooLong {
         /// `namespace` or `name`.
         half: &'static str,
@@ -156,20 +150,8 @@ fn check_segment(half: &'static str, text: &str) -> Result<(), IdError> {
     if length > SEGMENT_MAX {
         return Err(IdError::TooLong { half, length });
     }
-    let is_word = |word: &str| {
-        !word.is_empty()
-            && word
-                .bytes()
-                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
-    };
-    if text.split('-').all(is_word) {
-        Ok(())
-    } else {
-        Err(IdError::BadWord {
-            half,
-            text: shown(text),
-        })
-    }
+    let is_word = |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    if text.split('-').all(is_word) { Ok(()) } else { Err(IdError::BadWord { half, text: shown(text) }) }
 }
 
 fn shown(text: &str) -> String {
@@ -210,11 +192,7 @@ impl ComponentRef {
 
 impl From<&ComponentId> for ComponentRef {
     fn from(id: &ComponentId) -> Self {
-        Self {
-            namespace: Some(id.namespace().to_owned()),
-            name: id.name().to_owned(),
-            version: None,
-        }
+        Self { namespace: Some(id.namespace().to_owned()), name: id.name().to_owned(), version: None }
     }
 }
 
@@ -224,10 +202,8 @@ impl FromStr for ComponentRef {
     fn from_str(text: &str) -> Result<Self, IdError> {
         let (path, version) = match text.split_once('@') {
             Some((path, version)) => {
-                let version = Version::parse(version).map_err(|e| IdError::BadVersion {
-                    text: shown(version),
-                    reason: e.to_string(),
-                })?;
+                let version = Version::parse(version)
+                    .map_err(|e| IdError::BadVersion { text: shown(version), reason: e.to_string() })?;
                 (path, Some(version))
             }
             None => (text, None),
@@ -240,11 +216,7 @@ impl FromStr for ComponentRef {
             check_segment("namespace", namespace)?;
         }
         check_segment("name", name)?;
-        Ok(Self {
-            namespace: namespace.map(str::to_owned),
-            name: name.to_owned(),
-            version,
-        })
+        Ok(Self { namespace: namespace.map(str::to_owned), name: name.to_owned(), version })
     }
 }
 
@@ -275,8 +247,8 @@ mod tests {
     fn refuses_what_could_be_mistaken_or_could_leave_a_folder() {
         let long = format!("a:{}", "x".repeat(300));
         for text in [
-            "", "Foo", "a:B", "a:b:c", "..", "a:..", "a:b/c", "а:b", "a:", ":b", "a:-b", "a:b-",
-            "a:b--c", "a: b", &long,
+            "", "Foo", "a:B", "a:b:c", "..", "a:..", "a:b/c", "а:b", "a:", ":b", "a:-b", "a:b-", "a:b--c", "a: b",
+            &long,
         ] {
             assert!(text.parse::<ComponentId>().is_err(), "{text}");
         }
@@ -284,18 +256,9 @@ mod tests {
 
     #[test]
     fn names_a_file_that_has_no_name_of_its_own() {
-        assert_eq!(
-            ComponentId::from_file_stem("My Skill_v2").as_str(),
-            "local:my-skill-v2"
-        );
-        assert_eq!(
-            ComponentId::from_file_stem("../..").as_str(),
-            "local:component"
-        );
-        assert_eq!(
-            ComponentId::from_file_stem(&"x-".repeat(200)).name().len(),
-            SEGMENT_MAX - 1
-        );
+        assert_eq!(ComponentId::from_file_stem("My Skill_v2").as_str(), "local:my-skill-v2");
+        assert_eq!(ComponentId::from_file_stem("../..").as_str(), "local:component");
+        assert_eq!(ComponentId::from_file_stem(&"x-".repeat(200)).name().len(), SEGMENT_MAX - 1);
     }
 
     #[test]
@@ -305,11 +268,6 @@ mod tests {
         let bare: ComponentRef = "log".parse().unwrap();
         assert_eq!((bare.id(), bare.version), (None, None));
         assert!("log@one".parse::<ComponentRef>().is_err());
-        assert_eq!(
-            ComponentRef::parse_folded("ACME:Log@1.0.0-RC")
-                .unwrap()
-                .to_string(),
-            "acme:log@1.0.0-RC"
-        );
+        assert_eq!(ComponentRef::parse_folded("ACME:Log@1.0.0-RC").unwrap().to_string(), "acme:log@1.0.0-RC");
     }
 }

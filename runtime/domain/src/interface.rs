@@ -71,9 +71,7 @@ impl fmt::Display for InterfaceName {
 
 /// The text is not `namespace:package/interface[@version]`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "`{text}` is not an interface name: expected `namespace:package/interface` with or without `@version`"
-)]
+#[error("`{text}` is not an interface name: expected `namespace:package/interface` with or without `@version`")]
 pub struct InterfaceNameError {
     text: String,
 }
@@ -90,9 +88,8 @@ impl FromStr for InterfaceName {
             let (namespace, rest) = path.split_once(':')?;
             let (package, interface) = rest.split_once('/')?;
             let words = [namespace, package, interface];
-            let is_word = |word: &&str| {
-                !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
-            };
+            let is_word =
+                |word: &&str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
             words.iter().all(is_word).then(|| Self {
                 namespace: namespace.to_owned(),
                 package: package.to_owned(),

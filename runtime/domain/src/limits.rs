@@ -20,21 +20,13 @@ pub struct Limits {
 impl Limits {
     /// What a component gets that asks for nothing: 100 million fuel per call, 1,000 million for an activation,
     /// 5 seconds, 64 MiB.
-    pub const DEFAULT: Self = Self {
-        fuel: 100_000_000,
-        activation_fuel: 1_000_000_000,
-        deadline_ms: 5_000,
-        memory_bytes: 64 << 20,
-    };
+    pub const DEFAULT: Self =
+        Self { fuel: 100_000_000, activation_fuel: 1_000_000_000, deadline_ms: 5_000, memory_bytes: 64 << 20 };
 
     /// What no manifest can exceed unless the registry's settings raise it: 100,000 million fuel, the same for an
     /// activation, 10 minutes, 4 GiB.
-    pub const CEILING: Self = Self {
-        fuel: 100_000_000_000,
-        activation_fuel: 100_000_000_000,
-        deadline_ms: 600_000,
-        memory_bytes: 4 << 30,
-    };
+    pub const CEILING: Self =
+        Self { fuel: 100_000_000_000, activation_fuel: 100_000_000_000, deadline_ms: 600_000, memory_bytes: 4 << 30 };
 
     /// Returns the wall-clock bound as a duration.
     pub fn deadline(&self) -> Duration {
@@ -45,18 +37,9 @@ impl Limits {
     pub fn with(self, request: &LimitRequests, ceiling: Self) -> Self {
         Self {
             fuel: request.fuel.unwrap_or(self.fuel).min(ceiling.fuel),
-            activation_fuel: request
-                .activation_fuel
-                .unwrap_or(self.activation_fuel)
-                .min(ceiling.activation_fuel),
-            deadline_ms: request
-                .deadline_ms
-                .unwrap_or(self.deadline_ms)
-                .min(ceiling.deadline_ms),
-            memory_bytes: request
-                .memory_bytes
-                .unwrap_or(self.memory_bytes)
-                .min(ceiling.memory_bytes),
+            activation_fuel: request.activation_fuel.unwrap_or(self.activation_fuel).min(ceiling.activation_fuel),
+            deadline_ms: request.deadline_ms.unwrap_or(self.deadline_ms).min(ceiling.deadline_ms),
+            memory_bytes: request.memory_bytes.unwrap_or(self.memory_bytes).min(ceiling.memory_bytes),
         }
     }
 }
@@ -107,16 +90,9 @@ mod tests {
 
     #[test]
     fn a_manifest_can_raise_a_default_but_not_pass_the_ceiling() {
-        let request = LimitRequests {
-            fuel: Some(7),
-            memory_bytes: Some(u64::MAX),
-            ..LimitRequests::default()
-        };
+        let request = LimitRequests { fuel: Some(7), memory_bytes: Some(u64::MAX), ..LimitRequests::default() };
         let limits = Limits::DEFAULT.with(&request, Limits::CEILING);
-        assert_eq!(
-            (limits.fuel, limits.memory_bytes),
-            (7, Limits::CEILING.memory_bytes)
-        );
+        assert_eq!((limits.fuel, limits.memory_bytes), (7, Limits::CEILING.memory_bytes));
         assert_eq!(limits.deadline_ms, Limits::DEFAULT.deadline_ms);
     }
 }

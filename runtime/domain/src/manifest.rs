@@ -101,17 +101,11 @@ impl FromStr for Kind {
     type Err = KindError;
 
     fn from_str(text: &str) -> Result<Self, KindError> {
-        let is_word = |w: &str| {
-            !w.is_empty()
-                && w.bytes()
-                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
-        };
+        let is_word = |w: &str| !w.is_empty() && w.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
         if text.len() <= Self::MAX && text.split('-').all(is_word) {
             Ok(Self(text.to_owned()))
         } else {
-            Err(KindError(
-                crate::text::escape_line(&crate::text::truncate(text, 80)).into_owned(),
-            ))
+            Err(KindError(crate::text::escape_line(&crate::text::truncate(text, 80)).into_owned()))
         }
     }
 }

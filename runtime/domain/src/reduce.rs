@@ -16,16 +16,7 @@ use crate::status::Status;
 pub fn apply(record: &Record, entry: Option<Entry>) -> Option<Entry> {
     let mut entry = match (&record.event, entry) {
         (Event::Unregistered { .. }, _) => return None,
-        (
-            Event::Registered {
-                component,
-                revision,
-                dependencies,
-                unresolved,
-                ..
-            },
-            None,
-        ) => {
+        (Event::Registered { component, revision, dependencies, unresolved, .. }, None) => {
             return Some(Entry {
                 id: component.clone(),
                 status: Status::Registered,
@@ -56,13 +47,7 @@ pub fn apply(record: &Record, entry: Option<Entry>) -> Option<Entry> {
 /// Changes `entry` as `event` says; `false` if the event is not about an entry's state.
 fn apply_to(event: &Event, entry: &mut Entry) -> bool {
     match event {
-        Event::Registered {
-            revision,
-            current,
-            dependencies,
-            unresolved,
-            ..
-        } => {
+        Event::Registered { revision, current, dependencies, unresolved, .. } => {
             entry.newest = entry.newest.max(revision.number);
             if *current {
                 entry.revision = (**revision).clone();
@@ -71,37 +56,24 @@ fn apply_to(event: &Event, entry: &mut Entry) -> bool {
             entry.dependencies.clone_from(dependencies);
             entry.unresolved.clone_from(unresolved);
         }
-        Event::RevisionSelected {
-            revision,
-            dependencies,
-            unresolved,
-            ..
-        } => {
+        Event::RevisionSelected { revision, dependencies, unresolved, .. } => {
             entry.revision = (**revision).clone();
             entry.newest = entry.newest.max(revision.number);
             entry.probe = None;
             entry.dependencies.clone_from(dependencies);
             entry.unresolved.clone_from(unresolved);
         }
-        Event::EdgesResolved {
-            dependencies,
-            unresolved,
-            ..
-        } => {
+        Event::EdgesResolved { dependencies, unresolved, .. } => {
             entry.dependencies.clone_from(dependencies);
             entry.unresolved.clone_from(unresolved);
         }
         Event::EdgeAdded { edge, .. } => {
-            entry
-                .dependencies
-                .retain(|old| !(old.on == edge.on && is_operators(old)));
+            entry.dependencies.retain(|old| !(old.on == edge.on && is_operators(old)));
             entry.dependencies.push(edge.clone());
             entry.dependencies.sort_by(|a, b| a.on.cmp(&b.on));
         }
         Event::EdgeRemoved { on, .. } => {
-            entry
-                .dependencies
-                .retain(|edge| !(edge.on == *on && is_operators(edge)));
+            entry.dependencies.retain(|edge| !(edge.on == *on && is_operators(edge)));
         }
         Event::Activated { .. } => {
             entry.status = Status::Active;
@@ -140,13 +112,7 @@ fn apply_to(event: &Event, entry: &mut Entry) -> bool {
 }
 
 fn is_operators(edge: &Edge) -> bool {
-    matches!(
-        &edge.kind,
-        EdgeKind::Declared {
-            origin: DeclaredBy::Operator,
-            ..
-        }
-    )
+    matches!(&edge.kind, EdgeKind::Declared { origin: DeclaredBy::Operator, .. })
 }
 
 /// Names of the indexes that every registry keeps; custom ones are called `meta:<key>`.
@@ -238,10 +204,7 @@ pub fn metadata_values(value: Option<&serde_json::Value>) -> Vec<String> {
     match value {
         None | Some(serde_json::Value::Null | serde_json::Value::Object(_)) => Vec::new(),
         Some(serde_json::Value::String(text)) => vec![text.clone()],
-        Some(serde_json::Value::Array(items)) => items
-            .iter()
-            .flat_map(|item| metadata_values(Some(item)))
-            .collect(),
+        Some(serde_json::Value::Array(items)) => items.iter().flat_map(|item| metadata_values(Some(item))).collect(),
         Some(other @ (serde_json::Value::Bool(_) | serde_json::Value::Number(_))) => {
             vec![other.to_string()]
         }

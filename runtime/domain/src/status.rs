@@ -27,13 +27,7 @@ pub enum Status {
 
 impl Status {
     /// All statuses in the order of an entry's life.
-    pub const ALL: [Self; 5] = [
-        Self::Discovered,
-        Self::Registered,
-        Self::Active,
-        Self::Inactive,
-        Self::Error,
-    ];
+    pub const ALL: [Self; 5] = [Self::Discovered, Self::Registered, Self::Active, Self::Inactive, Self::Error];
 
     /// Returns the word people read and write.
     pub fn as_str(self) -> &'static str {
@@ -65,14 +59,7 @@ impl Status {
     /// # Errors
     /// [`TransitionError`] names both ends and what is possible from here.
     pub fn step_to(self, next: Self) -> Result<Self, TransitionError> {
-        if self.can_become(next) {
-            Ok(next)
-        } else {
-            Err(TransitionError {
-                from: self,
-                to: next,
-            })
-        }
+        if self.can_become(next) { Ok(next) } else { Err(TransitionError { from: self, to: next }) }
     }
 }
 
@@ -92,10 +79,7 @@ impl FromStr for Status {
 
     fn from_str(text: &str) -> Result<Self, StatusError> {
         let same = |status: &Self| status.as_str() == text;
-        Self::ALL
-            .into_iter()
-            .find(same)
-            .ok_or_else(|| StatusError(crate::text::escape_line(text).into_owned()))
+        Self::ALL.into_iter().find(same).ok_or_else(|| StatusError(crate::text::escape_line(text).into_owned()))
     }
 }
 

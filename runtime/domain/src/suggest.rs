@@ -5,9 +5,7 @@ pub fn nearest<'a>(given: &str, candidates: impl IntoIterator<Item = &'a str>) -
     candidates
         .into_iter()
         .map(|candidate| (strsim::damerau_levenshtein(given, candidate), candidate))
-        .filter(|(distance, candidate)| {
-            *distance <= allowed_distance(given.len().max(candidate.len()))
-        })
+        .filter(|(distance, candidate)| *distance <= allowed_distance(given.len().max(candidate.len())))
         .min_by_key(|(distance, candidate)| (*distance, candidate.len()))
         .map(|(_, candidate)| candidate)
 }

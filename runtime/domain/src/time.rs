@@ -22,9 +22,7 @@ impl Timestamp {
 
     /// Returns the time from `earlier` to here, zero if `earlier` is later.
     pub fn since(self, earlier: Self) -> std::time::Duration {
-        std::time::Duration::from_micros(
-            u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0),
-        )
+        std::time::Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 }
 
@@ -51,10 +49,8 @@ impl FromStr for Timestamp {
     type Err = TimestampError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let moment: jiff::Timestamp = text.parse().map_err(|source| TimestampError {
-            text: text.to_owned(),
-            source,
-        })?;
+        let moment: jiff::Timestamp =
+            text.parse().map_err(|source| TimestampError { text: text.to_owned(), source })?;
         Ok(Self(moment.as_microsecond()))
     }
 }

@@ -6,17 +6,13 @@ use std::time::Duration;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UnitError {
     /// The text is not a size.
-    #[error(
-        "`{text}` is not a size: write a whole number and B, KiB, MiB or GiB, for instance `64MiB`"
-    )]
+    #[error("`{text}` is not a size: write a whole number and B, KiB, MiB or GiB, for instance `64MiB`")]
     Size {
         /// What was given, escaped.
         text: String,
     },
     /// The text is not a duration.
-    #[error(
-        "`{text}` is not a duration: write a number and ms, s, m or h, for instance `5s` or `250ms`"
-    )]
+    #[error("`{text}` is not a duration: write a number and ms, s, m or h, for instance `5s` or `250ms`")]
     Duration {
         /// What was given, escaped.
         text: String,
@@ -28,13 +24,9 @@ pub enum UnitError {
 /// # Errors
 /// [`UnitError::Size`] if the text has another form or the number does not fit.
 pub fn parse_size(text: &str) -> Result<u64, UnitError> {
-    let error = || UnitError::Size {
-        text: crate::text::escape_line(&crate::text::truncate(text, 40)).into_owned(),
-    };
+    let error = || UnitError::Size { text: crate::text::escape_line(&crate::text::truncate(text, 40)).into_owned() };
     let trimmed = text.trim();
-    let digits = trimmed
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(trimmed.len());
+    let digits = trimmed.find(|c: char| !c.is_ascii_digit()).unwrap_or(trimmed.len());
     let (number, unit) = trimmed.split_at(digits);
     let factor: u64 = match unit.trim_start() {
         "" | "B" => 1,
@@ -43,11 +35,7 @@ pub fn parse_size(text: &str) -> Result<u64, UnitError> {
         "GiB" => 1 << 30,
         _ => return Err(error()),
     };
-    number
-        .parse::<u64>()
-        .ok()
-        .and_then(|n| n.checked_mul(factor))
-        .ok_or_else(error)
+    number.parse::<u64>().ok().and_then(|n| n.checked_mul(factor)).ok_or_else(error)
 }
 
 /// Writes a size the way [`parse_size`] reads it, in the largest unit that divides it.
@@ -65,13 +53,10 @@ pub fn format_size(bytes: u64) -> String {
 /// # Errors
 /// [`UnitError::Duration`] if the text has another form, is negative, or is above a year.
 pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
-    let error = || UnitError::Duration {
-        text: crate::text::escape_line(&crate::text::truncate(text, 40)).into_owned(),
-    };
+    let error =
+        || UnitError::Duration { text: crate::text::escape_line(&crate::text::truncate(text, 40)).into_owned() };
     let trimmed = text.trim();
-    let end = trimmed
-        .find(|c: char| !c.is_ascii_digit() && c != '.')
-        .unwrap_or(trimmed.len());
+    let end = trimmed.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(trimmed.len());
     let (number, unit) = trimmed.split_at(end);
     let seconds_each = match unit.trim_start() {
         "us" => 1e-6,

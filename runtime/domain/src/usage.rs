@@ -139,10 +139,8 @@ mod tests {
     #[test]
     fn every_duration_has_a_bucket() {
         let mut last = 0;
-        for us in (0..64)
-            .map(|shift| 1u64 << shift)
-            .chain([0, 3, 5, u64::MAX])
-            .collect::<std::collections::BTreeSet<_>>()
+        for us in
+            (0..64).map(|shift| 1u64 << shift).chain([0, 3, 5, u64::MAX]).collect::<std::collections::BTreeSet<_>>()
         {
             assert!(bucket(us) >= last, "{us}");
             last = bucket(us);

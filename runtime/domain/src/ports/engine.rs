@@ -104,10 +104,7 @@ pub struct Slot {
 impl Slot {
     /// Makes an empty place for `id`.
     pub fn new(id: ComponentId) -> Self {
-        Self {
-            id,
-            unit: RwLock::new(None),
-        }
+        Self { id, unit: RwLock::new(None) }
     }
 
     /// Returns the component whose place this is.
@@ -117,26 +114,18 @@ impl Slot {
 
     /// Returns the unit in service.
     pub fn unit(&self) -> Option<Arc<dyn Unit>> {
-        self.unit
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.unit.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Puts `unit` in service and returns the one that was.
     pub fn turn(&self, unit: Option<Arc<dyn Unit>>) -> Option<Arc<dyn Unit>> {
-        std::mem::replace(
-            &mut *self.unit.write().unwrap_or_else(PoisonError::into_inner),
-            unit,
-        )
+        std::mem::replace(&mut *self.unit.write().unwrap_or_else(PoisonError::into_inner), unit)
     }
 }
 
 impl std::fmt::Debug for Slot {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Slot")
-            .field("id", &self.id)
-            .finish_non_exhaustive()
+        f.debug_struct("Slot").field("id", &self.id).finish_non_exhaustive()
     }
 }
 
@@ -269,9 +258,7 @@ impl EngineError {
     /// Says whose turn it is.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::NotAComponent { .. } | Self::Unsupported { .. } | Self::BadArguments { .. } => {
-                ErrorKind::Invalid
-            }
+            Self::NotAComponent { .. } | Self::Unsupported { .. } | Self::BadArguments { .. } => ErrorKind::Invalid,
             Self::UnknownFunction { .. } => ErrorKind::NotFound,
             Self::AmbiguousFunction { .. } => ErrorKind::Invalid,
             Self::Failed(failure) => failure.kind.error_kind(),

@@ -22,11 +22,7 @@ pub trait StateView: Send + Sync {
     ///
     /// # Errors
     /// As [`Self::entry`].
-    fn revision(
-        &self,
-        id: &ComponentId,
-        number: u32,
-    ) -> Result<Option<Arc<Revision>>, StorageError>;
+    fn revision(&self, id: &ComponentId, number: u32) -> Result<Option<Arc<Revision>>, StorageError>;
 
     /// Returns all revisions of an entry, oldest first.
     ///
@@ -62,21 +58,13 @@ pub trait StateView: Send + Sync {
     ///
     /// # Errors
     /// As [`Self::entry`].
-    fn ids(
-        &self,
-        after: Option<&ComponentId>,
-        limit: usize,
-    ) -> Result<Vec<ComponentId>, StorageError>;
+    fn ids(&self, after: Option<&ComponentId>, limit: usize) -> Result<Vec<ComponentId>, StorageError>;
 
     /// Returns the newest failures first, at most `limit`, of one component or of all.
     ///
     /// # Errors
     /// As [`Self::entry`].
-    fn failures(
-        &self,
-        id: Option<&ComponentId>,
-        limit: usize,
-    ) -> Result<Vec<LoggedFailure>, StorageError>;
+    fn failures(&self, id: Option<&ComponentId>, limit: usize) -> Result<Vec<LoggedFailure>, StorageError>;
 
     /// Returns the counters of use of one component as last saved.
     ///
@@ -120,11 +108,7 @@ pub trait StateStore: StateView {
     ///
     /// # Cancel safety
     /// Dropping the future does not take the decision back.
-    fn commit(
-        &self,
-        actor: Actor,
-        decide: Decision,
-    ) -> BoxFuture<'_, Result<Committed, StorageError>>;
+    fn commit(&self, actor: Actor, decide: Decision) -> BoxFuture<'_, Result<Committed, StorageError>>;
 
     /// Adds to the saved counters of use: soft state, not in the journal. Blocks on the disk.
     ///
@@ -248,10 +232,9 @@ impl StorageError {
             Self::Denied { .. } => ErrorKind::Denied,
             Self::NotAFolder { .. } | Self::NewerFormat { .. } => ErrorKind::Invalid,
             Self::Held { .. } | Self::Closed => ErrorKind::Unavailable,
-            Self::Damaged { .. }
-            | Self::MissingBlob { .. }
-            | Self::Index { .. }
-            | Self::Io { .. } => ErrorKind::Internal,
+            Self::Damaged { .. } | Self::MissingBlob { .. } | Self::Index { .. } | Self::Io { .. } => {
+                ErrorKind::Internal
+            }
         }
     }
 
