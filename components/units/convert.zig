@@ -81,7 +81,9 @@ fn convert(value: f64, from: []const u8, to: []const u8, problem: *Problem) Conv
         problem.kelvin = base;
         return error.BelowAbsoluteZero;
     }
-    return quantityOf((base - target.offset) / target.factor, target);
+    const converted = (base - target.offset) / target.factor;
+    // Offsets of hundreds of degrees cost the last digits; a billionth of a degree is kept.
+    return quantityOf(if (target.offset == 0) converted else @round(converted * 1e9) / 1e9, target);
 }
 
 fn parse(text: []const u8, problem: *Problem) ConvertError!Quantity {
