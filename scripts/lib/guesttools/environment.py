@@ -62,9 +62,14 @@ def debian_rust_is_ready(catalogue: Catalogue) -> bool:
 def guest_environment(catalogue: Catalogue) -> dict[str, str]:
     """Returns the variables to set for building guests; tools that are not installed are left out."""
     variables: dict[str, str] = {}
-    folders = [str(place.bin) for place in catalogue.places.values() if place.name != "rust" and place.ready]
+    folders = [
+        str(place.bin)
+        for place in catalogue.places.values()
+        if place.name != "rust" and place.ready and place.bin.is_dir()
+    ]
     if catalogue["javascript-tools"].ready:
         folders.append(str(catalogue["javascript-tools"].folder / "node_modules" / ".bin"))
+        variables["GUEST_JAVASCRIPT_TOOLS"] = str(catalogue["javascript-tools"].folder)
     targets = catalogue.pins["RUST_GUEST_TARGETS"].split()
     if debian_rust_is_ready(catalogue) and (debian_rust_forced() or not rust_has_targets(targets)):
         variables["RUSTC"] = str(catalogue["rust"].bin / "rustc")
