@@ -183,7 +183,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--wit", type=Path, default=Path("wit"), help="folder of the WIT (default: wit)")
     parser.add_argument("--world", help="default: the only world, or the one named like the folder")
     parser.add_argument("-o", "--output", type=Path, help="default: build/<folder>.wasm")
-    options = parser.parse_args(arguments)
+    options = parser.parse_intermixed_args(arguments)
     language = language_named(options.language)
     if language == "rust":
         parser.error("Rust components are built by: cargo build --release --target wasm32-wasip2")

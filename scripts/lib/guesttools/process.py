@@ -25,14 +25,16 @@ class ToolError(Exception):
         self.log = log
 
 
-def run(command, *, log: Path, cwd=None, env=None, timeout: float | None = None, advice: str = "") -> None:
-    """Runs `command` (a list) and appends it and its output to `log`.
+def run(
+    command, *, log: Path, cwd=None, env=None, timeout: float | None = None, advice: str = "", name: str = ""
+) -> None:
+    """Runs `command` (a list) and appends it and its output to `log`; errors call it `name`, else by its program.
 
     Raises ToolError when it cannot be started, exits other than 0, or takes longer than `timeout` seconds; its
     whole process group is ended then.
     """
     command = [str(part) for part in command]
-    name = Path(command[0]).name
+    name = name or Path(command[0]).name
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a") as out:
         out.write(f"$ {' '.join(command)}\n")

@@ -32,7 +32,7 @@ def _close_sockets(build, whole: Path) -> None:
     new = build.output.with_name(build.output.name + ".new")
     described = build.fresh_folder("sockets")
     capture(["wasm-tools", "component", "wit", whole, "--out-dir", described], env=build.environment)
-    root = described / "component.wit"
+    (root,) = described.glob("*.wit")
     text = root.read_text()
     imports = _SOCKETS.findall(text)
     if not imports:
