@@ -14,9 +14,21 @@
 
 // ---- small tools ----
 
-static bool is_space(uint32_t point) { return iswspace((wint_t)point); }
+// ASCII is most of all text: it is answered here, before the library's tables are asked.
+static bool is_space(uint32_t point) {
+  return point < 0x80 ? point == ' ' || (point >= '\t' && point <= '\r') : iswspace((wint_t)point) != 0;
+}
 
-static bool is_letter_or_digit(uint32_t point) { return iswalnum((wint_t)point); }
+static bool is_letter_or_digit(uint32_t point) {
+  if (point >= 0x80) return iswalnum((wint_t)point) != 0;
+  uint32_t folded = point | 0x20;
+  return (folded >= 'a' && folded <= 'z') || (point >= '0' && point <= '9');
+}
+
+static uint32_t to_lower(uint32_t point) {
+  if (point >= 0x80) return (uint32_t)towlower((wint_t)point);
+  return point >= 'A' && point <= 'Z' ? point | 0x20 : point;
+}
 
 static bool ends_sentence(uint32_t point) { return point == '.' || point == '!' || point == '?'; }
 
@@ -106,7 +118,7 @@ static bool next_word(reader_t *reader, buffer_t *word) {
     }
     bool counts = is_letter_or_digit(point);
     if (!counts && kept == 0) continue;
-    buffer_point(word, point == CURLY_APOSTROPHE ? '\'' : (uint32_t)towlower((wint_t)point));
+    buffer_point(word, point == CURLY_APOSTROPHE ? '\'' : to_lower(point));
     if (counts) kept = word->len;
   }
   word->len = kept;
@@ -195,7 +207,7 @@ void exports_demo_text_prose_slug(text_string_t *text, text_string_t *ret) {
   while (!reader_at_end(&reader)) {
     uint32_t point = reader_take(&reader);
     const char *folded = fold(point);
-    char ascii[2] = {(char)towlower((wint_t)point), 0};
+    char ascii[2] = {(char)to_lower(point), 0};
     if (point == '\'' || point == CURLY_APOSTROPHE) continue;
     if (point < 0x80 && is_letter_or_digit(point)) {
       slug_add(&slug, ascii, &gap);
@@ -226,7 +238,7 @@ static buffer_t join_words(reader_t reader, char separator) {
     if ((gap || (upper && was_lower)) && out.len > 0) buffer_point(&out, (uint32_t)separator);
     gap = false;
     was_lower = !upper;
-    buffer_point(&out, (uint32_t)towlower((wint_t)point));
+    buffer_point(&out, to_lower(point));
   }
   return out;
 }
@@ -239,7 +251,7 @@ static buffer_t map_letters(reader_t reader, exports_demo_text_prose_letter_case
     uint32_t point = reader_take(&reader);
     bool up = to == EXPORTS_DEMO_TEXT_PROSE_LETTER_CASE_UPPER ||
               (to == EXPORTS_DEMO_TEXT_PROSE_LETTER_CASE_TITLE && !in_word);
-    buffer_point(&out, (uint32_t)(up ? towupper((wint_t)point) : towlower((wint_t)point)));
+    buffer_point(&out, up ? (uint32_t)towupper((wint_t)point) : to_lower(point));
     in_word = is_letter_or_digit(point) || (in_word && (point == '\'' || point == CURLY_APOSTROPHE));
   }
   return out;

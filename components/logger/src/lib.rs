@@ -13,7 +13,7 @@ use exports::demo::logger::log::{Guest as Log, Level, Tally};
 use exports::registry::component::lifecycle::Guest as Lifecycle;
 use registry::host::environment;
 use wasi::config::store;
-use wasi::logging::logging;
+use wasi::logging0_1_0_draft::logging;
 
 /// The most callers that are told apart; messages of further ones are counted under [`OTHERS`].
 const CALLERS_MAX: usize = 256;
