@@ -75,7 +75,7 @@ class Build:
 
 def _build_c(build: Build) -> None:
     bindings = build.fresh_folder("bindings")
-    core = build.folder / "core.wasm"
+    core = bindings / "core.wasm"
     build.run("wit-bindgen", "c", build.wit.path, "--world", build.world, "--out-dir", bindings)
     build.run(
         *("zig", "cc", *_WASM_TARGET, "-std=c23", "-Os", "-g0", "-Wall", "-Wextra", "-I", bindings),
@@ -86,7 +86,7 @@ def _build_c(build: Build) -> None:
 
 def _build_cpp(build: Build) -> None:
     bindings = build.fresh_folder("bindings")
-    core = build.folder / "core.wasm"
+    core = bindings / "core.wasm"
     build.run("wit-bindgen", "cpp", build.wit.path, "--world", build.world, "--out-dir", bindings)
     build.run(
         *("zig", "c++", *_WASM_TARGET, "-std=c++23", "-fno-exceptions", "-fno-rtti", "-Os", "-g0", "-Wall", "-I", bindings),
@@ -100,7 +100,7 @@ def _build_zig(build: Build) -> None:
     if len(build.sources) != 1:
         raise ToolError("Zig takes one root source, which imports the others", advice="name it")
     bindings = build.fresh_folder("bindings")
-    core = build.folder / "core.wasm"
+    core = bindings / "core.wasm"
     module = bindings / "bindings.zig"
     build.run("wit-bindgen", "c", build.wit.path, "--world", build.world, "--out-dir", bindings)
     translate = ["zig", "translate-c", "-target", "wasm32-wasi", "-lc", bindings / f"{build.stem}.h"]

@@ -118,6 +118,7 @@ class Catalogue:
             "go-wit-package": self.pins["WIT_BINDGEN_GO_VERSION"],
             "javascript-tools": javascript,
             "rust": "debian",
+            "cargo-deny": self.pins["CARGO_DENY_VERSION"],
         }
         self.places = {name: Place(name, version, self.root / f"{name}-{version}") for name, version in versions.items()}
 

@@ -65,7 +65,7 @@ def guest_environment(catalogue: Catalogue) -> dict[str, str]:
     folders = [
         str(place.bin)
         for place in catalogue.places.values()
-        if place.name != "rust" and place.ready and place.bin.is_dir()
+        if place.name not in ("rust", "cargo-deny") and place.ready and place.bin.is_dir()
     ]
     if catalogue["javascript-tools"].ready:
         folders.append(str(catalogue["javascript-tools"].folder / "node_modules" / ".bin"))

@@ -18,14 +18,14 @@ def build(build) -> None:
     if build.sources:
         raise ToolError("Go takes the packages of the folder: name no sources")
     module = build.fresh_folder("go")
-    core = build.folder / "core.wasm"
-    typed = build.folder / "typed.wasm"
+    core = module / "core.wasm"
+    typed = module / "typed.wasm"
     build.run("wit-bindgen", "go", build.wit.path, "--world", build.world, "--out-dir", module)
     _copy_packages(module)
     package = Catalogue()["go-wit-package"].folder / "pkg"
     build.run("go", "mod", "edit", f"-replace=go.bytecodealliance.org/pkg={package}", cwd=module)
     build.run(
-        *("go", "build", "-buildmode=c-shared", "-trimpath", "-ldflags=-checklinkname=0 -s -w", "-o", "../core.wasm", "."),
+        *("go", "build", "-buildmode=c-shared", "-trimpath", "-ldflags=-checklinkname=0 -s -w", "-o", "core.wasm", "."),
         cwd=module,
         GOOS="wasip1",
         GOARCH="wasm",

@@ -125,6 +125,13 @@ def _install_wit_bindgen(catalogue: Catalogue, place: Place) -> None:
     place.write_stamp()
 
 
+def _install_cargo_deny(_catalogue: Catalogue, place: Place) -> None:
+    build = place.folder / "target"
+    cargo_install(["cargo-deny", "--version", place.version], place.folder, build, place.log)
+    shutil.rmtree(build, ignore_errors=True)
+    place.write_stamp()
+
+
 def cargo_install(arguments: list[str], root: Path, build: Path, log: Path) -> None:
     """Runs `cargo install --locked` of a tool into `root`/bin, compiled for a short build in the folder `build`."""
     environment = {**os.environ, **_FAST_CARGO_INSTALL, "CARGO_TARGET_DIR": str(build)}
@@ -214,6 +221,7 @@ _INSTALLERS = {
     "go-wit-package": _install_go_wit_package,
     "javascript-tools": _install_javascript_tools,
     "rust": install_rust,
+    "cargo-deny": _install_cargo_deny,
 }
 
 # Those that compile come first: they take longest, and the downloads fit in beside them.
@@ -227,13 +235,14 @@ INSTALL_ORDER = (
     "go",
     "wasi-adapter",
     "go-wit-package",
+    "cargo-deny",
 )
 
 
 def system_packages_for(names: list[str]) -> list[str]:
     """Returns the Debian packages without which the tools in `names` cannot be installed or used."""
     commands = []
-    if {"wit-bindgen", "rust"} & set(names):
+    if {"wit-bindgen", "rust", "cargo-deny"} & set(names):
         commands.append("cc")
     if "javascript-tools" in names:
         commands += ["node", "npm"]

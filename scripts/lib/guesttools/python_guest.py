@@ -14,7 +14,7 @@ def build(build) -> None:
     if len(build.sources) != 1:
         raise ToolError("Python takes one module, which imports the others", advice="name it")
     module = build.sources[0]
-    whole = build.folder / "with-sockets.wasm"
+    whole = build.fresh_folder("sockets") / "with-sockets.wasm"
     build.run(
         *("componentize-py", "--wit-path", build.wit.path, "--world", build.world),
         *("componentize", "--python-path", module.parent, module.stem, "--output", whole),
@@ -30,7 +30,7 @@ def _close_sockets(build, whole: Path) -> None:
     logging and configuration too.
     """
     new = build.output.with_name(build.output.name + ".new")
-    described = build.fresh_folder("sockets")
+    described = whole.parent / "described"
     capture(["wasm-tools", "component", "wit", whole, "--out-dir", described], env=build.environment)
     (root,) = described.glob("*.wit")
     text = root.read_text()

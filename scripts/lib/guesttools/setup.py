@@ -39,6 +39,7 @@ def main(arguments: list[str]) -> int:
     )
     names = f"{', '.join(LANGUAGES)} ({', '.join(ALIASES)} too)"
     parser.add_argument("languages", nargs="*", metavar="LANGUAGE", help=f"only these, and then required: {names}")
+    parser.add_argument("--tool", choices=INSTALL_ORDER, help="install this one tool, and print the folder of its commands")
     parser.add_argument("--status", action="store_true", help="print what is there and change nothing")
     options = parser.parse_args(arguments)
     languages = [language_named(word) for word in options.languages]
@@ -47,6 +48,8 @@ def main(arguments: list[str]) -> int:
     catalogue = Catalogue()
     if options.status:
         return _print_status(catalogue)
+    if options.tool:
+        return _set_up_tool(catalogue, options.tool)
     required = bool(languages) or all_languages_required()
     return _set_up(catalogue, languages or list(LANGUAGES), required)
 
@@ -67,6 +70,17 @@ def _set_up(catalogue: Catalogue, languages: list[str], required: bool) -> int:
     names = ", ".join(TITLES[language] for language in unbuilt)
     print(colour("33", f"setup: components in {names} stay unbuilt"), file=sys.stderr)
     return 1 if required else 0
+
+
+def _set_up_tool(catalogue: Catalogue, name: str) -> int:
+    with _exclusive(catalogue):
+        missing = [] if _is_there(catalogue, name) else _install_all(catalogue, [name])
+    for item in missing:
+        _explain(item, [])
+    if missing:
+        return 1
+    print(catalogue[name].bin)
+    return 0
 
 
 @contextmanager
@@ -155,7 +169,8 @@ def _explain(item: Missing, languages: list[str]) -> None:
     print(colour("31", f"\n{item.name} is missing: {item.error}"), file=sys.stderr)
     if item.error.advice:
         print(f"  to do:         {item.error.advice}; then `just setup` again", file=sys.stderr)
-    print(f"  stays unbuilt: components in {', '.join(unbuilt)}", file=sys.stderr)
+    if unbuilt:
+        print(f"  stays unbuilt: components in {', '.join(unbuilt)}", file=sys.stderr)
     if item.error.log is not None:
         print(f"  log:           {item.error.log}, which ends in\n{tail(item.error.log)}", file=sys.stderr)
 

@@ -1,0 +1,72 @@
+# runtime: a registry of WebAssembly components and the sandbox that runs them.
+# From a clone, on a machine without just: `./justw demo`. `./justw` takes the same arguments as `just`.
+
+# Cargo profile: release for `build` and `demo`, dev for `test`. RUNTIME_PROFILE=dev (or release) sets it for all three.
+build_profile := env("RUNTIME_PROFILE", "release")
+test_profile := env("RUNTIME_PROFILE", "dev")
+
+# The folder in target/ where cargo puts what it builds with `build_profile`.
+build_folder := env("CARGO_TARGET_DIR", justfile_directory() / "target") / if build_profile == "dev" { "debug" } else { build_profile }
+
+[private]
+default:
+    @{{ quote(just_executable()) }} --justfile {{ quote(justfile()) }} --list --list-heading {{ quote(heading) }}
+
+heading := "runtime: a registry of WebAssembly components and the sandbox that runs them.\nStart with `just demo`; README.md says the rest.\n\n"
+
+# Build all and watch components in eight languages being linked, called, and one failing
+[group('first steps')]
+demo: setup build-components build
+    RUNTIME_BIN={{ quote(build_folder / "runtime") }} scripts/demo
+
+# Run every test: crates, examples in the docs, scripts (ARGS go to cargo test)
+[group('first steps')]
+test *ARGS: setup build-components test-scripts
+    cargo test --workspace {{ if test_profile == "dev" { "" } else { "--profile " + test_profile } }} {{ ARGS }}
+
+# Build the program: target/release/runtime
+[group('first steps')]
+build:
+    cargo build --package cli --bin runtime --profile {{ build_profile }}
+
+# Install the guest languages' tools into a cache folder (`just setup --status` tells which are there)
+[group('guest components')]
+setup *LANGUAGES:
+    scripts/setup {{ LANGUAGES }}
+
+# Build the components that have changed: all of components/, or those named
+[group('guest components')]
+build-components *COMPONENTS:
+    scripts/build-components {{ COMPONENTS }}
+
+# Lay out a working component: `just new-component go acme:greeter [--dir FOLDER]`
+[group('guest components')]
+[no-cd]
+new-component LANGUAGE ID *OPTIONS:
+    {{ quote(justfile_directory() / "scripts/new-component") }} {{ quote(LANGUAGE) }} {{ quote(ID) }} {{ OPTIONS }}
+
+# Remove what build-components has made; the tools stay
+[group('guest components')]
+clean-components:
+    rm -rf components/.build components/target components/*/build
+
+# Check format, lints, docs, and the licences and sources of dependencies
+[group('work on the project')]
+check: setup
+    scripts/check
+
+# Format the Rust of both workspaces
+[group('work on the project')]
+fmt:
+    cargo fmt --all
+    cargo fmt --all --manifest-path components/Cargo.toml
+
+# Run the benchmarks, each beside a bare baseline (ARGS go to cargo bench)
+[group('work on the project')]
+bench *ARGS: setup build-components
+    cargo bench --workspace {{ ARGS }}
+
+# Run the tests of the scripts alone
+[group('work on the project')]
+test-scripts:
+    PYTHONPATH=scripts/lib python3 -W error -m unittest discover --quiet --start-directory scripts/tests
