@@ -10,6 +10,13 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::id::ComponentId;
 use crate::limits::LimitRequests;
 
+pub(crate) mod parse;
+
+pub use parse::{
+    CONFIG_VALUE_BYTES_MAX, DESCRIPTION_BYTES_MAX, ENTRIES_MAX, KEY_BYTES_MAX, MANIFEST_BYTES_MAX, METADATA_DEPTH_MAX,
+    ManifestError, PATH_BYTES_MAX,
+};
+
 /// A component manifest; everything in it is optional.
 ///
 /// Two registrations are the same when their bytes and their manifests are equal.
@@ -165,6 +172,19 @@ pub enum FolderMode {
     Rw,
 }
 
+impl FolderMode {
+    /// All modes.
+    pub const ALL: [Self; 2] = [Self::Ro, Self::Rw];
+
+    /// Returns the word people read and write.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ro => "ro",
+            Self::Rw => "rw",
+        }
+    }
+}
+
 /// How instances of a component are kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -191,6 +211,20 @@ pub enum InstanceMode {
     Pool,
     /// A fresh instance for every call.
     PerCall,
+}
+
+impl InstanceMode {
+    /// All modes.
+    pub const ALL: [Self; 3] = [Self::Shared, Self::Pool, Self::PerCall];
+
+    /// Returns the word people read and write.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Shared => "shared",
+            Self::Pool => "pool",
+            Self::PerCall => "per-call",
+        }
+    }
 }
 
 /// How a component is built from its sources.

@@ -1,0 +1,254 @@
+//! The registry's settings, `registry.toml` in the data folder: read strictly, edited without touching what else a person
+//! wrote in the file.
+//!
+//! ```toml
+//! auto_discover = ["/srv/components"]   # folders scanned when the registry is opened
+//! case_sensitive = true                 # whether look-ups tell `Log` from `log`
+//! allow_override = false                # whether `register` acts as if --override were given
+//!
+//! [limits]                              # what a component gets that asks for nothing
+//! fuel = 100_000_000                    # per call
+//! activation_fuel = 1_000_000_000
+//! deadline = "5s"
+//! memory = "64MiB"
+//!
+//! [ceilings]                            # what no component gets more of, whatever it asks for
+//! fuel = 100_000_000_000
+//! activation_fuel = 100_000_000_000
+//! deadline = "600s"
+//! memory = "4GiB"
+//!
+//! [kinds.skill]                         # defaults and duties of all components of a kind
+//! limits = { fuel = 50_000_000 }
+//! grants = { env = ["LANG"] }
+//! config = { level = "info" }
+//! instances = { mode = "shared" }
+//! world = ["acme:skill/run@1.0.0"]      # interfaces that every component of the kind has to export
+//!
+//! [engine]
+//! memory64 = false                      # whether memories may have 64-bit addresses
+//!
+//! [activation]
+//! parallel = "cores"                    # how many activations run at once: a number, or one for each core
+//!
+//! [output]
+//! keep = "64KiB"                        # how much of what a component printed is kept
+//! ```
+
+use std::collections::BTreeMap;
+
+use crate::document::{self, DocumentError, Item, Table};
+use crate::interface::InterfaceName;
+use crate::limits::{LimitRequests, Limits};
+use crate::manifest::parse::{read_bytes, read_config, read_grants, read_instances, read_limits};
+use crate::manifest::{ComponentManifest, ENTRIES_MAX, GrantRequests, InstanceSettings, Kind, PATH_BYTES_MAX};
+
+mod edit;
+mod keys;
+
+pub use edit::SettingsError;
+pub use keys::SettingEntry;
+
+/// Largest settings file, in bytes.
+pub const SETTINGS_BYTES_MAX: usize = 1024 * 1024;
+/// Most activations that can be asked to run at once.
+pub const PARALLEL_MAX: u64 = 1_024;
+/// Most bytes of a component's output that can be asked to be kept.
+pub const OUTPUT_KEEP_MAX: u64 = 16 << 20;
+
+/// The registry's settings; [`Settings::default`] is what an absent file means.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// Folders that are scanned when the registry is opened; none by default.
+    pub auto_discover: Vec<String>,
+    /// Whether look-ups tell upper from lower case; they do by default.
+    pub case_sensitive: bool,
+    /// Whether registering other bytes under a version that is there replaces it; off by default.
+    pub allow_override: bool,
+    /// What a component gets that asks for nothing; [`Limits::DEFAULT`] by default.
+    pub limits: Limits,
+    /// What no component gets more of; [`Limits::CEILING`] by default.
+    pub ceilings: Limits,
+    /// What holds for all components of a kind; nothing by default.
+    pub kinds: BTreeMap<Kind, KindSettings>,
+    /// Settings of the engine.
+    pub engine: EngineSettings,
+    /// Settings of activation.
+    pub activation: ActivationSettings,
+    /// Settings of what components print.
+    pub output: OutputSettings,
+}
+
+/// What holds for all components of a kind.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct KindSettings {
+    /// Limits for those that do not ask for others.
+    pub limits: LimitRequests,
+    /// Authority that is asked for on their behalf, beside their own requests.
+    pub grants: GrantRequests,
+    /// Configuration values for those that do not set them.
+    pub config: BTreeMap<String, String>,
+    /// How instances are kept of those that do not say.
+    pub instances: Option<InstanceSettings>,
+    /// Interfaces that each has to export.
+    pub world: Vec<InterfaceName>,
+}
+
+/// Settings of the engine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EngineSettings {
+    /// Whether memories may have 64-bit addresses; off by default.
+    pub memory64: bool,
+}
+
+/// Settings of activation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ActivationSettings {
+    /// How many activations run at once, at most [`PARALLEL_MAX`]; `None`, the default, means one for each core.
+    pub parallel: Option<u32>,
+}
+
+/// Settings of what components print.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutputSettings {
+    /// Bytes kept for each component, 64 KiB by default, at most [`OUTPUT_KEEP_MAX`].
+    pub keep_bytes: u64,
+}
+
+impl Default for OutputSettings {
+    fn default() -> Self {
+        Self { keep_bytes: 64 << 10 }
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            auto_discover: Vec::new(),
+            case_sensitive: true,
+            allow_override: false,
+            limits: Limits::DEFAULT,
+            ceilings: Limits::CEILING,
+            kinds: BTreeMap::new(),
+            engine: EngineSettings::default(),
+            activation: ActivationSettings::default(),
+            output: OutputSettings::default(),
+        }
+    }
+}
+
+impl Settings {
+    /// Reads the text of a settings file, at most [`SETTINGS_BYTES_MAX`] bytes; the empty text gives the defaults.
+    ///
+    /// # Errors
+    /// [`SettingsError::Document`] names key and line.
+    pub fn parse(text: &str) -> Result<Self, SettingsError> {
+        Ok(document::read(text, SETTINGS_BYTES_MAX, |root| read_settings(&root))?)
+    }
+
+    /// Returns the limits in force for a component: what its manifest asks for, else its kind's, else the registry's, and
+    /// never above the ceilings.
+    pub fn limits_for(&self, manifest: &ComponentManifest) -> Limits {
+        let kind = self.kinds.get(&manifest.kind()).map(|kind| kind.limits).unwrap_or_default();
+        self.limits.with(&manifest.limits.or(&kind), self.ceilings)
+    }
+
+    /// Returns what `wasi:config/store` answers a component: its manifest's values over those of its kind.
+    pub fn config_for(&self, manifest: &ComponentManifest) -> BTreeMap<String, String> {
+        let mut config = self.kinds.get(&manifest.kind()).map(|kind| kind.config.clone()).unwrap_or_default();
+        config.extend(manifest.config.clone());
+        config
+    }
+
+    /// Returns how a component's instances are kept: as its manifest says, or its kind where that says nothing else than
+    /// the default.
+    pub fn instances_for(&self, manifest: &ComponentManifest) -> InstanceSettings {
+        let of_kind = self.kinds.get(&manifest.kind()).and_then(|kind| kind.instances);
+        if manifest.instances.is_default() { of_kind.unwrap_or_default() } else { manifest.instances }
+    }
+}
+
+fn read_settings(root: &Table<'_>) -> Result<Settings, DocumentError> {
+    root.allow(keys::TABLES)?;
+    let mut settings = Settings::default();
+    for item in root.items() {
+        match item.name {
+            "auto_discover" => settings.auto_discover = read_folders(&item)?,
+            "case_sensitive" => settings.case_sensitive = item.boolean()?,
+            "allow_override" => settings.allow_override = item.boolean()?,
+            "limits" => settings.limits = Limits::DEFAULT.with(&read_limits(&item.table()?)?, Limits::MAX),
+            "ceilings" => settings.ceilings = Limits::CEILING.with(&read_limits(&item.table()?)?, Limits::MAX),
+            "kinds" => settings.kinds = read_kinds(&item.table()?)?,
+            "engine" => settings.engine = read_engine(&item.table()?)?,
+            "activation" => settings.activation = read_activation(&item.table()?)?,
+            "output" => settings.output = read_output(&item.table()?)?,
+            // `allow` has refused every other name.
+            _ => {}
+        }
+    }
+    Ok(settings)
+}
+
+fn read_folders(item: &Item<'_>) -> Result<Vec<String>, DocumentError> {
+    let elements = item.list(ENTRIES_MAX)?;
+    elements.iter().map(|element| Ok(element.text_bounded(PATH_BYTES_MAX)?.to_owned())).collect()
+}
+
+fn read_kinds(table: &Table<'_>) -> Result<BTreeMap<Kind, KindSettings>, DocumentError> {
+    let mut kinds = BTreeMap::new();
+    for item in table.items_bounded(ENTRIES_MAX)? {
+        let kind = item.name.parse().map_err(|error: crate::manifest::KindError| item.invalid(error))?;
+        kinds.insert(kind, read_kind(&item.table()?)?);
+    }
+    Ok(kinds)
+}
+
+fn read_kind(table: &Table<'_>) -> Result<KindSettings, DocumentError> {
+    table.allow(&["limits", "grants", "config", "instances", "world"])?;
+    let mut kind = KindSettings::default();
+    for item in table.items() {
+        match item.name {
+            "limits" => kind.limits = read_limits(&item.table()?)?,
+            "grants" => kind.grants = read_grants(&item.table()?)?,
+            "config" => kind.config = read_config(&item.table()?)?,
+            "instances" => kind.instances = Some(read_instances(&item.table()?)?),
+            "world" => {
+                let elements = item.list(ENTRIES_MAX)?;
+                kind.world = elements.iter().map(Item::parse).collect::<Result<_, _>>()?;
+            }
+            _ => {}
+        }
+    }
+    Ok(kind)
+}
+
+fn read_engine(table: &Table<'_>) -> Result<EngineSettings, DocumentError> {
+    table.allow(&["memory64"])?;
+    let memory64 = table.get("memory64").map(|item| item.boolean()).transpose()?;
+    Ok(EngineSettings { memory64: memory64.unwrap_or_default() })
+}
+
+fn read_activation(table: &Table<'_>) -> Result<ActivationSettings, DocumentError> {
+    table.allow(&["parallel"])?;
+    let Some(item) = table.get("parallel") else { return Ok(ActivationSettings::default()) };
+    if item.text().is_ok_and(|text| text == keys::CORES) {
+        return Ok(ActivationSettings { parallel: None });
+    }
+    let expected = "a number of activations or \"cores\"";
+    let number = if item.text().is_ok() { Err(item.wrong(expected)) } else { item.positive() }?;
+    match u32::try_from(number) {
+        Ok(parallel) if number <= PARALLEL_MAX => Ok(ActivationSettings { parallel: Some(parallel) }),
+        _ => Err(item.invalid(format_args!("must be at most {PARALLEL_MAX}"))),
+    }
+}
+
+fn read_output(table: &Table<'_>) -> Result<OutputSettings, DocumentError> {
+    table.allow(&["keep"])?;
+    let Some(item) = table.get("keep") else { return Ok(OutputSettings::default()) };
+    let keep_bytes = read_bytes(&item)?;
+    if keep_bytes > OUTPUT_KEEP_MAX {
+        let max = crate::units::format_size(OUTPUT_KEEP_MAX);
+        return Err(item.invalid(format_args!("must be at most {max}")));
+    }
+    Ok(OutputSettings { keep_bytes })
+}
