@@ -87,11 +87,7 @@ impl State for Facts {
 impl Health for Facts {
     fn check() -> Result<(), String> {
         let count = FACTS.with_borrow(BTreeMap::len);
-        if count < FACTS_MAX {
-            Ok(())
-        } else {
-            Err(format!("the store is full: {count} facts"))
-        }
+        if count < FACTS_MAX { Ok(()) } else { Err(format!("the store is full: {count} facts")) }
     }
 }
 
@@ -128,8 +124,7 @@ fn insert(key: String, value: Value, source: Option<String>) -> Result<Fact, Put
 /// Tells whether `key` is words of `a-z`, `0-9`, `-`, `_`, joined by `/`.
 fn is_key(key: &str) -> bool {
     let is_word = |word: &str| {
-        !word.is_empty()
-            && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_')
+        !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_')
     };
     key.len() <= KEY_BYTES_MAX && key.split('/').all(is_word)
 }

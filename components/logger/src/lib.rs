@@ -86,8 +86,7 @@ impl Log for Logger {
     }
 
     fn callers() -> Vec<(String, u64)> {
-        let mut callers: Vec<_> =
-            JOURNAL.with_borrow(|journal| journal.callers.clone().into_iter().collect());
+        let mut callers: Vec<_> = JOURNAL.with_borrow(|journal| journal.callers.clone().into_iter().collect());
         callers.sort_by(|(a_name, a), (b_name, b)| b.cmp(a).then_with(|| a_name.cmp(b_name)));
         callers
     }
