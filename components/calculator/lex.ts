@@ -16,44 +16,44 @@ export interface Token {
   spaced: boolean;
 }
 
-const NUMBER = /^(?:[0-9]+(?:_[0-9]+)*(?:\.[0-9]+)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?/;
-const NAME = /^[\p{L}°][\p{L}\p{N}_°²³]*/u;
-const KEY = /^\[([^\]]*)\]/;
-const SIGN = /^[-+*/%^(),]/;
-
+// Sticky, so that each is tried just where the last token ended.
+const SPACE = /\s*/uy;
 const PATTERNS: readonly (readonly [Kind, RegExp])[] = [
-  ['number', NUMBER],
-  ['name', NAME],
-  ['key', KEY],
-  ['sign', SIGN],
+  ['number', /(?:[0-9]+(?:_[0-9]+)*(?:\.[0-9]+)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?/uy],
+  ['sign', /[-+*/%^(),]/uy],
+  ['name', /[\p{L}°][\p{L}\p{N}_°²³]*/uy],
+  ['key', /\[([^\]]*)\]/uy],
 ];
 
 /** Returns the tokens of `expression`, the last of which is an `end`. */
 export function lex(expression: string): Token[] {
   const tokens: Token[] = [];
-  let rest = expression;
+  let index = 0;
   let at = 0;
   for (;;) {
-    const trimmed = rest.trimStart();
-    const spaced = trimmed.length < rest.length;
-    at += rest.length - trimmed.length;
-    rest = trimmed;
-    if (rest === '') {
-      tokens.push({ kind: 'end', text: '', at, spaced });
+    const space = match(SPACE, expression, index)?.[0].length ?? 0;
+    index += space;
+    at += space;
+    if (index === expression.length) {
+      tokens.push({ kind: 'end', text: '', at, spaced: space > 0 });
       return tokens;
     }
-    const token = first(rest);
-    if (token === undefined) fail('syntax', at, `\`${[...rest][0]}\` has no meaning here`);
-    tokens.push({ kind: token.kind, text: token.text, at, spaced });
-    at += [...token.whole].length;
-    rest = rest.slice(token.whole.length);
+    const { kind, text, whole } = tokenAt(expression, index, at);
+    tokens.push({ kind, text, at, spaced: space > 0 });
+    index += whole.length;
+    at += [...whole].length;
   }
 }
 
-function first(rest: string): { kind: Kind; text: string; whole: string } | undefined {
+function match(pattern: RegExp, text: string, index: number): RegExpExecArray | null {
+  pattern.lastIndex = index;
+  return pattern.exec(text);
+}
+
+function tokenAt(expression: string, index: number, at: number): { kind: Kind; text: string; whole: string } {
   for (const [kind, pattern] of PATTERNS) {
-    const match = pattern.exec(rest);
-    if (match !== null) return { kind, text: match[1] ?? match[0], whole: match[0] };
+    const found = match(pattern, expression, index);
+    if (found !== null) return { kind, text: found[1] ?? found[0], whole: found[0] };
   }
-  return undefined;
+  return fail('syntax', at, `\`${String.fromCodePoint(expression.codePointAt(index) ?? 0)}\` has no meaning here`);
 }
