@@ -105,6 +105,8 @@ pub enum Event {
         component: ComponentId,
         /// The status before; only an entry in `error` changes it, to `registered`.
         old_status: Status,
+        /// Whether the failures shown are emptied as well; an activation that is tried again keeps them.
+        history: bool,
     },
     /// The component failed; its status does not change by this event.
     Failed {

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+/// Largest component binary, in bytes; a larger file is refused before it is read.
+pub const COMPONENT_BYTES_MAX: u64 = 64 << 20;
+
 /// The limits in force for one component; every field is a bound, never a reservation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
@@ -27,6 +30,10 @@ impl Limits {
     /// activation, 10 minutes, 4 GiB.
     pub const CEILING: Self =
         Self { fuel: 100_000_000_000, activation_fuel: 100_000_000_000, deadline_ms: 600_000, memory_bytes: 4 << 30 };
+
+    /// What even the settings cannot exceed: whatever the numbers can hold.
+    pub const MAX: Self =
+        Self { fuel: u64::MAX, activation_fuel: u64::MAX, deadline_ms: u64::MAX, memory_bytes: u64::MAX };
 
     /// Returns the wall-clock bound as a duration.
     pub fn deadline(&self) -> Duration {

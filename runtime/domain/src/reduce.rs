@@ -77,7 +77,6 @@ fn apply_to(event: &Event, entry: &mut Entry) -> bool {
         }
         Event::Activated { .. } => {
             entry.status = Status::Active;
-            entry.last_error = None;
             entry.probe = None;
         }
         Event::Deactivated { .. } => {
@@ -88,12 +87,14 @@ fn apply_to(event: &Event, entry: &mut Entry) -> bool {
             entry.status = Status::Error;
             entry.last_error = Some(error.clone());
         }
-        Event::ErrorsCleared { .. } => {
+        Event::ErrorsCleared { history, .. } => {
             if entry.status == Status::Error {
                 entry.status = Status::Registered;
             }
-            entry.last_error = None;
-            entry.error_count = 0;
+            if *history {
+                entry.last_error = None;
+                entry.error_count = 0;
+            }
             entry.probe = None;
         }
         Event::Failed { failure, count, .. } => {
@@ -127,6 +128,8 @@ pub mod index {
     pub const DIGEST: &str = "digest";
     /// By the file that was registered.
     pub const PATH: &str = "path";
+    /// By health: `healthy` or `unhealthy`.
+    pub const HEALTH: &str = "health";
     /// By the id's name without its namespace.
     pub const NAME: &str = "name";
     /// By the [track](crate::InterfaceName::track) of each exported interface, and by the name of each exported function.
@@ -153,6 +156,7 @@ pub fn terms(entry: &Entry, custom: &[String]) -> BTreeSet<Term> {
         terms.insert((index.to_owned(), key));
     };
     add(index::STATUS, entry.status.to_string());
+    add(index::HEALTH, if entry.is_healthy() { "healthy" } else { "unhealthy" }.to_owned());
     add(index::KIND, revision.kind().to_string());
     add(index::VERSION, revision.version.to_string());
     add(index::DIGEST, revision.digest.to_string());

@@ -1,1 +1,48 @@
-//! (crate documentation follows)
+//! The operations on a registry: register, activate, call, deactivate and all the others.
+//!
+//! This is the only place that changes a registry's state, and the only API that edges call: a command, a handler or an
+//! embedding program parses its input, calls one operation of [`Registry`] and renders the answer. The crate knows ports of
+//! [`domain::ports`], never an adapter: no database, no engine, no terminal. Start reading at [`Registry`], then
+//! `register.rs` and `activate.rs`.
+
+mod activate;
+mod builder;
+mod call;
+mod commit;
+mod deactivate;
+mod depend;
+mod discover;
+mod error;
+mod hooks;
+mod indexes;
+mod instances;
+mod kinds;
+mod locks;
+mod names;
+mod query;
+mod refusal;
+mod register;
+mod report;
+mod settings;
+mod source;
+mod state_keeper;
+mod statistics;
+mod status;
+mod tracker;
+mod unregister;
+mod view;
+
+pub use builder::{Registry, RegistryBuilder};
+pub use call::InstanceHandle;
+pub use discover::Candidate;
+pub use error::RegistryError;
+pub use hooks::{ActivationHook, HookFuture};
+pub use kinds::{ComponentFactory, KindProfile};
+pub use names::Target;
+pub use query::{ImportSource, InspectReport};
+pub use register::{RegisterOutcome, RegisterRequest, Registered};
+pub use report::{ActivateReport, Activated, Outcomes};
+pub use source::{ComponentSource, ManifestSource};
+pub use status::{DependencyFault, DependencyProblem, Probe};
+pub use tracker::Tracker;
+pub use view::{EdgeView, EntryView, GraphView, InstanceWord};

@@ -106,9 +106,12 @@ pub trait StateStore: StateView {
     /// # Errors
     /// [`StorageError`] if they could not be made durable; the state is then as before.
     ///
+    /// The decision is queued when this is called, not when the future is first polled, so decisions run in the order of
+    /// the calls.
+    ///
     /// # Cancel safety
     /// Dropping the future does not take the decision back.
-    fn commit(&self, actor: Actor, decide: Decision) -> BoxFuture<'_, Result<Committed, StorageError>>;
+    fn commit(&self, actor: Actor, decide: Decision) -> BoxFuture<'static, Result<Committed, StorageError>>;
 
     /// Adds to the saved counters of use: soft state, not in the journal. Blocks on the disk.
     ///

@@ -1,0 +1,471 @@
+//! Activating: the plan, wave by wave, each component on its own.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use domain::graph::{Graph, GraphEdge};
+use domain::plan::plan_activation;
+use domain::ports::{StateView, Unit};
+use domain::resolve::{NOTHING_EXPECTED, Overlay, closed_cycle, resolve};
+use domain::{ComponentId, Entry, Event, Failure, FailureKind, Phase, Status, Version};
+use futures::StreamExt as _;
+
+use crate::Registry;
+use crate::error::RegistryError;
+use crate::names::{Target, unknown};
+use crate::register::{entry_after, resolve_dependents, resolve_waiting, touched_keys};
+use crate::report::{ActivateReport, Activated};
+
+/// How one component of a plan came out.
+enum Step {
+    Activated(Activated),
+    AlreadyActive,
+    Skipped(ComponentId),
+    Failed(RegistryError),
+}
+
+impl Registry {
+    /// Says what [`Registry::activate`] would do, without doing it.
+    ///
+    /// # Errors
+    /// [`RegistryError::Storage`]; what is wrong with single components is in the report.
+    pub async fn plan(&self, targets: &[Target]) -> Result<ActivateReport, RegistryError> {
+        let ids: Vec<_> = targets.iter().map(|target| target.id.clone()).collect();
+        self.read(move |view| {
+            let plan = plan_activation(view, &ids)?;
+            Ok(ActivateReport {
+                order: plan.order().cloned().collect(),
+                waves: plan.waves,
+                activated: Vec::new(),
+                already_active: plan.already_active,
+                failed: plan.blocked.into_iter().map(|(id, error)| (id, error.into())).collect(),
+                skipped: plan.skipped,
+            })
+        })
+        .await
+    }
+
+    /// Activates components and all that they need, in topological waves, each wave in parallel.
+    ///
+    /// A component that fails goes to status `error` and its failure to its history; what depends on it is skipped; the rest
+    /// goes on. A target with a version activates the newest revision of that version, in place of the active one if need
+    /// be; a target in status `error` is tried again.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves each component either activated or as it was.
+    pub async fn activate(&self, targets: &[Target]) -> ActivateReport {
+        let mut report = ActivateReport::default();
+        let mut plain = Vec::new();
+        let mut replacing = Vec::new();
+        for target in targets {
+            match self.select(target).await {
+                Ok(Selection::Current) => plain.push(target.clone()),
+                Ok(Selection::Replaces(revision)) => replacing.push((target.id.clone(), revision)),
+                Err(error) => report.failed.push((target.id.clone(), error)),
+            }
+        }
+        match self.plan(&plain).await {
+            Ok(plan) => self.carry_out(plan, &mut report).await,
+            Err(error) => report.failed.extend(plain.first().map(|target| (target.id.clone(), error))),
+        }
+        for (id, revision) in replacing {
+            self.replace_active(&id, revision, &mut report).await;
+        }
+        for (id, error) in std::mem::take(&mut report.failed) {
+            let error = self.refused("activate", Some(&id), error).await;
+            report.failed.push((id, error));
+        }
+        if let Err(error) = self.flush_failures().await {
+            self.inner.tracker.note_lost(&error);
+        }
+        report
+    }
+
+    /// Activates every component of the registry.
+    ///
+    /// # Errors
+    /// [`RegistryError::Storage`] if the ids cannot be read.
+    pub async fn activate_all(&self) -> Result<ActivateReport, RegistryError> {
+        let targets: Vec<_> = self.all_ids().await?.into_iter().map(Target::from).collect();
+        Ok(self.activate(&targets).await)
+    }
+
+    /// Makes instances of all components that are active, in topological order, as after a restart.
+    ///
+    /// What fails is recorded and goes to status `error`.
+    ///
+    /// # Errors
+    /// [`RegistryError::Storage`] if the state cannot be read.
+    pub async fn resume(&self) -> Result<ActivateReport, RegistryError> {
+        let waves = self.read(active_waves).await?;
+        let mut report = ActivateReport::default();
+        for wave in waves {
+            report.waves.push(wave.iter().map(|entry| entry.id.clone()).collect());
+            let steps = wave.into_iter().map(|entry| {
+                let registry = self.clone();
+                async move { (entry.id.clone(), registry.resume_one(&entry).await) }
+            });
+            let mut steps = futures::stream::iter(steps).map(tokio::spawn).buffer_unordered(self.parallel());
+            while let Some(step) = steps.next().await {
+                match step {
+                    Ok((_, Ok(activated))) => report.activated.push(activated),
+                    Ok((id, Err(error))) => report.failed.push((id, error)),
+                    Err(died) => return Err(RegistryError::Internal(died.to_string())),
+                }
+            }
+        }
+        report.order = report.waves.concat();
+        self.flush_failures().await?;
+        Ok(report)
+    }
+
+    async fn resume_one(&self, entry: &Arc<Entry>) -> Result<Activated, RegistryError> {
+        let _life = self.inner.life.lock(&entry.id).await;
+        let begun = self.inner.clock.now();
+        let unit = self.unit(&entry.id).await?;
+        match unit.start().await {
+            Ok(started) => Ok(Activated {
+                id: entry.id.clone(),
+                version: entry.revision.version.clone(),
+                duration: self.inner.clock.now().since(begun),
+                fuel: started.fuel,
+            }),
+            Err(failure) => {
+                self.slot(&entry.id).turn(None);
+                Err(self.fail_activation(failure).await)
+            }
+        }
+    }
+
+    pub(crate) fn parallel(&self) -> usize {
+        let cores = || std::thread::available_parallelism().map_or(1, |cores| cores.get());
+        self.settings().activation.parallel.map_or_else(cores, |n| n as usize).max(1)
+    }
+
+    async fn carry_out(&self, plan: ActivateReport, report: &mut ActivateReport) {
+        let mut lost: HashMap<ComponentId, ()> = plan.failed.iter().map(|(id, _)| (id.clone(), ())).collect();
+        lost.extend(plan.skipped.iter().map(|(id, _)| (id.clone(), ())));
+        report.already_active.extend(plan.already_active);
+        report.failed.extend(plan.failed);
+        report.skipped.extend(plan.skipped);
+        for wave in &plan.waves {
+            let lost_before = Arc::new(lost.clone());
+            let steps = wave.iter().cloned().map(|id| {
+                let registry = self.clone();
+                let lost = lost_before.clone();
+                tokio::spawn(async move {
+                    let step = registry.step(&id, &lost).await;
+                    (id, step)
+                })
+            });
+            let mut steps = futures::stream::iter(steps).buffer_unordered(self.parallel());
+            while let Some(step) = steps.next().await {
+                let (id, step) = match step {
+                    Ok(done) => done,
+                    Err(died) => {
+                        let error = RegistryError::Internal(format!("an activation died: {died}"));
+                        report.failed.extend(wave.first().map(|id| (id.clone(), error)));
+                        continue;
+                    }
+                };
+                match step {
+                    Step::Activated(activated) => report.activated.push(activated),
+                    Step::AlreadyActive => report.already_active.push(id),
+                    Step::Skipped(because) => {
+                        lost.insert(id.clone(), ());
+                        report.skipped.push((id, because));
+                    }
+                    Step::Failed(error) => {
+                        lost.insert(id.clone(), ());
+                        report.failed.push((id, error));
+                    }
+                }
+            }
+        }
+        report.order.extend(plan.order);
+        report.waves.extend(plan.waves);
+    }
+
+    async fn step(&self, id: &ComponentId, lost: &HashMap<ComponentId, ()>) -> Step {
+        let key = id.clone();
+        let entry = match self.read(move |view| Ok(view.entry(&key)?)).await {
+            Ok(Some(entry)) => entry,
+            Ok(None) => return Step::Failed(unknown(id)),
+            Err(error) => return Step::Failed(error),
+        };
+        if let Some(because) = entry.dependency_ids().into_iter().find(|on| lost.contains_key(on)) {
+            return Step::Skipped(because);
+        }
+        match self.activate_one(id).await {
+            Ok(Some(activated)) => Step::Activated(activated),
+            Ok(None) => Step::AlreadyActive,
+            Err(error) => Step::Failed(error),
+        }
+    }
+
+    /// Activates one component whose dependencies are active; `None` if it was active already.
+    async fn activate_one(&self, id: &ComponentId) -> Result<Option<Activated>, RegistryError> {
+        let _life = self.inner.life.lock(id).await;
+        let key = id.clone();
+        let entry = self.read(move |view| view.entry(&key)?.ok_or_else(|| unknown(&key))).await?;
+        if entry.status == Status::Active {
+            return Ok(None);
+        }
+        let begun = self.inner.clock.now();
+        for hook in self.inner.hooks.before() {
+            if let Err(reason) = hook(entry.clone()).await {
+                let message = format!("a pre-activation hook refused: {reason}");
+                let failure = self.failure(&entry, Phase::Activate, FailureKind::Hook, &message);
+                return Err(self.fail_activation(failure).await);
+            }
+        }
+        for edge in entry.dependencies.iter().filter(|edge| !edge.is_declared()) {
+            self.unit(&edge.on).await?;
+        }
+        let (unit, fuel) = match self.prepare_and_start(&entry).await {
+            Ok(started) => started,
+            Err(failure) => return Err(self.fail_activation(failure).await),
+        };
+        let duration = self.inner.clock.now().since(begun);
+        self.put_active(&entry, unit, Started { duration, fuel }).await.map(Some)
+    }
+
+    async fn prepare_and_start(&self, entry: &Arc<Entry>) -> Result<(Arc<dyn Unit>, u64), Failure> {
+        let unit = self.prepare(entry).await?;
+        let started = unit.start().await?;
+        Ok((unit, started.fuel))
+    }
+
+    /// Writes that `entry` is active and puts its unit in service.
+    async fn put_active(
+        &self,
+        entry: &Arc<Entry>,
+        unit: Arc<dyn Unit>,
+        started: Started,
+    ) -> Result<Activated, RegistryError> {
+        let slot = self.slot(&entry.id);
+        let committed = self.commit({
+            let entry = entry.clone();
+            move |view| Ok((decide_active(view, &entry, started)?, ()))
+        });
+        if let Err(error) = committed.await {
+            unit.stop().await;
+            return Err(error);
+        }
+        slot.turn(Some(unit));
+        self.inner.tracker.count(&entry.id, |usage| {
+            usage.activations += 1;
+            usage.activation_us += u64::try_from(started.duration.as_micros()).unwrap_or(u64::MAX);
+        });
+        for hook in self.inner.hooks.after() {
+            if let Err(reason) = hook(entry.clone()).await {
+                let message = format!("a post-activation hook failed: {reason}");
+                self.record_failure(self.failure(entry, Phase::Activate, FailureKind::Hook, &message)).await?;
+            }
+        }
+        Ok(Activated {
+            id: entry.id.clone(),
+            version: entry.revision.version.clone(),
+            duration: started.duration,
+            fuel: started.fuel,
+        })
+    }
+
+    /// Writes a failed activation: the failure to the history, the entry to status `error`.
+    async fn fail_activation(&self, failure: Failure) -> RegistryError {
+        let recorded = failure.clone();
+        let written = self.commit(move |view| {
+            let Some(entry) = view.entry(&recorded.component)? else { return Ok((Vec::new(), ())) };
+            let component = recorded.component.clone();
+            let errored = Event::Errored {
+                component: component.clone(),
+                old_status: entry.status,
+                error: recorded.message.clone(),
+            };
+            Ok((vec![Event::Failed { component, failure: Box::new(recorded), count: 1 }, errored], ()))
+        });
+        match written.await {
+            Ok(()) => RegistryError::Activation(Box::new(failure)),
+            Err(error) => error,
+        }
+    }
+
+    /// Lets the entry point to the revision that `target` names, where it names a version.
+    async fn select(&self, target: &Target) -> Result<Selection, RegistryError> {
+        let Some(version) = target.version.clone() else { return Ok(Selection::Current) };
+        let id = target.id.clone();
+        self.commit(move |view| {
+            let (entry, number) = newest_of(view, &id, &version)?;
+            if number == entry.revision.number {
+                return Ok((Vec::new(), Selection::Current));
+            }
+            if entry.status == Status::Active {
+                return Ok((Vec::new(), Selection::Replaces(number)));
+            }
+            Ok((decide_revision(view, &entry, number)?, Selection::Current))
+        })
+        .await
+    }
+
+    /// Replaces the active revision of `id` by another one. On any failure the active one stays.
+    async fn replace_active(&self, id: &ComponentId, number: u32, report: &mut ActivateReport) {
+        match self.try_replace(id, number).await {
+            Ok((activated, dependencies)) => {
+                report.order.extend(dependencies.order);
+                report.waves.extend(dependencies.waves);
+                report.activated.extend(dependencies.activated);
+                report.order.push(id.clone());
+                report.waves.push(vec![id.clone()]);
+                report.activated.push(activated);
+            }
+            Err(error) => report.failed.push((id.clone(), error)),
+        }
+    }
+
+    async fn try_replace(&self, id: &ComponentId, number: u32) -> Result<(Activated, ActivateReport), RegistryError> {
+        let key = id.clone();
+        let next = self.read(move |view| replaced_entry(view, &key, number)).await?;
+        let needs: Vec<_> = next.dependency_ids().into_iter().map(Target::from).collect();
+        // Boxed: an activation may replace, a replacement activates.
+        let dependencies = Box::pin(self.activate(&needs)).await;
+        if let Some((_, error)) = dependencies.failed.into_iter().next() {
+            return Err(error);
+        }
+        let _life = self.inner.life.lock(id).await;
+        let begun = self.inner.clock.now();
+        let entry = Arc::new(next);
+        let old = self.slot(id).unit();
+        if let Some(old) = &old {
+            // Its state is what the new instance begins with; until the turn it would be made anew if it were called.
+            old.stop().await;
+        }
+        let (unit, fuel) = match self.prepare_and_start(&entry).await {
+            Ok(started) => started,
+            Err(failure) => {
+                self.record_failure(failure.clone()).await?;
+                return Err(RegistryError::Activation(Box::new(failure)));
+            }
+        };
+        let started = Started { duration: self.inner.clock.now().since(begun), fuel };
+        let activated = self.put_active(&entry, unit, started).await?;
+        if let Some(old) = old {
+            old.stop().await;
+        }
+        Ok((activated, ActivateReport { failed: Vec::new(), ..dependencies }))
+    }
+}
+
+/// Returns the active entries in waves, dependencies first.
+fn active_waves(view: &dyn StateView) -> Result<Vec<Vec<Arc<Entry>>>, RegistryError> {
+    let mut entries = HashMap::new();
+    for id in view.find(domain::reduce::index::STATUS, Status::Active.as_str())? {
+        if let Some(entry) = view.entry(&id)? {
+            entries.insert(id, entry);
+        }
+    }
+    let edges = entries.values().flat_map(|entry| entry.dependencies.iter().map(|edge| GraphEdge::of(&entry.id, edge)));
+    let edges: Vec<_> = edges.filter(|edge| entries.contains_key(&edge.dependency)).collect();
+    let graph = Graph::new(entries.keys().cloned(), edges);
+    let waves = graph.waves().map_err(|cycle| RegistryError::Cycle { cycle: cycle.path })?;
+    let entry = |id: ComponentId| entries.get(&id).cloned();
+    Ok(waves.into_iter().map(|wave| wave.into_iter().filter_map(entry).collect()).collect())
+}
+
+#[derive(Clone, Copy)]
+struct Started {
+    duration: std::time::Duration,
+    fuel: u64,
+}
+
+enum Selection {
+    /// The entry points to the revision.
+    Current,
+    /// The entry is active with another revision, which this one is to replace.
+    Replaces(u32),
+}
+
+fn newest_of(view: &dyn StateView, id: &ComponentId, version: &Version) -> Result<(Arc<Entry>, u32), RegistryError> {
+    let entry = view.entry(id)?.ok_or_else(|| unknown(id))?;
+    let revisions = view.revisions(id)?;
+    match revisions.iter().rev().find(|revision| revision.version == *version) {
+        Some(revision) => Ok((entry, revision.number)),
+        None => Err(RegistryError::VersionNotFound {
+            component: id.clone(),
+            version: version.clone(),
+            known: revisions.iter().map(|revision| revision.version.clone()).collect(),
+        }),
+    }
+}
+
+/// Returns `id`'s entry as it will be once it points to revision `number`.
+fn replaced_entry(view: &dyn StateView, id: &ComponentId, number: u32) -> Result<Entry, RegistryError> {
+    let entry = view.entry(id)?.ok_or_else(|| unknown(id))?;
+    let revision = view.revision(id, number)?.ok_or_else(|| RegistryError::Changed { component: id.clone() })?;
+    let overlay = Overlay::new(view, &NOTHING_EXPECTED);
+    let resolution = resolve(&overlay, id, &revision, &entry.dependencies)?;
+    if let Some(cycle) = closed_cycle(&overlay, id, &resolution.dependencies)? {
+        return Err(RegistryError::Cycle { cycle });
+    }
+    if let Some(unresolved) = resolution.unresolved.first() {
+        return Err(domain::plan::PlanError::of_unresolved(id, unresolved, &[]).into());
+    }
+    Ok(entry_after(Some(&entry), id, &revision, &resolution))
+}
+
+/// Returns the events that let an entry point to revision `number`.
+pub(crate) fn decide_revision(view: &dyn StateView, entry: &Entry, number: u32) -> Result<Vec<Event>, RegistryError> {
+    let id = &entry.id;
+    let revision = view.revision(id, number)?.ok_or_else(|| RegistryError::Changed { component: id.clone() })?;
+    let mut overlay = Overlay::new(view, &NOTHING_EXPECTED);
+    let resolution = resolve(&overlay, id, &revision, &entry.dependencies)?;
+    if let Some(cycle) = closed_cycle(&overlay, id, &resolution.dependencies)? {
+        return Err(RegistryError::Cycle { cycle });
+    }
+    overlay.put(entry_after(Some(entry), id, &revision, &resolution));
+    let keys = touched_keys(id, revision.exports.iter().chain(&entry.revision.exports));
+    let mut events = vec![Event::RevisionSelected {
+        component: id.clone(),
+        revision: Box::new((*revision).clone()),
+        dependencies: resolution.dependencies,
+        unresolved: resolution.unresolved,
+    }];
+    events.extend(resolve_dependents(view, &mut overlay, id)?);
+    events.extend(resolve_waiting(view, &mut overlay, &keys)?);
+    Ok(events)
+}
+
+/// Returns the events that make `prepared` active, after checking that nothing it was prepared from has changed.
+fn decide_active(view: &dyn StateView, prepared: &Entry, started: Started) -> Result<Vec<Event>, RegistryError> {
+    let id = &prepared.id;
+    let entry = view.entry(id)?.ok_or_else(|| unknown(id))?;
+    let mut events = Vec::new();
+    let replaces = entry.revision.number != prepared.revision.number;
+    if replaces {
+        if entry.status != Status::Active || view.revision(id, prepared.revision.number)?.is_none() {
+            return Err(RegistryError::Changed { component: id.clone() });
+        }
+        events.extend(decide_revision(view, &entry, prepared.revision.number)?);
+    } else if entry.status == Status::Active || entry.dependencies != prepared.dependencies {
+        return Err(RegistryError::Changed { component: id.clone() });
+    }
+    for on in prepared.dependency_ids() {
+        let status = view.entry(&on)?.map(|dependency| dependency.status);
+        if status != Some(Status::Active) {
+            let status = status.unwrap_or(Status::Discovered);
+            return Err(RegistryError::NotActive { component: on, status });
+        }
+    }
+    let mut old_status = entry.status;
+    if old_status == Status::Error {
+        events.push(Event::ErrorsCleared { component: id.clone(), old_status, history: false });
+        old_status = Status::Registered;
+    }
+    events.push(Event::Activated {
+        component: id.clone(),
+        old_status,
+        revision: prepared.revision.number,
+        duration_us: u64::try_from(started.duration.as_micros()).unwrap_or(u64::MAX),
+        fuel: started.fuel,
+    });
+    Ok(events)
+}

@@ -1,0 +1,191 @@
+//! The registry itself and how it is put together.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use domain::ports::{BlobStore, Clock, Engine, GuestOutput, SettingsStore, Slot, StateStore};
+use domain::settings::Settings;
+use domain::{Actor, ComponentId, Record};
+use tokio::sync::broadcast;
+
+use crate::error::RegistryError;
+use crate::hooks::Hooks;
+use crate::indexes::FunctionIndexes;
+use crate::kinds::Kinds;
+use crate::locks::KeyedLocks;
+use crate::refusal::Refusals;
+use crate::tracker::Tracker;
+
+/// Records that a slow subscriber may lag behind before it misses some.
+const EVENTS_BUFFERED: usize = 1_024;
+
+/// A registry of components: every operation is one method. Cheap to clone; clones share everything but the actor.
+#[derive(Clone)]
+pub struct Registry {
+    pub(crate) inner: Arc<Inner>,
+    pub(crate) actor: Actor,
+}
+
+pub(crate) struct Inner {
+    pub(crate) state: Arc<dyn StateStore>,
+    pub(crate) blobs: Arc<dyn BlobStore>,
+    pub(crate) engine: Arc<dyn Engine>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) settings_store: Arc<dyn SettingsStore>,
+    pub(crate) output: Arc<dyn GuestOutput>,
+    pub(crate) settings: ArcSwap<Settings>,
+    /// One writer of the settings file at a time.
+    pub(crate) settings_lock: tokio::sync::Mutex<()>,
+    /// Places of components in service, made when first needed.
+    pub(crate) slots: Mutex<HashMap<ComponentId, Arc<Slot>>>,
+    /// Held while a component's status is being changed.
+    pub(crate) life: KeyedLocks,
+    /// Held while a component's unit is being prepared.
+    pub(crate) preparing: KeyedLocks,
+    pub(crate) tracker: Arc<Tracker>,
+    pub(crate) refusals: Refusals,
+    pub(crate) hooks: Hooks,
+    pub(crate) kinds: Kinds,
+    pub(crate) indexes: FunctionIndexes,
+    pub(crate) events: broadcast::Sender<Arc<Record>>,
+}
+
+impl Registry {
+    /// Begins to put a registry together from adapters of [`domain::ports`].
+    pub fn builder() -> RegistryBuilder {
+        RegistryBuilder::default()
+    }
+
+    /// Returns the same registry for another actor: events and calls made through it name that actor.
+    pub fn with_actor(&self, actor: Actor) -> Self {
+        Self { inner: self.inner.clone(), actor }
+    }
+
+    /// Returns who acts through this handle.
+    pub fn actor(&self) -> &Actor {
+        &self.actor
+    }
+
+    /// Returns the settings in force.
+    pub fn settings(&self) -> Arc<Settings> {
+        self.inner.settings.load_full()
+    }
+
+    /// Returns the place of a component in service, making it if there is none.
+    pub(crate) fn slot(&self, id: &ComponentId) -> Arc<Slot> {
+        let mut slots = self.inner.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        slots.entry(id.clone()).or_insert_with(|| Arc::new(Slot::new(id.clone()))).clone()
+    }
+}
+
+/// Takes the adapters a registry is made of; all but the tracker's are required.
+#[derive(Default)]
+pub struct RegistryBuilder {
+    state: Option<Arc<dyn StateStore>>,
+    blobs: Option<Arc<dyn BlobStore>>,
+    engine: Option<Arc<dyn Engine>>,
+    clock: Option<Arc<dyn Clock>>,
+    settings: Option<Arc<dyn SettingsStore>>,
+    output: Option<Arc<dyn GuestOutput>>,
+    tracker: Option<Arc<Tracker>>,
+    actor: Option<Actor>,
+}
+
+impl RegistryBuilder {
+    /// Sets where state is kept.
+    #[must_use]
+    pub fn state(mut self, state: Arc<dyn StateStore>) -> Self {
+        self.state = Some(state);
+        self
+    }
+
+    /// Sets where bytes are kept.
+    #[must_use]
+    pub fn blobs(mut self, blobs: Arc<dyn BlobStore>) -> Self {
+        self.blobs = Some(blobs);
+        self
+    }
+
+    /// Sets what runs components. Its observer should be the [`Tracker`] that [`Self::tracker`] is given.
+    #[must_use]
+    pub fn engine(mut self, engine: Arc<dyn Engine>) -> Self {
+        self.engine = Some(engine);
+        self
+    }
+
+    /// Sets what tells the time.
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = Some(clock);
+        self
+    }
+
+    /// Sets where the settings file is.
+    #[must_use]
+    pub fn settings(mut self, settings: Arc<dyn SettingsStore>) -> Self {
+        self.settings = Some(settings);
+        self
+    }
+
+    /// Sets where guests' output is kept.
+    #[must_use]
+    pub fn output(mut self, output: Arc<dyn GuestOutput>) -> Self {
+        self.output = Some(output);
+        self
+    }
+
+    /// Sets what hears of failures and calls; the engine must have been given the same one.
+    #[must_use]
+    pub fn tracker(mut self, tracker: Arc<Tracker>) -> Self {
+        self.tracker = Some(tracker);
+        self
+    }
+
+    /// Sets who acts through the first handle; [`Actor::System`] by default.
+    #[must_use]
+    pub fn actor(mut self, actor: Actor) -> Self {
+        self.actor = Some(actor);
+        self
+    }
+
+    /// Reads the settings and returns the registry. Folders under `auto_discover` are scanned and what is found there is
+    /// registered, never activated.
+    ///
+    /// # Errors
+    /// [`RegistryError::Internal`] names an adapter that was not given; [`RegistryError::Settings`] and
+    /// [`RegistryError::Storage`].
+    pub async fn open(self) -> Result<Registry, RegistryError> {
+        fn required<T>(what: &str, adapter: Option<T>) -> Result<T, RegistryError> {
+            adapter.ok_or_else(|| RegistryError::Internal(format!("the registry was built without {what}")))
+        }
+        let clock = required("a clock", self.clock)?;
+        let settings_store = required("a settings store", self.settings)?;
+        let settings = crate::settings::load(&*settings_store)?;
+        let registry = Registry {
+            actor: self.actor.unwrap_or(Actor::System),
+            inner: Arc::new(Inner {
+                state: required("a state store", self.state)?,
+                blobs: required("a blob store", self.blobs)?,
+                engine: required("an engine", self.engine)?,
+                output: required("an output store", self.output)?,
+                tracker: self.tracker.unwrap_or_else(|| Arc::new(Tracker::new(clock.clone()))),
+                settings: ArcSwap::from_pointee(settings),
+                settings_store,
+                settings_lock: tokio::sync::Mutex::new(()),
+                slots: Mutex::default(),
+                life: KeyedLocks::default(),
+                preparing: KeyedLocks::default(),
+                refusals: Refusals::new(clock.clone()),
+                hooks: Hooks::default(),
+                kinds: Kinds::default(),
+                indexes: FunctionIndexes::default(),
+                events: broadcast::Sender::new(EVENTS_BUFFERED),
+                clock,
+            }),
+        };
+        registry.inner.tracker.spawn_writer(&registry);
+        registry.auto_discover().await?;
+        Ok(registry)
+    }
+}

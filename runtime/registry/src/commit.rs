@@ -1,0 +1,110 @@
+//! The way every change takes: decide on the newest state, append, tell.
+
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use domain::ports::StateView;
+use domain::{ComponentId, Event, Record, Status};
+
+use crate::Registry;
+use crate::error::RegistryError;
+
+impl Registry {
+    /// Runs `decide` on the committer, appends its events, and returns its answer once they are durable.
+    ///
+    /// The decision is queued when this is called, not when the future is first polled. Status callbacks and subscribers
+    /// hear of the events before the answer is returned.
+    pub(crate) fn commit<T, D>(&self, decide: D) -> impl Future<Output = Result<T, RegistryError>> + Send + use<T, D>
+    where
+        T: Send + 'static,
+        D: FnOnce(&dyn StateView) -> Result<(Vec<Event>, T), RegistryError> + Send + 'static,
+    {
+        let answer = Arc::new(Mutex::new(None));
+        let slot = answer.clone();
+        let decision = Box::new(move |view: &dyn StateView| {
+            let (events, answer) = match decide(view) {
+                Ok((events, answer)) => (events, Ok(answer)),
+                Err(error) => (Vec::new(), Err(error)),
+            };
+            *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer);
+            events
+        });
+        let queued = self.inner.state.commit(self.actor.clone(), decision);
+        let registry = self.clone();
+        async move {
+            let records = queued.await?;
+            registry.tell(&records);
+            let answer = answer.lock().unwrap_or_else(PoisonError::into_inner).take();
+            answer.unwrap_or_else(|| Err(RegistryError::Internal("a decision was not run".to_owned())))
+        }
+    }
+
+    /// Reads the state on a thread that may block.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&dyn StateView) -> Result<T, RegistryError> + Send + 'static,
+    ) -> Result<T, RegistryError> {
+        let state = self.inner.state.clone();
+        blocking(move || look(&*state)).await
+    }
+
+    /// Lets subscribers, status callbacks and function indexes know of appended records.
+    fn tell(&self, records: &[Arc<Record>]) {
+        for record in records {
+            // Nobody listening is not an error.
+            let _ = self.inner.events.send(record.clone());
+            self.inner.indexes.hear(record, &*self.inner.state);
+            if let Some((id, old, new)) = status_change(&record.event) {
+                self.inner.hooks.status_changed(id, old, new);
+            }
+        }
+    }
+
+    /// Returns a receiver of every record appended from now on by this process.
+    ///
+    /// A receiver that lags more than a thousand records behind misses the oldest and is told how many; it can read them with
+    /// [`Registry::records`].
+    pub fn subscribe(&self) -> tokio::sync::broadcast::Receiver<Arc<Record>> {
+        self.inner.events.subscribe()
+    }
+}
+
+/// Runs work that blocks on a thread meant for that.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, RegistryError> + Send + 'static,
+) -> Result<T, RegistryError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => Err(RegistryError::Internal(format!("a blocking task died: {error}"))),
+    }
+}
+
+/// Returns the change of status that an event stands for, if it stands for one.
+fn status_change(event: &Event) -> Option<(&ComponentId, Status, Status)> {
+    let change = match event {
+        Event::Registered { component, revision, .. } if revision.number == 1 => {
+            (component, Status::Discovered, Status::Registered)
+        }
+        Event::Activated { component, old_status, .. } => (component, *old_status, Status::Active),
+        Event::Deactivated { component, old_status, .. } => (component, *old_status, Status::Inactive),
+        Event::Errored { component, old_status, .. } => (component, *old_status, Status::Error),
+        Event::ErrorsCleared { component, old_status: Status::Error, .. } => {
+            (component, Status::Error, Status::Registered)
+        }
+        Event::Registered { .. }
+        | Event::ErrorsCleared { .. }
+        | Event::Unregistered { .. }
+        | Event::RevisionSelected { .. }
+        | Event::EdgesResolved { .. }
+        | Event::EdgeAdded { .. }
+        | Event::EdgeRemoved { .. }
+        | Event::Failed { .. }
+        | Event::StateSaved { .. }
+        | Event::Probed { .. }
+        | Event::Refused { .. }
+        | Event::IndexCreated { .. }
+        | Event::IndexDropped { .. }
+        | Event::ConfigSet { .. } => return None,
+    };
+    (change.1 != change.2).then_some(change)
+}

@@ -1,0 +1,86 @@
+//! Deactivating: dependents first, each instance dropped in order.
+
+use domain::plan::{PlanError, plan_deactivation};
+use domain::ports::StateView;
+use domain::{ComponentId, Event, Status};
+
+use crate::Registry;
+use crate::activate::decide_revision;
+use crate::error::RegistryError;
+use crate::names::unknown;
+use crate::report::Outcomes;
+
+impl Registry {
+    /// Takes components out of service. One that active components need is refused, unless `cascade` takes those along, dependents
+    /// first; one that is not active is left as it is and counts as done.
+    ///
+    /// Running calls are waited for, then the component's state is kept if it has any, then `lifecycle.deactivate` is called. A
+    /// newer revision that waited becomes the one that the entry points to.
+    pub async fn deactivate(&self, ids: &[ComponentId], cascade: bool) -> Outcomes {
+        let targets = ids.to_vec();
+        let plan = match self.read(move |view| Ok(plan_deactivation(view, &targets, cascade)?)).await {
+            Ok(plan) => plan,
+            Err(error) => {
+                let failed = ids.first().map(|id| (id.clone(), error));
+                return Outcomes { done: Vec::new(), failed: failed.into_iter().collect() };
+            }
+        };
+        let mut outcomes = Outcomes::default();
+        for (id, error) in plan.blocked {
+            let error = self.refused("deactivate", Some(&id), error.into()).await;
+            outcomes.failed.push((id, error));
+        }
+        let order: Vec<_> = plan.waves.concat();
+        for id in order {
+            match self.deactivate_one(&id).await {
+                Ok(()) => outcomes.done.push(id),
+                Err(error) => {
+                    let error = self.refused("deactivate", Some(&id), error).await;
+                    outcomes.failed.push((id, error));
+                }
+            }
+        }
+        outcomes.done.extend(plan.unchanged);
+        if let Err(error) = self.flush_failures().await {
+            self.inner.tracker.note_lost(&error);
+        }
+        outcomes
+    }
+
+    async fn deactivate_one(&self, id: &ComponentId) -> Result<(), RegistryError> {
+        let _life = self.inner.life.lock(id).await;
+        let key = id.clone();
+        self.commit(move |view| Ok((decide(view, &key)?, ()))).await?;
+        self.out_of_service(id).await;
+        Ok(())
+    }
+
+    /// Drops what this process has of `id`, in order.
+    pub(crate) async fn out_of_service(&self, id: &ComponentId) {
+        let unit = self.slot(id).turn(None);
+        if let Some(unit) = unit {
+            unit.stop().await;
+        }
+    }
+}
+
+fn decide(view: &dyn StateView, id: &ComponentId) -> Result<Vec<Event>, RegistryError> {
+    let entry = view.entry(id)?.ok_or_else(|| unknown(id))?;
+    if entry.status != Status::Active {
+        return Ok(Vec::new());
+    }
+    let mut dependents = Vec::new();
+    for dependent in view.dependents(id)? {
+        if view.entry(&dependent)?.is_some_and(|entry| entry.status == Status::Active) {
+            dependents.push(dependent);
+        }
+    }
+    if !dependents.is_empty() {
+        return Err(PlanError::Dependents { component: id.clone(), dependents, active_only: true }.into());
+    }
+    let mut events = vec![Event::Deactivated { component: id.clone(), old_status: entry.status, reason: None }];
+    if entry.has_waiting_revision() {
+        events.extend(decide_revision(view, &entry, entry.newest)?);
+    }
+    Ok(events)
+}

@@ -1,0 +1,357 @@
+//! What can go wrong in an operation.
+
+use std::path::PathBuf;
+
+use domain::failure::{Failure, Phase};
+use domain::ports::{EngineError, StorageError};
+use domain::status::TransitionError;
+use domain::{ComponentId, Digest, ErrorKind, Status, Version, VersionReq};
+
+/// Why an operation was not carried out. `Display` is one sentence; hints are separate.
+#[derive(Debug, thiserror::Error)]
+pub enum RegistryError {
+    /// A text is not a component id or a reference to one.
+    #[error(transparent)]
+    Name(#[from] domain::id::IdError),
+    /// No component has this id or name.
+    #[error("no component `{name}` is registered")]
+    NotFound {
+        /// What was asked for, escaped.
+        name: String,
+        /// Ids that may have been meant.
+        similar: Vec<ComponentId>,
+    },
+    /// The component has no revision of this version.
+    #[error("`{component}` has no version {version}")]
+    VersionNotFound {
+        /// The component.
+        component: ComponentId,
+        /// The version asked for.
+        version: Version,
+        /// The versions it has, oldest first.
+        known: Vec<Version>,
+    },
+    /// Several components have this bare name.
+    #[error("`{name}` is ambiguous: several components have that name")]
+    AmbiguousName {
+        /// The bare name.
+        name: String,
+        /// The components that have it.
+        candidates: Vec<ComponentId>,
+    },
+    /// A path does not exist.
+    #[error("{} does not exist", path.display())]
+    NoSuchPath {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A folder has nothing to register.
+    #[error("{} holds no components", path.display())]
+    NoComponents {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A path is neither a component file nor a folder, or its manifest does not say which file to take.
+    #[error("{}: {reason}", path.display())]
+    BadPath {
+        /// The path.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+        /// What to do.
+        hint: String,
+    },
+    /// A file cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's error.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A component manifest is wrong.
+    #[error("{}: {source}", path.display())]
+    Manifest {
+        /// The manifest's file.
+        path: PathBuf,
+        /// What is wrong in it.
+        #[source]
+        source: domain::manifest::ManifestError,
+    },
+    /// The bytes are not a component, or not one that the engine takes.
+    #[error("{name}: {source}")]
+    Binary {
+        /// The file or the name it was given.
+        name: String,
+        /// What is wrong with it.
+        #[source]
+        source: EngineError,
+    },
+    /// The component lacks exports that its kind requires.
+    #[error("`{component}` does not export what the kind `{kind}` requires: {}", missing.join(", "))]
+    MissingExports {
+        /// The component.
+        component: ComponentId,
+        /// Its kind.
+        kind: String,
+        /// The required exports that it lacks.
+        missing: Vec<String>,
+    },
+    /// The version is registered with other bytes or another manifest.
+    #[error("`{component}` {version} is already registered with {}", if *same_bytes { "another manifest" } else { "other bytes" })]
+    VersionTaken {
+        /// The component.
+        component: ComponentId,
+        /// The version.
+        version: Version,
+        /// Digest of the bytes that have this version.
+        registered: Digest,
+        /// Whether only the manifest differs.
+        same_bytes: bool,
+    },
+    /// The change would close a cycle of dependencies.
+    #[error("circular dependency: {}", join(cycle, " → "))]
+    Cycle {
+        /// The components of the cycle in edge order; the first stands at the end again.
+        cycle: Vec<ComponentId>,
+    },
+    /// What the component needs is not there.
+    #[error(transparent)]
+    Plan(#[from] domain::plan::PlanError),
+    /// The dependency exists in a version outside the range.
+    #[error("`{on}` has version {found}, which does not match `{range}`")]
+    RangeNotMet {
+        /// The dependency.
+        on: ComponentId,
+        /// The range.
+        range: VersionReq,
+        /// Its version.
+        found: Version,
+    },
+    /// The edge is not one that an operator declared.
+    #[error("the dependency of `{component}` on `{on}` comes from its {origin}")]
+    EdgeNotDeclared {
+        /// The dependent.
+        component: ComponentId,
+        /// The dependency.
+        on: ComponentId,
+        /// `imports` or `component manifest`.
+        origin: &'static str,
+    },
+    /// The component is not active.
+    #[error("`{component}` is {status}, not active")]
+    NotActive {
+        /// The component.
+        component: ComponentId,
+        /// Its status.
+        status: Status,
+    },
+    /// The status machine has no such step.
+    #[error("`{component}`: {source}")]
+    Transition {
+        /// The component.
+        component: ComponentId,
+        /// The step.
+        #[source]
+        source: TransitionError,
+    },
+    /// The component could not be activated.
+    #[error("`{}` could not be activated: {}", .0.component, .0.message)]
+    Activation(Box<Failure>),
+    /// A call could not be made, or failed in the component.
+    #[error("{source}")]
+    Call {
+        /// The component.
+        component: ComponentId,
+        /// What went wrong.
+        #[source]
+        source: EngineError,
+    },
+    /// The component changed while the operation was under way.
+    #[error("`{component}` was changed by somebody else in the meantime")]
+    Changed {
+        /// The component.
+        component: ComponentId,
+    },
+    /// A custom index does not exist, or its name cannot be used.
+    #[error("there is no index `{name}`")]
+    NoIndex {
+        /// The name, escaped.
+        name: String,
+        /// The indexes there are.
+        known: Vec<String>,
+    },
+    /// A setting or the settings file is wrong.
+    #[error("{}{source}", path.as_ref().map(|p| format!("{}: ", p.display())).unwrap_or_default())]
+    Settings {
+        /// The settings file, where the fault is in it.
+        path: Option<PathBuf>,
+        /// What is wrong.
+        #[source]
+        source: domain::settings::SettingsError,
+    },
+    /// Storage failed.
+    #[error("{}", storage_text(.0))]
+    Storage(#[from] StorageError),
+    /// A task of the registry's own died.
+    #[error("internal error: {0}")]
+    Internal(String),
+}
+
+fn storage_text(error: &StorageError) -> String {
+    match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
+}
+
+pub(crate) fn join(ids: &[ComponentId], with: &str) -> String {
+    ids.iter().map(|id| id.as_str()).collect::<Vec<_>>().join(with)
+}
+
+impl RegistryError {
+    /// Says whose turn it is.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Name(_) | Self::AmbiguousName { .. } | Self::NoComponents { .. } | Self::BadPath { .. } => {
+                ErrorKind::Invalid
+            }
+            Self::Manifest { source, .. } => source.kind(),
+            Self::Settings { source, .. } => source.kind(),
+            Self::MissingExports { .. } | Self::RangeNotMet { .. } => ErrorKind::Invalid,
+            Self::NotFound { .. } | Self::VersionNotFound { .. } | Self::NoSuchPath { .. } | Self::NoIndex { .. } => {
+                ErrorKind::NotFound
+            }
+            Self::Read { source, .. } => match source.kind() {
+                std::io::ErrorKind::PermissionDenied => ErrorKind::Denied,
+                std::io::ErrorKind::NotFound => ErrorKind::NotFound,
+                _ => ErrorKind::Invalid,
+            },
+            Self::Binary { source, .. } | Self::Call { source, .. } => source.kind(),
+            Self::VersionTaken { .. }
+            | Self::Cycle { .. }
+            | Self::EdgeNotDeclared { .. }
+            | Self::NotActive { .. }
+            | Self::Transition { .. }
+            | Self::Changed { .. } => ErrorKind::Conflict,
+            Self::Plan(error) => error.kind(),
+            Self::Activation(failure) => failure.kind.error_kind(),
+            Self::Storage(error) => error.kind(),
+            Self::Internal(_) => ErrorKind::Internal,
+        }
+    }
+
+    /// Tells the error apart from others of its kind, for programs: stable, kebab-case.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Name(_) => "invalid-name",
+            Self::NotFound { .. } => "component-not-found",
+            Self::VersionNotFound { .. } => "version-not-found",
+            Self::AmbiguousName { .. } => "ambiguous-name",
+            Self::NoSuchPath { .. } => "path-not-found",
+            Self::NoComponents { .. } => "no-components",
+            Self::BadPath { .. } => "invalid-path",
+            Self::Read { .. } => "unreadable",
+            Self::Manifest { .. } => "invalid-manifest",
+            Self::Binary { source: EngineError::Unsupported { .. }, .. } => "unsupported-feature",
+            Self::Binary { .. } => "invalid-component",
+            Self::MissingExports { .. } => "missing-exports",
+            Self::VersionTaken { .. } => "version-conflict",
+            Self::Cycle { .. } => "circular-dependency",
+            Self::Plan(error) => error.code(),
+            Self::RangeNotMet { .. } => "dependency",
+            Self::EdgeNotDeclared { .. } => "edge-not-declared",
+            Self::NotActive { .. } => "component-not-active",
+            Self::Transition { .. } => "invalid-transition",
+            Self::Activation(_) => "component-activation",
+            Self::Call { source, .. } => call_code(source),
+            Self::Changed { .. } => "changed",
+            Self::NoIndex { .. } => "index-not-found",
+            Self::Settings { .. } => "invalid-setting",
+            Self::Storage(error) => storage_code(error),
+            Self::Internal(_) => "internal",
+        }
+    }
+
+    /// Returns the component that the error is about, if it is about one.
+    pub fn component(&self) -> Option<&ComponentId> {
+        match self {
+            Self::VersionNotFound { component, .. }
+            | Self::MissingExports { component, .. }
+            | Self::VersionTaken { component, .. }
+            | Self::EdgeNotDeclared { component, .. }
+            | Self::NotActive { component, .. }
+            | Self::Transition { component, .. }
+            | Self::Call { component, .. }
+            | Self::Changed { component } => Some(component),
+            Self::Activation(failure) => Some(&failure.component),
+            Self::Plan(error) => Some(error.component()),
+            Self::Cycle { cycle } => cycle.first(),
+            Self::Name(_)
+            | Self::NotFound { .. }
+            | Self::AmbiguousName { .. }
+            | Self::NoSuchPath { .. }
+            | Self::NoComponents { .. }
+            | Self::BadPath { .. }
+            | Self::Read { .. }
+            | Self::Manifest { .. }
+            | Self::Binary { .. }
+            | Self::RangeNotMet { .. }
+            | Self::NoIndex { .. }
+            | Self::Settings { .. }
+            | Self::Storage(_)
+            | Self::Internal(_) => None,
+        }
+    }
+
+    /// Returns the failure behind the error, if a component failed.
+    pub fn failure(&self) -> Option<&Failure> {
+        match self {
+            Self::Activation(failure) => Some(failure),
+            Self::Call { source: EngineError::Failed(failure), .. } => Some(failure),
+            _ => None,
+        }
+    }
+
+    /// Tells whether the same request may succeed later without being changed.
+    pub fn is_retryable(&self) -> bool {
+        self.kind().is_retryable() || matches!(self, Self::Changed { .. })
+    }
+
+    /// Returns what to do next, most useful first; may be empty.
+    pub fn hints(&self) -> Vec<String> {
+        crate::error::hints::of(self)
+    }
+}
+
+fn call_code(error: &EngineError) -> &'static str {
+    match error {
+        EngineError::NotAComponent { .. } => "invalid-component",
+        EngineError::Unsupported { .. } => "unsupported-feature",
+        EngineError::UnknownFunction { .. } => "function-not-found",
+        EngineError::AmbiguousFunction { .. } => "ambiguous-function",
+        EngineError::BadArguments { .. } => "invalid-arguments",
+        EngineError::Failed(failure) => match failure.phase {
+            Phase::Call => "component-failed",
+            _ => "component-activation",
+        },
+    }
+}
+
+fn storage_code(error: &StorageError) -> &'static str {
+    match error {
+        StorageError::Full { .. } => "disk-full",
+        StorageError::Denied { .. } => "data-folder-denied",
+        StorageError::NotAFolder { .. } => "data-folder-invalid",
+        StorageError::Held { .. } => "data-folder-held",
+        StorageError::NewerFormat { .. } => "newer-format",
+        StorageError::Damaged { .. } => "damaged",
+        StorageError::MissingBlob { .. } => "missing-blob",
+        StorageError::Index { .. } => "index",
+        StorageError::Closed => "closed",
+        StorageError::Io { .. } => "io",
+    }
+}
+
+mod hints;

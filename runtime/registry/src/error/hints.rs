@@ -1,0 +1,162 @@
+//! What to do next, for each error.
+
+use domain::failure::{Failure, FailureKind};
+use domain::ports::{EngineError, StorageError};
+
+use super::{RegistryError, join};
+
+/// Most functions listed in a hint.
+const LISTED_MAX: usize = 12;
+
+pub(super) fn of(error: &RegistryError) -> Vec<String> {
+    match error {
+        RegistryError::Name(_) => vec!["ids look like `acme:calculator`".to_owned()],
+        RegistryError::NotFound { similar, .. } if similar.is_empty() => {
+            vec!["`runtime list` shows what is registered".to_owned()]
+        }
+        RegistryError::NotFound { similar, .. } => vec![format!("did you mean {}?", join(similar, " or "))],
+        RegistryError::VersionNotFound { known, .. } => {
+            let known: Vec<_> = known.iter().map(ToString::to_string).collect();
+            vec![format!("registered versions: {}", known.join(", "))]
+        }
+        RegistryError::AmbiguousName { candidates, .. } => {
+            candidates.iter().take(LISTED_MAX).map(ToString::to_string).collect()
+        }
+        RegistryError::NoSuchPath { .. } => vec![],
+        RegistryError::NoComponents { .. } => {
+            vec!["a component is a `.wasm` or `.wat` file, or a folder with a `component.toml`".to_owned()]
+        }
+        RegistryError::BadPath { hint, .. } => vec![hint.clone()],
+        RegistryError::Read { .. } => vec![],
+        RegistryError::Manifest { source, .. } => source.hints(),
+        RegistryError::Settings { source, .. } => source.hints(),
+        RegistryError::Binary { source, .. } => engine(source),
+        RegistryError::MissingExports { kind, .. } => {
+            vec![format!("the settings of the kind, `kinds.{kind}.world`, list the exports it requires")]
+        }
+        RegistryError::VersionTaken { component, .. } => vec![
+            "give the changed component a new version".to_owned(),
+            format!(
+                "or replace the version: `runtime register --override …` (`runtime show {component}` shows what is there)"
+            ),
+        ],
+        RegistryError::Cycle { .. } => {
+            vec!["leave one of these edges out, or bind the import to another provider with `[bind]`".to_owned()]
+        }
+        RegistryError::Plan(error) => error.hints(),
+        RegistryError::RangeNotMet { on, .. } => vec![format!("register a version of `{on}` in that range")],
+        RegistryError::EdgeNotDeclared { .. } => {
+            vec!["only dependencies added with `runtime depend` can be removed with `runtime undepend`".to_owned()]
+        }
+        RegistryError::NotActive { component, status } => match status {
+            domain::Status::Error => vec![
+                format!("`runtime errors {component}` shows what failed"),
+                format!("`runtime activate {component}` tries again"),
+            ],
+            _ => vec![format!("`runtime activate {component}` activates it and all that it needs")],
+        },
+        RegistryError::Transition { .. } => {
+            vec!["statuses follow registered → active ⇄ inactive; an error is cleared to registered".to_owned()]
+        }
+        RegistryError::Activation(failure) => failed(failure),
+        RegistryError::Call { source, .. } => engine(source),
+        RegistryError::Changed { .. } => vec!["try again".to_owned()],
+        RegistryError::NoIndex { known, .. } if known.is_empty() => {
+            vec!["`runtime index create KEY` makes an index on a metadata key".to_owned()]
+        }
+        RegistryError::NoIndex { known, .. } => vec![format!("indexes: {}", known.join(", "))],
+        RegistryError::Storage(error) => storage(error),
+        RegistryError::Internal(_) => vec!["this is a fault of the product; please report it".to_owned()],
+    }
+}
+
+fn engine(error: &EngineError) -> Vec<String> {
+    match error {
+        EngineError::NotAComponent { .. } => vec![],
+        EngineError::Unsupported { feature } if feature == "memory64" => {
+            vec!["`runtime settings engine.memory64=true` turns it on".to_owned()]
+        }
+        EngineError::Unsupported { .. } => vec!["build the component without it".to_owned()],
+        EngineError::UnknownFunction { function, known, .. } => {
+            let mut hints = Vec::new();
+            if let Some(near) = domain::suggest::nearest(function, known.iter().map(String::as_str)) {
+                hints.push(format!("did you mean `{near}`?"));
+            } else {
+                let short = known.iter().filter(|name| name.rsplit('#').next() == function.rsplit('#').next());
+                hints.extend(short.take(1).map(|name| format!("did you mean `{name}`?")));
+            }
+            if hints.is_empty() && !known.is_empty() {
+                hints.push(format!("its functions: {}", listed(known)));
+            }
+            hints
+        }
+        EngineError::AmbiguousFunction { candidates, .. } => {
+            vec![format!("name one of {}", listed(candidates))]
+        }
+        EngineError::BadArguments { signature: Some(signature), .. } => {
+            vec![format!("the function's type is `{signature}`")]
+        }
+        EngineError::BadArguments { .. } => vec!["write a call as in `add(1, 2)` or `greet(\"Ada\")`".to_owned()],
+        EngineError::Failed(failure) => failed(failure),
+    }
+}
+
+fn listed(names: &[String]) -> String {
+    let mut text = names.iter().take(LISTED_MAX).map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
+    if names.len() > LISTED_MAX {
+        text.push_str(&format!(" and {} more", names.len() - LISTED_MAX));
+    }
+    text
+}
+
+fn failed(failure: &Failure) -> Vec<String> {
+    let id = &failure.component;
+    let history = format!("`runtime errors {id}` shows the failure with its backtrace");
+    match failure.kind {
+        FailureKind::Fuel => {
+            vec!["raise `[limits] fuel` in its component.toml if the work is legitimate".to_owned(), history]
+        }
+        FailureKind::Deadline => {
+            vec!["raise `[limits] deadline` in its component.toml if the work is legitimate".to_owned(), history]
+        }
+        FailureKind::Memory => {
+            vec!["raise `[limits] memory` in its component.toml if the need is legitimate".to_owned(), history]
+        }
+        FailureKind::MissingImport => {
+            vec![format!("register a component that exports it, then `runtime activate {id}`")]
+        }
+        FailureKind::TypeMismatch => vec!["build both components against the same WIT package version".to_owned()],
+        FailureKind::Denied => vec![],
+        FailureKind::Trap
+        | FailureKind::Stack
+        | FailureKind::Exit
+        | FailureKind::Err
+        | FailureKind::Dependency
+        | FailureKind::AmbiguousImport
+        | FailureKind::InvalidBinary
+        | FailureKind::Limit
+        | FailureKind::Hook
+        | FailureKind::Marked
+        | FailureKind::Host => vec![history],
+    }
+}
+
+fn storage(error: &StorageError) -> Vec<String> {
+    match error {
+        StorageError::Full { .. } => vec!["free space on that disk and try again; nothing was changed".to_owned()],
+        StorageError::Denied { .. } | StorageError::NotAFolder { .. } => {
+            vec!["choose another data folder with `--data DIR` or RUNTIME_DATA".to_owned()]
+        }
+        StorageError::Held { pid, .. } => vec![
+            format!("wait for process {pid} to end, or raise `--lock-timeout`"),
+            "use another data folder with `--data DIR`".to_owned(),
+        ],
+        StorageError::NewerFormat { .. } => vec!["install the newer version of runtime that wrote it".to_owned()],
+        StorageError::Damaged { .. } => vec!["restore the file from a backup".to_owned()],
+        StorageError::MissingBlob { .. } => vec!["register the component again from its file".to_owned()],
+        StorageError::Index { .. } => {
+            vec!["delete the folder `index` in the data folder: it is rebuilt from the journal".to_owned()]
+        }
+        StorageError::Closed | StorageError::Io { .. } => vec![],
+    }
+}

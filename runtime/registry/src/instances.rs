@@ -1,0 +1,238 @@
+//! Units of components in service: linked revisions that hold an instance.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, PoisonError};
+
+use domain::entry::EdgeKind;
+use domain::graph::{Graph, GraphEdge};
+use domain::manifest::GrantRequests;
+use domain::ports::{BlobStore, Link, StateView, StorageError, Unit, UnitSource, UnitSpec};
+use domain::{ComponentId, Digest, Entry, Failure, FailureKind, Phase, Status, text};
+
+use crate::Registry;
+use crate::commit::blocking;
+use crate::error::RegistryError;
+use crate::names::unknown;
+use crate::state_keeper::Keeper;
+
+/// Lets the engine read bytes that it does not have compiled.
+struct Blobs(Arc<dyn BlobStore>);
+
+impl UnitSource for Blobs {
+    fn bytes(&self, digest: &Digest) -> Result<Arc<[u8]>, StorageError> {
+        self.0.get(digest)
+    }
+}
+
+impl Registry {
+    /// Returns the unit of `id` that is in service in this process, if there is one.
+    pub(crate) fn unit_in_service(&self, id: &ComponentId) -> Option<Arc<dyn Unit>> {
+        self.inner.slots.lock().unwrap_or_else(PoisonError::into_inner).get(id)?.unit()
+    }
+
+    /// Returns all units in service.
+    fn units_in_service(&self) -> HashMap<ComponentId, Arc<dyn Unit>> {
+        let slots = self.inner.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        slots.iter().filter_map(|(id, slot)| Some((id.clone(), slot.unit()?))).collect()
+    }
+
+    /// Returns the unit of an active component; one that another process activated is prepared again, with all that it
+    /// imports, from the compiled-code cache.
+    ///
+    /// # Errors
+    /// [`RegistryError::NotFound`], [`RegistryError::NotActive`], [`RegistryError::Activation`].
+    pub(crate) async fn unit(&self, id: &ComponentId) -> Result<Arc<dyn Unit>, RegistryError> {
+        if let Some(unit) = self.unit_in_service(id) {
+            return Ok(unit);
+        }
+        let root = id.clone();
+        let entries = self.read(move |view| unprepared_closure(view, &root)).await?;
+        for entry in entries {
+            if entry.status == Status::Active {
+                self.put_in_service(&entry).await?;
+            }
+        }
+        self.unit_in_service(id).ok_or_else(|| RegistryError::Changed { component: id.clone() })
+    }
+
+    /// Prepares the unit of an active entry, unless that was done in the meantime.
+    async fn put_in_service(&self, entry: &Arc<Entry>) -> Result<(), RegistryError> {
+        let _preparing = self.inner.preparing.lock(&entry.id).await;
+        let slot = self.slot(&entry.id);
+        if slot.unit().is_some() {
+            return Ok(());
+        }
+        match self.prepare(entry).await {
+            Ok(unit) => {
+                // It may have been deactivated while its code was being loaded.
+                let id = entry.id.clone();
+                let is_active = move |view: &dyn StateView| {
+                    Ok(view.entry(&id)?.is_some_and(|entry| entry.status == Status::Active))
+                };
+                if self.read(is_active).await? {
+                    slot.turn(Some(unit));
+                }
+                Ok(())
+            }
+            Err(failure) => {
+                self.record_failure(failure.clone()).await?;
+                Err(RegistryError::Activation(Box::new(failure)))
+            }
+        }
+    }
+
+    /// Links the revision that `entry` points to; runs nothing of it.
+    pub(crate) async fn prepare(&self, entry: &Arc<Entry>) -> Result<Arc<dyn Unit>, Failure> {
+        let mut spec = self.unit_spec(entry);
+        if let Some(factory) = self.factory(&entry.revision.kind())
+            && let Err(reason) = factory.prepare(entry, &mut spec).await
+        {
+            return Err(self.failure(entry, Phase::Link, FailureKind::Hook, &format!("its kind's factory: {reason}")));
+        }
+        self.inner.engine.prepare(spec).await
+    }
+
+    fn unit_spec(&self, entry: &Arc<Entry>) -> UnitSpec {
+        let revision = &entry.revision;
+        let links = entry.dependencies.iter().filter_map(|edge| match &edge.kind {
+            EdgeKind::Import { import, export } => {
+                Some(Link { import: import.clone(), export: export.clone(), provider: self.slot(&edge.on) })
+            }
+            EdgeKind::Declared { .. } => None,
+        });
+        UnitSpec {
+            id: entry.id.clone(),
+            revision: revision.number,
+            digest: revision.digest,
+            size: revision.size,
+            source: Arc::new(Blobs(self.inner.blobs.clone())),
+            limits: self.effective_limits(entry),
+            // Nothing beyond the default set can be granted yet: `[grants]` is what the component asks for.
+            grants: GrantRequests::default(),
+            config: self.effective_config(entry),
+            links: links.collect(),
+            state: revision.has_lifecycle("state").then(|| Arc::new(Keeper::new(self, &entry.id)) as _),
+        }
+    }
+
+    /// Makes a failure of `entry` that the registry itself found.
+    pub(crate) fn failure(&self, entry: &Entry, phase: Phase, kind: FailureKind, message: &str) -> Failure {
+        Failure {
+            component: entry.id.clone(),
+            revision: entry.revision.number,
+            at: self.inner.clock.now(),
+            phase,
+            kind,
+            message: text::guest_message(message),
+            function: None,
+            backtrace: Vec::new(),
+            fuel: None,
+            callers: Vec::new(),
+        }
+    }
+
+    /// Writes a failure to its component's history; the status stays.
+    pub(crate) async fn record_failure(&self, failure: Failure) -> Result<(), RegistryError> {
+        let event =
+            domain::Event::Failed { component: failure.component.clone(), failure: Box::new(failure), count: 1 };
+        self.commit(move |_| Ok((vec![event], ()))).await
+    }
+
+    /// Drops the live instance of `id` in order; its state is kept if it has any, its status stays. Returns whether there was one.
+    ///
+    /// # Errors
+    /// [`RegistryError::NotFound`].
+    pub async fn evict(&self, id: &ComponentId) -> Result<bool, RegistryError> {
+        if !self.contains(id).await? {
+            return Err(unknown(id));
+        }
+        let Some(unit) = self.unit_in_service(id) else { return Ok(false) };
+        let was_live = unit.instance_state() == domain::ports::InstanceState::Live;
+        unit.stop().await;
+        self.flush_failures().await?;
+        Ok(was_live)
+    }
+
+    /// Drops all instances in order, dependents before what they depend on, and writes everything that was only gathered so far.
+    /// Statuses stay. Call it before the process ends: lifecycle exports and states of components are served here.
+    ///
+    /// # Errors
+    /// [`RegistryError::Storage`] if something could not be written; instances are dropped all the same.
+    pub async fn close(&self) -> Result<(), RegistryError> {
+        let mut units = self.units_in_service();
+        if !units.is_empty() {
+            let ids: Vec<_> = units.keys().cloned().collect();
+            for id in self.read(move |view| dependents_first(view, ids)).await? {
+                if let Some(unit) = units.remove(&id) {
+                    unit.stop().await;
+                }
+            }
+            for unit in units.into_values() {
+                unit.stop().await;
+            }
+        }
+        self.flush().await
+    }
+
+    /// Lets the engine look at bytes on a thread that may block.
+    pub(crate) async fn with_bytes<T: Send + 'static>(
+        &self,
+        digest: Digest,
+        look: impl FnOnce(&dyn domain::ports::Engine, &[u8]) -> Result<T, RegistryError> + Send + 'static,
+    ) -> Result<T, RegistryError> {
+        let inner = self.inner.clone();
+        blocking(move || {
+            let bytes = inner.blobs.get(&digest)?;
+            look(&*inner.engine, &bytes)
+        })
+        .await
+    }
+}
+
+/// Returns `id` and all that it imports, dependencies first. Fails if `id` itself is not active.
+fn unprepared_closure(view: &dyn StateView, id: &ComponentId) -> Result<Vec<Arc<Entry>>, RegistryError> {
+    let root = view.entry(id)?.ok_or_else(|| unknown(id))?;
+    if root.status != Status::Active {
+        return Err(RegistryError::NotActive { component: id.clone(), status: root.status });
+    }
+    let mut done = Vec::new();
+    let mut seen = BTreeSet::from([id.clone()]);
+    // Depth first without recursion: an entry is done when everything behind it is.
+    let mut open = vec![(root, 0)];
+    while let Some((entry, next)) = open.pop() {
+        let mut imports = entry.dependencies.iter().filter(|edge| !edge.is_declared()).skip(next);
+        match imports.next() {
+            None => done.push(entry),
+            Some(edge) => {
+                let on = edge.on.clone();
+                open.push((entry, next + 1));
+                if seen.insert(on.clone())
+                    && let Some(dependency) = view.entry(&on)?
+                {
+                    open.push((dependency, 0));
+                }
+            }
+        }
+    }
+    Ok(done)
+}
+
+/// Orders `ids` so that each stands before everything it depends on.
+fn dependents_first(view: &dyn StateView, ids: Vec<ComponentId>) -> Result<Vec<ComponentId>, RegistryError> {
+    let wanted: BTreeSet<_> = ids.iter().cloned().collect();
+    let mut edges = Vec::new();
+    for id in &ids {
+        if let Some(entry) = view.entry(id)? {
+            for edge in entry.dependencies.iter().filter(|edge| wanted.contains(&edge.on)) {
+                edges.push(GraphEdge::of(id, edge));
+            }
+        }
+    }
+    let mut order = match Graph::new(ids.clone(), edges).order() {
+        Ok(order) => order,
+        // The registry refuses cycles, so only damaged data can have one; any order will do then.
+        Err(_) => ids,
+    };
+    order.reverse();
+    Ok(order)
+}

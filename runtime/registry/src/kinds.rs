@@ -1,0 +1,98 @@
+//! What a kind of component brings along: defaults, a required world, a factory.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use domain::limits::LimitRequests;
+use domain::manifest::{ComponentManifest, GrantRequests, InstanceSettings, Kind};
+use domain::ports::{BoxFuture, UnitSpec};
+use domain::{Entry, Limits};
+
+use crate::Registry;
+
+/// Prepares components of one kind before they are instantiated, for instance by adding configuration.
+pub trait ComponentFactory: Send + Sync {
+    /// Changes `spec`, which is then linked and instantiated as it says.
+    ///
+    /// # Errors
+    /// A reason, shown to people; the activation fails with it.
+    fn prepare<'a>(&'a self, entry: &'a Entry, spec: &'a mut UnitSpec) -> BoxFuture<'a, Result<(), String>>;
+}
+
+/// Defaults and demands of one kind. What a component manifest says goes first, then this profile, then the profile of the same
+/// name in the settings, then the registry's defaults.
+#[derive(Clone, Default)]
+pub struct KindProfile {
+    /// Limits.
+    pub limits: LimitRequests,
+    /// Grants that components of this kind ask for.
+    pub grants: GrantRequests,
+    /// Configuration.
+    pub config: BTreeMap<String, String>,
+    /// How instances are kept.
+    pub instances: InstanceSettings,
+    /// Exports that a component of this kind must have, interfaces with or without version.
+    pub world: Vec<String>,
+    /// Runs before instantiation.
+    pub factory: Option<Arc<dyn ComponentFactory>>,
+}
+
+#[derive(Default)]
+pub(crate) struct Kinds {
+    profiles: RwLock<HashMap<Kind, Arc<KindProfile>>>,
+}
+
+impl Kinds {
+    fn get(&self, kind: &Kind) -> Option<Arc<KindProfile>> {
+        self.profiles.read().unwrap_or_else(PoisonError::into_inner).get(kind).cloned()
+    }
+}
+
+impl Registry {
+    /// Gives `kind` a profile, in this process; a second one takes the place of the first.
+    pub fn register_kind(&self, kind: Kind, profile: KindProfile) {
+        let mut profiles = self.inner.kinds.profiles.write().unwrap_or_else(PoisonError::into_inner);
+        profiles.insert(kind, Arc::new(profile));
+    }
+
+    /// Returns the limits in force for `entry`: its manifest's, then its kind's, then the registry's, under the ceilings.
+    pub fn effective_limits(&self, entry: &Entry) -> Limits {
+        self.limits_for(&entry.revision.manifest)
+    }
+
+    /// Returns the limits that would be in force for a component with this manifest.
+    pub(crate) fn limits_for(&self, manifest: &ComponentManifest) -> Limits {
+        let Some(profile) = self.inner.kinds.get(&manifest.kind()) else {
+            return self.settings().limits_for(manifest);
+        };
+        let mut manifest = manifest.clone();
+        manifest.limits = manifest.limits.or(&profile.limits);
+        self.settings().limits_for(&manifest)
+    }
+
+    /// Returns the configuration that `entry` sees: its manifest's over its kind's.
+    pub(crate) fn effective_config(&self, entry: &Entry) -> BTreeMap<String, String> {
+        let kind = entry.revision.kind();
+        let manifest = &entry.revision.manifest;
+        let Some(profile) = self.inner.kinds.get(&kind) else { return self.settings().config_for(manifest) };
+        let mut config = self.settings().kinds.get(&kind).map(|kind| kind.config.clone()).unwrap_or_default();
+        config.extend(profile.config.clone());
+        config.extend(manifest.config.clone());
+        config
+    }
+
+    /// Returns the exports that `kind` requires.
+    pub(crate) fn required_world(&self, kind: &Kind) -> Vec<String> {
+        let settings = self.settings();
+        let required = settings.kinds.get(kind).into_iter().flat_map(|kind| &kind.world);
+        let mut world: Vec<_> = required.map(ToString::to_string).collect();
+        if let Some(profile) = self.inner.kinds.get(kind) {
+            world.extend(profile.world.iter().cloned());
+        }
+        world
+    }
+
+    pub(crate) fn factory(&self, kind: &Kind) -> Option<Arc<dyn ComponentFactory>> {
+        self.inner.kinds.get(kind)?.factory.clone()
+    }
+}

@@ -1,0 +1,95 @@
+//! From what people type to a component.
+
+use domain::reduce::index;
+use domain::suggest;
+use domain::{ComponentId, ComponentRef, Version};
+
+use crate::Registry;
+use crate::error::RegistryError;
+
+/// Most ids that are looked at for «did you mean».
+const SUGGEST_FROM_MAX: usize = 1_000;
+
+/// A component that exists, and the version that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The component.
+    pub id: ComponentId,
+    /// The version, where one was named; it exists.
+    pub version: Option<Version>,
+}
+
+impl From<ComponentId> for Target {
+    fn from(id: ComponentId) -> Self {
+        Self { id, version: None }
+    }
+}
+
+impl From<&ComponentId> for Target {
+    fn from(id: &ComponentId) -> Self {
+        Self::from(id.clone())
+    }
+}
+
+impl Registry {
+    /// Finds the component that `name` means: `namespace:name`, bare `name` where that is unique, each with or without
+    /// `@version`. Letters are folded to lower case when the setting `case_sensitive` is off.
+    ///
+    /// # Errors
+    /// [`RegistryError::Name`], [`RegistryError::NotFound`] with what may have been meant,
+    /// [`RegistryError::AmbiguousName`] and [`RegistryError::VersionNotFound`].
+    pub async fn resolve(&self, name: &str) -> Result<Target, RegistryError> {
+        let parsed = if self.settings().case_sensitive { name.parse() } else { ComponentRef::parse_folded(name) };
+        let reference: ComponentRef = parsed?;
+        self.read(move |view| {
+            let id = match reference.id() {
+                Some(id) if view.entry(&id)?.is_some() => id,
+                Some(_) => return Err(not_found(view, &reference)?),
+                None => match view.find(index::NAME, &reference.name)?.as_slice() {
+                    [] => return Err(not_found(view, &reference)?),
+                    [only] => only.clone(),
+                    several => {
+                        return Err(RegistryError::AmbiguousName {
+                            name: reference.name.clone(),
+                            candidates: several.to_vec(),
+                        });
+                    }
+                },
+            };
+            if let Some(version) = &reference.version {
+                let revisions = view.revisions(&id)?;
+                if !revisions.iter().any(|revision| revision.version == *version) {
+                    let known = revisions.iter().map(|revision| revision.version.clone()).collect();
+                    return Err(RegistryError::VersionNotFound { component: id, version: version.clone(), known });
+                }
+            }
+            Ok(Target { id, version: reference.version })
+        })
+        .await
+    }
+}
+
+fn not_found(
+    view: &dyn domain::ports::StateView,
+    reference: &ComponentRef,
+) -> Result<RegistryError, domain::ports::StorageError> {
+    let mut similar = view.find(index::NAME, &reference.name)?;
+    if similar.is_empty() {
+        let ids = view.ids(None, SUGGEST_FROM_MAX)?;
+        let wanted = reference.id().map_or_else(|| reference.name.clone(), |id| id.to_string());
+        let key = |id: &ComponentId| {
+            if reference.namespace.is_some() { id.to_string() } else { id.name().to_owned() }
+        };
+        let keys: Vec<_> = ids.iter().map(key).collect();
+        if let Some(near) = suggest::nearest(&wanted, keys.iter().map(String::as_str)) {
+            similar = ids.iter().zip(&keys).filter(|(_, key)| *key == near).map(|(id, _)| id.clone()).collect();
+        }
+    }
+    similar.truncate(5);
+    Ok(RegistryError::NotFound { name: reference.to_string(), similar })
+}
+
+/// The error for an id that is not registered, without looking for similar ones.
+pub(crate) fn unknown(id: &ComponentId) -> RegistryError {
+    RegistryError::NotFound { name: id.to_string(), similar: Vec::new() }
+}

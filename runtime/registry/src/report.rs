@@ -1,0 +1,46 @@
+//! Answers of operations on many components.
+
+use std::time::Duration;
+
+use domain::{ComponentId, Version};
+
+use crate::error::RegistryError;
+
+/// What an activation did, or what a plan would do.
+#[derive(Debug, Default)]
+pub struct ActivateReport {
+    /// The components to activate in topological order: the waves one after the other.
+    pub order: Vec<ComponentId>,
+    /// The same in waves; the components of one wave do not need each other.
+    pub waves: Vec<Vec<ComponentId>>,
+    /// What was activated, in the order in which it was done.
+    pub activated: Vec<Activated>,
+    /// What was asked for or needed and active already.
+    pub already_active: Vec<ComponentId>,
+    /// What could not be activated.
+    pub failed: Vec<(ComponentId, RegistryError)>,
+    /// What was not tried, and the component it needs that is not there.
+    pub skipped: Vec<(ComponentId, ComponentId)>,
+}
+
+/// One activated component.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Activated {
+    /// The component.
+    pub id: ComponentId,
+    /// The version that is active now.
+    pub version: Version,
+    /// Time for compiling or loading, linking, instantiation and `lifecycle.activate`.
+    pub duration: Duration,
+    /// Fuel that instantiation and `lifecycle.activate` used.
+    pub fuel: u64,
+}
+
+/// What was done to each of several components.
+#[derive(Debug, Default)]
+pub struct Outcomes {
+    /// The components to which it was done, in that order.
+    pub done: Vec<ComponentId>,
+    /// Those to which it could not be done.
+    pub failed: Vec<(ComponentId, RegistryError)>,
+}

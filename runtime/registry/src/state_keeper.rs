@@ -1,0 +1,62 @@
+//! Keeps a component's state between its instances: the bytes as a blob, the reference as an event.
+
+use std::sync::{Arc, Weak};
+
+use domain::entry::StateRef;
+use domain::ports::{BoxFuture, StateKeeper, StorageError};
+use domain::{Actor, ComponentId, Event};
+
+use crate::Registry;
+use crate::builder::Inner;
+use crate::error::RegistryError;
+
+/// The keeper of one component's state.
+pub(crate) struct Keeper {
+    // Weak: the unit that holds the keeper is itself held by the registry.
+    inner: Weak<Inner>,
+    id: ComponentId,
+}
+
+impl Keeper {
+    pub(crate) fn new(registry: &Registry, id: &ComponentId) -> Self {
+        Self { inner: Arc::downgrade(&registry.inner), id: id.clone() }
+    }
+
+    fn registry(&self) -> Result<Registry, StorageError> {
+        let inner = self.inner.upgrade().ok_or(StorageError::Closed)?;
+        Ok(Registry { inner, actor: Actor::System })
+    }
+}
+
+impl StateKeeper for Keeper {
+    fn load(&self) -> Result<Option<Arc<[u8]>>, StorageError> {
+        let registry = self.registry()?;
+        let entry = registry.inner.state.entry(&self.id)?;
+        match entry.and_then(|entry| entry.state.clone()) {
+            Some(state) => registry.inner.blobs.get(&state.digest).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn save(&self, state: Vec<u8>) -> BoxFuture<'_, Result<(), StorageError>> {
+        Box::pin(async move {
+            let registry = self.registry()?;
+            let blobs = registry.inner.blobs.clone();
+            let size = state.len() as u64;
+            let written = tokio::task::spawn_blocking(move || blobs.put(&state)).await;
+            let digest = written.map_err(|_| StorageError::Closed)??;
+            let id = self.id.clone();
+            let saved = registry.commit(move |view| {
+                let state = Some(StateRef { digest, size });
+                let unchanged = view.entry(&id)?.is_none_or(|entry| entry.state == state);
+                let events = if unchanged { vec![] } else { vec![Event::StateSaved { component: id, state }] };
+                Ok((events, ()))
+            });
+            match saved.await {
+                Ok(()) => Ok(()),
+                Err(RegistryError::Storage(error)) => Err(error),
+                Err(other) => Err(StorageError::Index { reason: other.to_string() }),
+            }
+        })
+    }
+}

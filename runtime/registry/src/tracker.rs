@@ -1,0 +1,173 @@
+//! Hears from the engine what happens to guests and writes it down: failures as events, use as counters.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use domain::ports::{CallRecord, Clock, EngineObserver};
+use domain::usage::Usage;
+use domain::{ComponentId, Event, Failure};
+
+use crate::Registry;
+use crate::builder::Inner;
+use crate::commit::blocking;
+use crate::error::RegistryError;
+
+/// How often counters and counted repeats are written.
+const WRITE_EVERY: Duration = Duration::from_secs(2);
+/// Most different failures that wait to be written; beyond it they are counted as lost.
+const PENDING_MAX: usize = 1_024;
+
+/// Gathers failures and counters until they are written. The engine's observer.
+pub struct Tracker {
+    clock: Arc<dyn Clock>,
+    failures: Mutex<Vec<(Failure, u64)>>,
+    usage: Mutex<HashMap<ComponentId, Usage>>,
+    lost: AtomicU64,
+}
+
+impl Tracker {
+    /// Makes a tracker that has heard nothing yet.
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { clock, failures: Mutex::default(), usage: Mutex::default(), lost: AtomicU64::new(0) }
+    }
+
+    /// Returns how many failures and refusals could not be written down.
+    pub fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn note_lost(&self, _because: &RegistryError) {
+        self.lost.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Returns the counters of `id` that are not saved yet.
+    pub(crate) fn pending(&self, id: &ComponentId) -> Usage {
+        self.usage.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned().unwrap_or_default()
+    }
+
+    pub(crate) fn count(&self, id: &ComponentId, change: impl FnOnce(&mut Usage)) {
+        let mut usage = self.usage.lock().unwrap_or_else(PoisonError::into_inner);
+        match usage.get_mut(id) {
+            Some(usage) => change(usage),
+            None => change(usage.entry(id.clone()).or_default()),
+        }
+    }
+
+    /// Counts an access of the component that is not a call.
+    pub(crate) fn accessed(&self, id: &ComponentId) {
+        let now = self.clock.now();
+        self.count(id, |usage| {
+            usage.access_count += 1;
+            usage.last_accessed = Some(now);
+        });
+    }
+
+    pub(crate) fn forget(&self, id: &ComponentId) {
+        self.usage.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner).retain(|(f, _)| f.component != *id);
+    }
+
+    fn take_failures(&self) -> Vec<(Failure, u64)> {
+        std::mem::take(&mut *self.failures.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Starts the task that writes counters and repeats. It ends when the registry is dropped.
+    pub(crate) fn spawn_writer(&self, registry: &Registry) {
+        let inner: Weak<Inner> = Arc::downgrade(&registry.inner);
+        let actor = domain::Actor::System;
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(WRITE_EVERY).await;
+                let Some(inner) = inner.upgrade() else { return };
+                let registry = Registry { inner, actor: actor.clone() };
+                if let Err(error) = registry.flush().await {
+                    registry.inner.tracker.note_lost(&error);
+                }
+            }
+        });
+    }
+}
+
+impl EngineObserver for Tracker {
+    fn failed(&self, failure: Failure) {
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = |(earlier, _): &&mut (Failure, u64)| {
+            earlier.component == failure.component
+                && earlier.revision == failure.revision
+                && earlier.phase == failure.phase
+                && earlier.kind == failure.kind
+                && earlier.function == failure.function
+                && earlier.message == failure.message
+        };
+        if let Some((_, count)) = failures.iter_mut().rev().take(16).find(same) {
+            *count += 1;
+        } else if failures.len() < PENDING_MAX {
+            failures.push((failure, 1));
+        } else {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn called(&self, call: CallRecord) {
+        let now = self.clock.now();
+        self.count(&call.component, |usage| {
+            usage.access_count += 1;
+            usage.last_accessed = Some(now);
+            usage.calls += 1;
+            usage.errors += u64::from(!call.ok);
+            usage.fuel = usage.fuel.saturating_add(call.fuel);
+            usage.durations.add(call.duration);
+        });
+    }
+
+    fn instance_used(&self, component: &ComponentId, hit: bool) {
+        self.count(component, |usage| {
+            if hit {
+                usage.instance_hits += 1;
+            } else {
+                usage.instance_misses += 1;
+            }
+        });
+    }
+}
+
+impl Registry {
+    /// Writes the failures that the engine reported so far.
+    pub(crate) async fn flush_failures(&self) -> Result<(), RegistryError> {
+        let failures = self.inner.tracker.take_failures();
+        if failures.is_empty() {
+            return Ok(());
+        }
+        let events = failures
+            .into_iter()
+            .map(|(failure, count)| Event::Failed {
+                component: failure.component.clone(),
+                failure: Box::new(failure),
+                count,
+            })
+            .collect();
+        self.commit(move |_| Ok((events, ()))).await
+    }
+
+    /// Writes the counters of use gathered so far.
+    pub(crate) async fn flush_usage(&self) -> Result<(), RegistryError> {
+        let pending = {
+            let mut usage = self.inner.tracker.usage.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(&mut *usage)
+        };
+        if pending.is_empty() {
+            return Ok(());
+        }
+        let state = self.inner.state.clone();
+        blocking(move || Ok(state.add_usage(&pending.into_iter().collect::<Vec<_>>())?)).await
+    }
+
+    /// Writes everything that was only gathered so far.
+    pub(crate) async fn flush(&self) -> Result<(), RegistryError> {
+        self.flush_failures().await?;
+        self.flush_refusals().await?;
+        self.flush_usage().await
+    }
+}

@@ -1,0 +1,77 @@
+//! Unregistering: an entry, its revisions and edges are gone; the journal remembers.
+
+use domain::plan::{PlanError, plan_unregistration};
+use domain::ports::StateView;
+use domain::resolve::{NOTHING_EXPECTED, Overlay};
+use domain::{ComponentId, Event, Status};
+
+use crate::Registry;
+use crate::commit::blocking;
+use crate::error::RegistryError;
+use crate::names::unknown;
+use crate::register::{resolve_waiting, touched_keys};
+use crate::report::Outcomes;
+
+impl Registry {
+    /// Removes components from the registry, deactivating them first. One that others depend on is refused, unless
+    /// `cascade` takes those along, dependents first.
+    pub async fn unregister(&self, ids: &[ComponentId], cascade: bool) -> Outcomes {
+        let targets = ids.to_vec();
+        let plan = match self.read(move |view| Ok(plan_unregistration(view, &targets, cascade)?)).await {
+            Ok(plan) => plan,
+            Err(error) => {
+                let failed = ids.first().map(|id| (id.clone(), error));
+                return Outcomes { done: Vec::new(), failed: failed.into_iter().collect() };
+            }
+        };
+        let mut outcomes = Outcomes::default();
+        for (id, error) in plan.blocked {
+            let error = self.refused("unregister", Some(&id), error.into()).await;
+            outcomes.failed.push((id, error));
+        }
+        for id in plan.waves.concat() {
+            match self.unregister_one(&id).await {
+                Ok(()) => outcomes.done.push(id),
+                Err(error) => {
+                    let error = self.refused("unregister", Some(&id), error).await;
+                    outcomes.failed.push((id, error));
+                }
+            }
+        }
+        outcomes
+    }
+
+    async fn unregister_one(&self, id: &ComponentId) -> Result<(), RegistryError> {
+        let _life = self.inner.life.lock(id).await;
+        let key = id.clone();
+        self.commit(move |view| Ok((decide(view, &key)?, ()))).await?;
+        self.out_of_service(id).await;
+        self.inner.slots.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(id);
+        self.inner.tracker.forget(id);
+        let output = self.inner.output.clone();
+        let id = id.clone();
+        blocking(move || Ok(output.remove(&id)?)).await
+    }
+}
+
+fn decide(view: &dyn StateView, id: &ComponentId) -> Result<Vec<Event>, RegistryError> {
+    let entry = view.entry(id)?.ok_or_else(|| unknown(id))?;
+    let dependents: Vec<_> = view.dependents(id)?.into_iter().filter(|dependent| dependent != id).collect();
+    if !dependents.is_empty() {
+        return Err(PlanError::Dependents { component: id.clone(), dependents, active_only: false }.into());
+    }
+    let mut events = Vec::new();
+    if entry.status == Status::Active {
+        events.push(Event::Deactivated {
+            component: id.clone(),
+            old_status: entry.status,
+            reason: Some("it is being unregistered".to_owned()),
+        });
+    }
+    events.push(Event::Unregistered { component: id.clone() });
+    let mut overlay = Overlay::new(view, &NOTHING_EXPECTED);
+    overlay.remove(id);
+    let keys = touched_keys(id, entry.revision.exports.iter());
+    events.extend(resolve_waiting(view, &mut overlay, &keys)?);
+    Ok(events)
+}

@@ -1,0 +1,115 @@
+//! What readers get: entries with what is known beside them.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use domain::ports::{InstanceState, StateView, StorageError};
+use domain::usage::Usage;
+use domain::{ComponentId, Edge, Entry, Limits, Status};
+
+use crate::Registry;
+use crate::error::RegistryError;
+use crate::names::unknown;
+
+/// An entry with its dependents, its use, and what is in force for it.
+#[derive(Clone, Debug)]
+pub struct EntryView {
+    /// The entry.
+    pub entry: Arc<Entry>,
+    /// Ids of the components that depend on it, ordered.
+    pub dependents: Vec<ComponentId>,
+    /// How much it was used, counters of this process included.
+    pub usage: Usage,
+    /// The limits in force.
+    pub limits: Limits,
+    /// Whether this process has an instance of it.
+    pub instance: InstanceWord,
+}
+
+/// Whether this process has an instance of a component.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InstanceWord {
+    /// There is one.
+    Live,
+    /// It is active, and its instance will be made when it is called.
+    Cold,
+    /// It is not active.
+    None,
+}
+
+impl InstanceWord {
+    /// Returns the word people read.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Cold => "cold",
+            Self::None => "none",
+        }
+    }
+}
+
+/// An edge between two components.
+#[derive(Clone, Debug)]
+pub struct EdgeView {
+    /// The dependency.
+    pub from: ComponentId,
+    /// The dependent.
+    pub to: ComponentId,
+    /// The edge as the dependent has it.
+    pub edge: Edge,
+    /// Status of the far end, seen from the component that was asked about; `None` if it is not registered.
+    pub status: Option<Status>,
+}
+
+/// Components and the edges between them.
+#[derive(Clone, Debug, Default)]
+pub struct GraphView {
+    /// The components, ordered.
+    pub nodes: Vec<EntryView>,
+    /// The edges, ordered by dependent and dependency.
+    pub edges: Vec<EdgeView>,
+}
+
+impl Registry {
+    /// Returns an entry with what is known beside it.
+    ///
+    /// # Errors
+    /// [`RegistryError::NotFound`].
+    pub async fn get(&self, id: &ComponentId) -> Result<EntryView, RegistryError> {
+        let registry = self.clone();
+        let id = id.clone();
+        self.read(move |view| match view.entry(&id)? {
+            Some(entry) => Ok(registry.view_of(view, entry)?),
+            None => Err(unknown(&id)),
+        })
+        .await
+    }
+
+    /// Adds to an entry what is known beside it.
+    pub(crate) fn view_of(&self, view: &dyn StateView, entry: Arc<Entry>) -> Result<EntryView, StorageError> {
+        let mut usage = view.usage(&entry.id)?;
+        usage.merge(&self.inner.tracker.pending(&entry.id));
+        Ok(EntryView {
+            dependents: view.dependents(&entry.id)?,
+            usage,
+            limits: self.effective_limits(&entry),
+            instance: self.instance_word(&entry),
+            entry,
+        })
+    }
+
+    fn instance_word(&self, entry: &Entry) -> InstanceWord {
+        if entry.status != Status::Active {
+            return InstanceWord::None;
+        }
+        match self.unit_in_service(&entry.id).map(|unit| unit.instance_state()) {
+            Some(InstanceState::Live) => InstanceWord::Live,
+            Some(InstanceState::Cold) | None => InstanceWord::Cold,
+        }
+    }
+
+    /// Returns where the file of a component is, for messages.
+    pub(crate) fn path_key(path: &std::path::Path) -> PathBuf {
+        std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
+    }
+}
