@@ -111,33 +111,38 @@ def _write_wrapper(place: Place) -> Path:
     return rustc
 
 
+def _seed_environment(rustc: Path, linkers: Path) -> dict[str, str]:
+    """The variables for building std: nothing of the caller's that would change how cargo or rustc work."""
+    kept = ("RUSTUP_HOME", "RUSTUP_AUTO_INSTALL", "CARGO_HOME")
+    environment = {name: value for name, value in os.environ.items() if name in kept or not name.startswith(("CARGO_", "RUST"))}
+    environment["RUSTC"] = str(rustc)
+    # -Zbuild-std is how a std is built for a target; bitcode is kept so that guests can ask for LTO.
+    environment["RUSTC_BOOTSTRAP"] = "1"
+    environment["RUSTFLAGS"] = "-Cembed-bitcode=yes"
+    environment["PATH"] = os.pathsep.join([str(linkers), str(linkers / "gcc-ld"), os.environ["PATH"]])
+    if which("rustup") is not None:
+        # The seed is not in the checkout, but its cargo is the checkout's.
+        environment["RUSTUP_TOOLCHAIN"] = capture(["rustup", "show", "active-toolchain"], cwd=REPO).split()[0]
+    return environment
+
+
 def _seed_std(place: Place, rustc: Path, linkers: Path, targets: list[str]) -> None:
     """Builds std for `targets` from Debian's source and lays it into the compiler's own folder of libraries."""
     seed = place.folder / "seed"
     (seed / "src").mkdir(parents=True, exist_ok=True)
     (seed / "src" / "lib.rs").write_text("")
     (seed / "Cargo.toml").write_text(_SEED_MANIFEST)
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith(("CARGO_", "RUST"))},
-        **{name: os.environ[name] for name in ("RUSTUP_HOME", "CARGO_HOME") if name in os.environ},
-        "RUSTC": str(rustc),
-        # -Zbuild-std is how a std is built for a target; bitcode is kept so that guests can ask for LTO.
-        "RUSTC_BOOTSTRAP": "1",
-        "RUSTFLAGS": "-Cembed-bitcode=yes",
-        "PATH": os.pathsep.join([str(linkers), str(linkers / "gcc-ld"), os.environ["PATH"]]),
-        "RUSTUP_TOOLCHAIN": capture(["rustup", "show", "active-toolchain"], cwd=REPO).split()[0] if which("rustup") else "",
-    }
-    if not environment["RUSTUP_TOOLCHAIN"]:
-        del environment["RUSTUP_TOOLCHAIN"]
+    environment = _seed_environment(rustc, linkers)
     libraries = place.folder / "usr" / "lib" / "rustlib"
+    # In one build, so that what one target leaves of the processors the other uses.
+    run(
+        ["cargo", "build", "--release", *(f"--target={target}" for target in targets), "-Zbuild-std=std,panic_abort"],
+        cwd=seed,
+        env=environment,
+        log=place.log,
+        timeout=_SEED_TIMEOUT_S,
+    )
     for target in targets:
-        run(
-            ["cargo", "build", "--release", "--target", target, "-Zbuild-std=std,panic_abort"],
-            cwd=seed,
-            env=environment,
-            log=place.log,
-            timeout=_SEED_TIMEOUT_S,
-        )
         destination = libraries / target / "lib"
         destination.mkdir(parents=True, exist_ok=True)
         for library in (seed / "target" / target / "release" / "deps").glob("*.rlib"):
@@ -146,5 +151,10 @@ def _seed_std(place: Place, rustc: Path, linkers: Path, targets: list[str]) -> N
     # crt1-reactor.o and libc.a, where the wasip2 target looks for them.
     contained = libraries / "wasm32-wasip2" / "lib" / "self-contained"
     contained.unlink(missing_ok=True)
-    contained.symlink_to("../../../../wasm32-wasi")
+    contained.symlink_to("../../../wasm32-wasi")
+    for name in ("crt1-reactor.o", "libc.a"):
+        if not (contained / name).is_file():
+            raise ToolError(f"Debian's wasi-libc holds no {name}", log=place.log)
     shutil.rmtree(seed)
+    # Half a gigabyte that only this build of std needed.
+    shutil.rmtree(place.folder / "usr" / "src", ignore_errors=True)
