@@ -1,1 +1,24 @@
-//! (crate documentation follows)
+//! Keeps a registry in one data folder: a journal that is the truth, a sled index that answers questions, blobs by digest,
+//! compiled code, guests' output and the settings file.
+//!
+//! The crate implements `domain::ports` and knows nothing of engines, operations or the command line. Start reading at
+//! [`Storage`], then `committer`, `journal` and `index`. Nothing is acknowledged before the journal is synced; the index can
+//! be deleted at any moment and is made anew from the journal.
+
+mod blobs;
+mod code_cache;
+mod files;
+mod folder;
+mod lock;
+mod memory;
+mod output;
+mod settings;
+mod state;
+
+pub use blobs::FileBlobs;
+pub use code_cache::{CACHE_BYTES_MAX, FileCodeCache};
+pub use folder::{OpenOptions, Storage, Warning};
+pub use memory::MemoryStore;
+pub use output::{FileOutput, Lost, OUTPUT_BYTES_MAX};
+pub use settings::SettingsFile;
+pub use state::JournaledState;

@@ -1,0 +1,211 @@
+//! Compiled native code, in private files `cache/ab/<hex>-<engine>.cwasm`.
+
+use std::fs::File;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::time::{Duration, SystemTime};
+
+use domain::ports::{CodeCache, CodeKey, StorageError};
+
+use crate::files::{self, Durability};
+
+/// Most bytes of compiled code that are kept; beyond them the code used least recently goes.
+pub const CACHE_BYTES_MAX: u64 = 2 << 30;
+
+/// How old a file's mark of use gets before a use renews it: a mark for every use would cost a write each.
+const MARK_AGE: Duration = Duration::from_secs(60 * 60);
+
+/// Compiled code in the folder `cache` of the data folder, safe to delete at any moment.
+///
+/// Native code is run as it is found, so a file counts only if it is a plain file of this user that nobody else can write.
+#[derive(Debug)]
+pub struct FileCodeCache {
+    folder: PathBuf,
+    bytes_max: u64,
+    /// Bytes stored since the folder's size was last added up, and what it was then.
+    size: Mutex<Option<u64>>,
+}
+
+impl FileCodeCache {
+    pub(crate) fn new(folder: &Path, bytes_max: u64) -> Self {
+        Self { folder: folder.join("cache"), bytes_max, size: Mutex::new(None) }
+    }
+
+    fn path(&self, key: &CodeKey) -> PathBuf {
+        let hex = key.component.to_hex();
+        // Letters and digits alone, so that no word of an engine leads out of the folder.
+        let engine: String = key.engine.chars().filter(char::is_ascii_alphanumeric).take(64).collect();
+        self.folder.join(hex.get(..2).unwrap_or_default()).join(format!("{hex}-{engine}.cwasm"))
+    }
+
+    /// Adds `stored` bytes to the known size and drops the oldest files when it passes the bound.
+    fn bound(&self, stored: u64, newest: &Path) -> Result<(), StorageError> {
+        let mut size = self.size.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = match *size {
+            Some(before) => before.saturating_add(stored),
+            // Only the first time code is stored is the folder read; a process that finds everything never does.
+            None => self.list()?.iter().map(|file| file.bytes).sum(),
+        };
+        *size = Some(if known > self.bytes_max { self.evict(newest)? } else { known });
+        Ok(())
+    }
+
+    /// Removes the files used least recently until a tenth of the bound is free, and returns the size left.
+    fn evict(&self, newest: &Path) -> Result<u64, StorageError> {
+        let mut files = self.list()?;
+        files.sort_by_key(|file| file.used);
+        let mut left: u64 = files.iter().map(|file| file.bytes).sum();
+        let wanted = self.bytes_max - self.bytes_max / 10;
+        for file in files.iter().filter(|file| file.path != newest) {
+            if left <= wanted {
+                break;
+            }
+            files::remove_if_there(&file.path)?;
+            left -= file.bytes;
+        }
+        Ok(left)
+    }
+
+    fn list(&self) -> Result<Vec<CachedFile>, StorageError> {
+        let mut found = Vec::new();
+        for folder in std::fs::read_dir(&self.folder).map_err(files::at(&self.folder))? {
+            let folder = folder.map_err(files::at(&self.folder))?.path();
+            if !folder.is_dir() {
+                continue;
+            }
+            for file in std::fs::read_dir(&folder).map_err(files::at(&folder))? {
+                let file = file.map_err(files::at(&folder))?;
+                // Another process may have removed it in between.
+                let Ok(metadata) = file.metadata() else { continue };
+                let used = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+                found.push(CachedFile { path: file.path(), bytes: metadata.len(), used });
+            }
+        }
+        Ok(found)
+    }
+}
+
+struct CachedFile {
+    path: PathBuf,
+    bytes: u64,
+    used: SystemTime,
+}
+
+/// Tells whether nobody but this user can have written to `path`.
+fn is_private(path: &Path) -> Option<std::fs::Metadata> {
+    // Not followed: a link could lead to a file that somebody else changes.
+    let metadata = std::fs::symlink_metadata(path).ok()?;
+    let mine = metadata.uid() == rustix::process::geteuid().as_raw();
+    let kind = metadata.file_type();
+    let sealed = metadata.mode() & 0o022 == 0;
+    ((kind.is_file() || kind.is_dir()) && mine && sealed).then_some(metadata)
+}
+
+/// Marks the file as used now, so that it is not the next to go.
+fn mark_used(path: &Path, metadata: &std::fs::Metadata) {
+    let now = SystemTime::now();
+    let is_old = metadata.modified().is_ok_and(|used| now.duration_since(used).is_ok_and(|age| age > MARK_AGE));
+    if is_old {
+        // Without the mark the file goes a little earlier; nothing else is lost.
+        let _ = File::options().append(true).open(path).and_then(|file| file.set_modified(now));
+    }
+}
+
+impl CodeCache for FileCodeCache {
+    fn find(&self, key: &CodeKey) -> Option<PathBuf> {
+        let path = self.path(key);
+        let metadata = is_private(&path).filter(std::fs::Metadata::is_file)?;
+        is_private(&self.folder)?;
+        is_private(path.parent()?)?;
+        mark_used(&path, &metadata);
+        Some(path)
+    }
+
+    fn store(&self, key: &CodeKey, code: &[u8]) -> Result<PathBuf, StorageError> {
+        let path = self.path(key);
+        files::create_folder(path.parent().unwrap_or(&self.folder))?;
+        files::replace(&path, code, Durability::Process)?;
+        self.bound(code.len() as u64, &path)?;
+        Ok(path)
+    }
+
+    fn remove(&self, key: &CodeKey) {
+        // What cannot be removed is refused by the engine again, and replaced by the next store.
+        let _ = std::fs::remove_file(self.path(key));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use domain::Digest;
+
+    use super::*;
+
+    fn key(word: &str) -> CodeKey {
+        CodeKey { component: Digest::of(word.as_bytes()), engine: "e1".to_owned() }
+    }
+
+    fn cache(bytes_max: u64) -> (tempfile::TempDir, FileCodeCache) {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = FileCodeCache::new(folder.path(), bytes_max);
+        (folder, cache)
+    }
+
+    #[test]
+    fn finds_what_was_stored_for_the_same_engine_alone() {
+        let (_folder, cache) = cache(1_000);
+        assert_eq!(cache.find(&key("a")), None);
+        let path = cache.store(&key("a"), b"native").unwrap();
+        assert_eq!(cache.find(&key("a")), Some(path.clone()));
+        assert_eq!(std::fs::read(&path).unwrap(), b"native");
+        assert_eq!(cache.find(&CodeKey { engine: "e2".to_owned(), ..key("a") }), None);
+        cache.remove(&key("a"));
+        assert_eq!(cache.find(&key("a")), None);
+    }
+
+    #[test]
+    fn ignores_code_that_others_could_have_written() {
+        let (folder, cache) = cache(1_000);
+        let path = cache.store(&key("a"), b"native").unwrap();
+        let chmod = |path: &Path, mode| std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+        for (target, open, closed) in [
+            (path.clone(), 0o620, 0o600),
+            (path.clone(), 0o602, 0o600),
+            (path.parent().unwrap().to_owned(), 0o720, 0o700),
+            (folder.path().join("cache"), 0o702, 0o700),
+        ] {
+            chmod(&target, open);
+            assert_eq!(cache.find(&key("a")), None, "{open:o} {}", target.display());
+            chmod(&target, closed);
+            assert!(cache.find(&key("a")).is_some());
+        }
+        std::fs::rename(&path, folder.path().join("elsewhere")).unwrap();
+        std::os::unix::fs::symlink(folder.path().join("elsewhere"), &path).unwrap();
+        assert_eq!(cache.find(&key("a")), None, "a link is not followed");
+    }
+
+    #[test]
+    fn drops_what_was_used_least_recently() {
+        let (_folder, cache) = cache(1_000);
+        for (age, word) in [(30, "a"), (20, "b"), (10, "c")] {
+            let path = cache.store(&key(word), &[0; 300]).unwrap();
+            let used = SystemTime::now() - Duration::from_secs(age * 3_600);
+            File::options().append(true).open(path).unwrap().set_modified(used).unwrap();
+        }
+        assert!(cache.find(&key("a")).is_some(), "and marks it as used");
+        cache.store(&key("d"), &[0; 300]).unwrap();
+        let found: Vec<bool> = ["a", "b", "c", "d"].iter().map(|word| cache.find(&key(word)).is_some()).collect();
+        assert_eq!(found, [true, false, true, true]);
+    }
+
+    #[test]
+    fn a_word_of_an_engine_cannot_leave_the_folder() {
+        let (folder, cache) = cache(1_000);
+        let key = CodeKey { engine: "../../../x/y".to_owned(), ..key("a") };
+        assert!(cache.store(&key, b"n").unwrap().starts_with(folder.path().join("cache")));
+    }
+}

@@ -1,0 +1,95 @@
+//! Files and folders that only their owner can read, replaced so that a crash leaves the old or the new one.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use domain::ports::StorageError;
+
+/// Ends the names of files that are still being written.
+const PARTIAL: &str = ".partial";
+
+/// Turns a system's error into one that names `path`.
+pub(crate) fn at(path: &Path) -> impl FnOnce(std::io::Error) -> StorageError + '_ {
+    move |source| StorageError::io(path, source)
+}
+
+/// Makes `path` and its missing parents, all with mode 0700.
+pub(crate) fn create_folder(path: &Path) -> Result<(), StorageError> {
+    match DirBuilder::new().recursive(true).mode(0o700).create(path) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            Err(StorageError::NotAFolder { path: path.to_owned() })
+        }
+        Err(error) => Err(StorageError::io(path, error)),
+    }
+}
+
+/// Makes the names in a folder durable.
+pub(crate) fn sync_folder(path: &Path) -> Result<(), StorageError> {
+    File::open(path).and_then(|folder| folder.sync_all()).map_err(at(path))
+}
+
+/// Returns the text of a file, `None` if there is no such file.
+pub(crate) fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, StorageError> {
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(StorageError::io(path, error)),
+    }
+}
+
+/// Removes a file; that it is not there is no error.
+pub(crate) fn remove_if_there(path: &Path) -> Result<(), StorageError> {
+    match std::fs::remove_file(path) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(StorageError::io(path, error)),
+    }
+}
+
+/// Whether a replaced file has to survive a power cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Durability {
+    /// Synced before and after the rename.
+    Power,
+    /// Whole or absent after the end of the process; may be lost in a power cut.
+    Process,
+}
+
+/// Puts `bytes` in place of the file at `path`, in one step. The file's folder must exist.
+///
+/// A failure leaves the old file as it was and no partial one.
+pub(crate) fn replace(path: &Path, bytes: &[u8], durability: Durability) -> Result<(), StorageError> {
+    let partial = partial_name(path);
+    let written =
+        write_new(&partial, bytes, durability).and_then(|()| std::fs::rename(&partial, path).map_err(at(path)));
+    if let Err(error) = written {
+        // The first error is the one to report; a partial file left behind is harmless.
+        let _ = std::fs::remove_file(&partial);
+        return Err(error);
+    }
+    match (durability, path.parent()) {
+        (Durability::Power, Some(folder)) => sync_folder(folder),
+        (Durability::Power | Durability::Process, _) => Ok(()),
+    }
+}
+
+fn write_new(path: &Path, bytes: &[u8], durability: Durability) -> Result<(), StorageError> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(at(path))?;
+    file.write_all(bytes).map_err(at(path))?;
+    match durability {
+        Durability::Power => file.sync_all().map_err(at(path)),
+        Durability::Process => Ok(()),
+    }
+}
+
+/// Returns a name in the same folder that nobody else writes to.
+fn partial_name(path: &Path) -> PathBuf {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{}-{}{PARTIAL}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)));
+    name.into()
+}

@@ -1,0 +1,145 @@
+//! Opening and closing a data folder.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::ports::{Clock, StorageError};
+
+use crate::blobs::FileBlobs;
+use crate::code_cache::{CACHE_BYTES_MAX, FileCodeCache};
+use crate::files;
+use crate::lock::{FolderLock, command_line};
+use crate::output::FileOutput;
+use crate::settings::SettingsFile;
+use crate::state::JournaledState;
+
+/// How a data folder is opened.
+#[derive(Clone, Debug)]
+pub struct OpenOptions {
+    /// How long to wait for another process that holds the folder; 10 seconds by default.
+    pub lock_timeout: Duration,
+    /// What other processes are told of this one while it holds the folder; empty: its command line.
+    pub command: String,
+}
+
+impl Default for OpenOptions {
+    fn default() -> Self {
+        Self { lock_timeout: Duration::from_secs(10), command: String::new() }
+    }
+}
+
+/// One data folder, open: the adapters of this crate over it. It stays locked until [`Storage::close`] or the last of its
+/// parts is dropped.
+pub struct Storage {
+    /// Entries, edges, indexes, failures, use; and the journal. Implements `StateStore`.
+    pub state: Arc<JournaledState>,
+    /// Bytes by digest. Implements `BlobStore`.
+    pub blobs: Arc<FileBlobs>,
+    /// Compiled code. Implements `CodeCache`.
+    pub code: Arc<FileCodeCache>,
+    /// What guests printed last. Implements `GuestOutput`.
+    pub output: Arc<FileOutput>,
+    /// The file `registry.toml`. Implements `SettingsStore`.
+    pub settings: Arc<SettingsFile>,
+    path: PathBuf,
+    warnings: Vec<Warning>,
+}
+
+impl Storage {
+    /// Opens the data folder at `path`, making it (mode 0700) if it is not there.
+    ///
+    /// Reads the journal's last segment and brings the index up to it; an index that does not fit is made anew from the whole
+    /// journal. What was found and mended is in [`Self::warnings`]. Blocks on the disk.
+    ///
+    /// # Errors
+    /// [`StorageError::NotAFolder`], [`StorageError::Denied`] (read-only), [`StorageError::Held`] after `lock_timeout`,
+    /// [`StorageError::Full`], [`StorageError::NewerFormat`], and [`StorageError::Damaged`] with file and place if the journal is
+    /// damaged elsewhere than at its unsynced end.
+    pub fn open(path: &Path, options: &OpenOptions, clock: Arc<dyn Clock>) -> Result<Self, StorageError> {
+        files::create_folder(path)?;
+        let command = match options.command.as_str() {
+            "" => command_line(std::process::id()),
+            given => given.to_owned(),
+        };
+        let lock = FolderLock::acquire(path, &command, options.lock_timeout)?;
+        let (state, warnings) = JournaledState::open(path, clock, lock)?;
+        Ok(Self {
+            state: Arc::new(state),
+            blobs: Arc::new(FileBlobs::new(path)),
+            code: Arc::new(FileCodeCache::new(path, CACHE_BYTES_MAX)),
+            output: Arc::new(FileOutput::new(path)),
+            settings: Arc::new(SettingsFile::new(path)),
+            path: path.to_owned(),
+            warnings,
+        })
+    }
+
+    /// Returns the data folder's path as it was given.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Returns what was found wrong at opening and mended, for people to read.
+    pub fn warnings(&self) -> &[Warning] {
+        &self.warnings
+    }
+
+    /// Carries out the decisions that wait, ends the committer and lets go of the folder.
+    ///
+    /// Every later use of [`Self::state`] ends in [`StorageError::Closed`], whoever still holds it. Dropping the last handle does
+    /// the same.
+    ///
+    /// # Errors
+    /// [`StorageError`] if the counters of use could not be written; the journal has no part in that.
+    pub fn close(self) -> Result<(), StorageError> {
+        self.state.close()
+    }
+}
+
+impl fmt::Debug for Storage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Storage").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+/// Something that was found wrong at opening and mended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Warning {
+    /// The journal's end was not whole, as after a power cut or kill in the middle of a write; it was never acknowledged.
+    TornTail {
+        /// The segment.
+        file: PathBuf,
+        /// Where it was cut, in bytes.
+        offset: u64,
+        /// How many bytes were dropped.
+        bytes: u64,
+    },
+    /// The index did not fit the journal and was made anew from it.
+    IndexRebuilt {
+        /// Why.
+        reason: String,
+        /// How many records the new one is made of.
+        records: u64,
+        /// How long it took.
+        took: Duration,
+    },
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TornTail { file, offset, bytes } => write!(
+                f,
+                "dropped the {bytes} bytes of an unfinished write from {} at byte {offset}; nothing acknowledged was in them",
+                file.display()
+            ),
+            Self::IndexRebuilt { reason, records, took } => write!(
+                f,
+                "rebuilt the index from {records} journal records in {:.1} s, because {reason}",
+                took.as_secs_f64()
+            ),
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! One process owns a data folder at a time: the file `LOCK`, locked by the system as long as its process lives.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use domain::ports::StorageError;
+use domain::text::{escape_line, truncate};
+use rustix::fs::{FlockOperation, flock};
+
+use crate::files;
+
+/// Longest command line that is shown of another process, in bytes.
+const COMMAND_BYTES_MAX: usize = 200;
+/// First and longest wait before the lock is tried again.
+const WAITS: (Duration, Duration) = (Duration::from_micros(500), Duration::from_millis(20));
+
+/// The lock of a data folder; let go when this is dropped, and by the system when the process ends in any way.
+#[derive(Debug)]
+pub(crate) struct FolderLock {
+    _file: File,
+}
+
+impl FolderLock {
+    /// Locks `folder`, waiting up to `patience` for another process; `command` is what others are told of this one.
+    ///
+    /// # Errors
+    /// [`StorageError::Held`] names the process that has it, and the errors of opening the file.
+    pub(crate) fn acquire(folder: &Path, command: &str, patience: Duration) -> Result<Self, StorageError> {
+        let path = folder.join("LOCK");
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+            .map_err(files::at(&path))?;
+        let give_up = Instant::now() + patience;
+        let mut wait = WAITS.0;
+        loop {
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => break,
+                Err(rustix::io::Errno::WOULDBLOCK) => {}
+                Err(rustix::io::Errno::INTR) => continue,
+                Err(error) => return Err(StorageError::io(path, error.into())),
+            }
+            let left = give_up.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(held(folder, &mut file));
+            }
+            std::thread::sleep(wait.min(left));
+            wait = (wait * 2).min(WAITS.1);
+        }
+        write_owner(&mut file, command).map_err(files::at(&path))?;
+        Ok(Self { _file: file })
+    }
+}
+
+/// Says in the file who has the lock; it only informs, so it is not synced.
+fn write_owner(file: &mut File, command: &str) -> std::io::Result<()> {
+    let command = truncate(command, COMMAND_BYTES_MAX);
+    let owner = serde_json::json!({ "pid": std::process::id(), "command": escape_line(&command) });
+    file.set_len(0)?;
+    file.rewind()?;
+    file.write_all(format!("{owner}\n").as_bytes())
+}
+
+fn held(folder: &Path, file: &mut File) -> StorageError {
+    let mut text = String::new();
+    // Read as far as it goes: a holder that has just begun may not have written its line yet.
+    let _ = file.rewind().and_then(|()| file.take(4_096).read_to_string(&mut text));
+    let owner: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+    let pid = owner.get("pid").and_then(serde_json::Value::as_u64).and_then(|pid| u32::try_from(pid).ok());
+    let written = owner.get("command").and_then(serde_json::Value::as_str).unwrap_or_default();
+    let pid = pid.unwrap_or(0);
+    let command = if written.is_empty() { command_line(pid) } else { written.to_owned() };
+    StorageError::Held { path: folder.to_owned(), pid, command }
+}
+
+/// Returns the command line of a process as the system knows it, escaped and bounded; empty if it cannot be read.
+pub(crate) fn command_line(pid: u32) -> String {
+    let bytes = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes).trim_end_matches('\0').replace('\0', " ");
+    escape_line(&truncate(&text, COMMAND_BYTES_MAX)).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_the_process_that_has_the_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let lock = FolderLock::acquire(folder.path(), "first owner", Duration::ZERO).unwrap();
+        let error = FolderLock::acquire(folder.path(), "second", Duration::from_millis(5)).unwrap_err();
+        match error {
+            StorageError::Held { pid, command, .. } => {
+                assert_eq!((pid, command.as_str()), (std::process::id(), "first owner"));
+            }
+            other => panic!("{other}"),
+        }
+        drop(lock);
+        FolderLock::acquire(folder.path(), "third", Duration::ZERO).unwrap();
+    }
+
+    #[test]
+    fn waits_for_a_process_that_ends_in_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let lock = FolderLock::acquire(folder.path(), "first", Duration::ZERO).unwrap();
+        std::thread::scope(|scope| {
+            let second = scope.spawn(|| FolderLock::acquire(folder.path(), "second", Duration::from_secs(60)));
+            drop(lock);
+            second.join().unwrap().unwrap();
+        });
+    }
+
+    #[test]
+    fn knows_its_own_command_line() {
+        assert!(!command_line(std::process::id()).is_empty());
+        assert_eq!(command_line(u32::MAX), "");
+    }
+}
