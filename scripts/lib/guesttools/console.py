@@ -9,9 +9,9 @@ HEARTBEAT_S = 30.0
 _REFRESH_S = 0.2
 
 
-def colour(code: str, text: str, stream=sys.stderr) -> str:
-    """Returns `text` in an ANSI colour if `stream` is a terminal and NO_COLOR is not set."""
-    if stream.isatty() and not os.environ.get("NO_COLOR"):
+def colour(code: str, text: str) -> str:
+    """Returns `text` in an ANSI colour if standard error is a terminal and NO_COLOR is not set."""
+    if sys.stderr.isatty() and not os.environ.get("NO_COLOR"):
         return f"\x1b[{code}m{text}\x1b[0m"
     return text
 
@@ -28,9 +28,9 @@ def seconds(value: float) -> str:
 class Progress:
     """Shows what is running until it is closed; used as a context manager. Safe to use from several threads."""
 
-    def __init__(self, stream=sys.stderr):
-        self._stream = stream
-        self._live = stream.isatty() and os.environ.get("TERM") != "dumb"
+    def __init__(self):
+        self._stream = sys.stderr
+        self._live = self._stream.isatty() and os.environ.get("TERM") != "dumb"
         self._lock = threading.Lock()
         self._running: dict[str, float] = {}
         self._closed = threading.Event()
