@@ -1,1 +1,36 @@
-//! (crate documentation follows)
+//! Opens a registry on a folder: the one place that names the concrete adapters.
+//!
+//! What a Rust program depends on to have a registry inside it:
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use domain::call::{CallExpression, CallRequest};
+//! use embed::{OpenOptions, RegisterRequest, Target};
+//!
+//! let registry = embed::open("data".as_ref(), OpenOptions::default()).await?;
+//! let registered = registry.register(RegisterRequest::path("greeter.wasm")).await?;
+//! let id = registered.entry.entry.id.clone();
+//! registry.activate(&[Target::from(&id)]).await;
+//! let call = CallRequest { expression: CallExpression::Wave("greet(\"Ada\")".into()), ..CallRequest::default() };
+//! println!("{}", registry.call(&id, call).await?.wave);
+//! registry.close().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! It must not hold logic of its own: operations are in `registry`, adapters in `storage`, `engine` and
+//! `capabilities`. The folder `examples/` has eight programs to start from.
+
+mod clock;
+mod engine;
+mod open;
+mod output;
+
+pub use clock::SystemClock;
+pub use domain;
+pub use open::{OpenError, OpenOptions, open};
+pub use registry::{
+    ActivateReport, Activated, Candidate, ComponentFactory, ComponentSource, EdgeView, EntryView, InspectReport,
+    InstanceHandle, InstanceWord, KindProfile, ManifestSource, Outcomes, RegisterOutcome, RegisterRequest, Registered,
+    Registry, RegistryError, Target,
+};

@@ -332,6 +332,7 @@ fn call_code(error: &EngineError) -> &'static str {
         EngineError::UnknownFunction { .. } => "function-not-found",
         EngineError::AmbiguousFunction { .. } => "ambiguous-function",
         EngineError::BadArguments { .. } => "invalid-arguments",
+        EngineError::Unusable { .. } => "engine-unusable",
         EngineError::Failed(failure) => match failure.phase {
             Phase::Call => "component-failed",
             _ => "component-activation",

@@ -249,6 +249,12 @@ pub enum EngineError {
         /// The function's type as WIT text, where the function is known.
         signature: Option<String>,
     },
+    /// The engine cannot be started on this machine.
+    #[error("the engine cannot start: {reason}")]
+    Unusable {
+        /// What it said.
+        reason: String,
+    },
     /// The component failed in the call.
     #[error("{}", .0.message)]
     Failed(Box<Failure>),
@@ -261,6 +267,7 @@ impl EngineError {
             Self::NotAComponent { .. } | Self::Unsupported { .. } | Self::BadArguments { .. } => ErrorKind::Invalid,
             Self::UnknownFunction { .. } => ErrorKind::NotFound,
             Self::AmbiguousFunction { .. } => ErrorKind::Invalid,
+            Self::Unusable { .. } => ErrorKind::Internal,
             Self::Failed(failure) => failure.kind.error_kind(),
         }
     }

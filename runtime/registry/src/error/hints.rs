@@ -72,7 +72,7 @@ pub(super) fn of(error: &RegistryError) -> Vec<String> {
 
 fn engine(error: &EngineError) -> Vec<String> {
     match error {
-        EngineError::NotAComponent { .. } => vec![],
+        EngineError::NotAComponent { .. } | EngineError::Unusable { .. } => vec![],
         EngineError::Unsupported { feature } if feature == "memory64" => {
             vec!["`runtime settings engine.memory64=true` turns it on".to_owned()]
         }

@@ -1,0 +1,149 @@
+//! Puts a registry together on a folder.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use domain::ports::{Clock, CompileProgress, OutputSink, SettingsStore as _, StorageError};
+use domain::settings::Settings;
+use domain::{Actor, ErrorKind};
+use engine::EngineSettings;
+use registry::{Registry, RegistryError, Tracker};
+use storage::Storage;
+
+use crate::clock::SystemClock;
+use crate::engine::LazyEngine;
+use crate::output::Tee;
+
+/// How a registry is opened. The default waits 10 seconds for another process that holds the folder and acts as an embedding
+/// program without a name.
+#[derive(Clone)]
+pub struct OpenOptions {
+    /// How long to wait for another process that holds the folder.
+    pub lock_timeout: Duration,
+    /// What other processes are told of this one while it holds the folder; empty: its command line.
+    pub command: String,
+    /// Who acts through the registry.
+    pub actor: Actor,
+    /// Gets the lines that components print and log, besides the data folder.
+    pub output: Option<Arc<dyn OutputSink>>,
+    /// Hears of compilations.
+    pub compile_progress: Option<Arc<dyn CompileProgress>>,
+    /// Hears what was found wrong with the folder and mended.
+    pub on_warning: Option<Arc<dyn Fn(&str) + Send + Sync>>,
+}
+
+impl Default for OpenOptions {
+    fn default() -> Self {
+        Self {
+            lock_timeout: Duration::from_secs(10),
+            command: String::new(),
+            actor: Actor::Api("embedded".to_owned()),
+            output: None,
+            compile_progress: None,
+            on_warning: None,
+        }
+    }
+}
+
+impl std::fmt::Debug for OpenOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OpenOptions")
+            .field("lock_timeout", &self.lock_timeout)
+            .field("actor", &self.actor)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A registry could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("{source}")]
+pub struct OpenError {
+    #[source]
+    source: RegistryError,
+}
+
+impl OpenError {
+    /// Says whose turn it is.
+    pub fn kind(&self) -> ErrorKind {
+        self.source.kind()
+    }
+
+    /// Tells the error apart from others of its kind.
+    pub fn code(&self) -> &'static str {
+        self.source.code()
+    }
+
+    /// Returns what to do next.
+    pub fn hints(&self) -> Vec<String> {
+        self.source.hints()
+    }
+}
+
+impl<E: Into<RegistryError>> From<E> for OpenError {
+    fn from(source: E) -> Self {
+        Self { source: source.into() }
+    }
+}
+
+/// Opens the registry in `folder`, making the folder if it is not there. The folder belongs to this process until the last
+/// handle is dropped. Call [`Registry::close`] before that, so that components end in order.
+///
+/// Must be called inside a tokio runtime with time enabled.
+///
+/// # Errors
+/// [`OpenError`] of kind `unavailable` if another process holds the folder for longer than the lock timeout, `invalid` if it is not a
+/// folder or its settings are wrong, `denied` if it cannot be written, `internal` if it is damaged.
+pub async fn open(folder: &Path, options: OpenOptions) -> Result<Registry, OpenError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let storage = open_storage(folder.to_owned(), &options, clock.clone()).await?;
+    if let Some(on_warning) = &options.on_warning {
+        for warning in storage.warnings() {
+            on_warning(&warning.to_string());
+        }
+    }
+    let (text, path) = storage.settings.load()?;
+    let settings = match text {
+        Some(text) => Settings::parse(&text)
+            .map_err(|source| RegistryError::Settings { path: Some(path), source })?,
+        None => Settings::default(),
+    };
+    let tracker = Arc::new(Tracker::new(clock.clone()));
+    let mut sinks: Vec<Arc<dyn OutputSink>> = vec![storage.output.clone()];
+    sinks.extend(options.output.clone());
+    let engine = LazyEngine {
+        settings: EngineSettings { memory64: settings.engine.memory64 },
+        code: storage.code.clone(),
+        observer: tracker.clone(),
+        output: Arc::new(Tee(sinks)),
+        clock: clock.clone(),
+        progress: options.compile_progress.clone(),
+        started: OnceLock::new(),
+    };
+    let registry = Registry::builder()
+        .state(storage.state.clone())
+        .blobs(storage.blobs.clone())
+        .output(storage.output.clone())
+        .settings(storage.settings.clone())
+        .engine(Arc::new(engine))
+        .clock(clock)
+        .tracker(tracker)
+        .actor(options.actor)
+        .open()
+        .await?;
+    Ok(registry)
+}
+
+async fn open_storage(
+    folder: PathBuf,
+    options: &OpenOptions,
+    clock: Arc<dyn Clock>,
+) -> Result<Storage, RegistryError> {
+    let storage_options =
+        storage::OpenOptions { lock_timeout: options.lock_timeout, command: options.command.clone() };
+    let opening = tokio::task::spawn_blocking(move || Storage::open(&folder, &storage_options, clock));
+    match opening.await {
+        Ok(opened) => Ok(opened.map_err(|error: StorageError| RegistryError::from(error))?),
+        Err(died) => Err(RegistryError::Internal(format!("opening the data folder died: {died}"))),
+    }
+}

@@ -1,0 +1,324 @@
+//! Stand-ins for the engine and the other adapters.
+
+use std::any::Any;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use domain::call::{CallExpression, CallOutcome, CallRequest};
+use domain::inspection::{ExternItem, ExternKind, FunctionSignature, Inspection};
+use domain::ports::{
+    BlobStore, BoxFuture, CallRecord, Clock, Engine, EngineError, EngineObserver, GuestOutput, InstanceState,
+    OutputLine, OutputSink, SettingsStore, Started, StorageError, Unit, UnitSpec,
+};
+use domain::{Actor, ComponentId, Digest, Failure, FailureKind, Phase, Timestamp};
+use registry::{RegisterRequest, Registry, Tracker};
+use storage::MemoryStore;
+
+/// A clock that moves a microsecond each time it is asked.
+#[derive(Default)]
+pub(crate) struct Ticking(AtomicI64);
+
+impl Clock for Ticking {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_micros(self.0.fetch_add(1, Ordering::SeqCst))
+    }
+}
+
+#[derive(Default)]
+pub(crate) struct Blobs(Mutex<HashMap<Digest, Arc<[u8]>>>);
+
+impl BlobStore for Blobs {
+    fn put(&self, bytes: &[u8]) -> Result<Digest, StorageError> {
+        let digest = Digest::of(bytes);
+        self.0.lock().unwrap().insert(digest, bytes.into());
+        Ok(digest)
+    }
+
+    fn get(&self, digest: &Digest) -> Result<Arc<[u8]>, StorageError> {
+        self.0.lock().unwrap().get(digest).cloned().ok_or(StorageError::MissingBlob { digest: *digest })
+    }
+}
+
+#[derive(Default)]
+pub(crate) struct Settings(pub(crate) Mutex<Option<String>>);
+
+impl SettingsStore for Settings {
+    fn load(&self) -> Result<(Option<String>, PathBuf), StorageError> {
+        Ok((self.0.lock().unwrap().clone(), PathBuf::from("registry.toml")))
+    }
+
+    fn save(&self, text: &str) -> Result<(), StorageError> {
+        *self.0.lock().unwrap() = Some(text.to_owned());
+        Ok(())
+    }
+}
+
+struct NoOutput;
+
+impl OutputSink for NoOutput {
+    fn write(&self, _: &ComponentId, _: &[OutputLine]) {}
+}
+
+impl GuestOutput for NoOutput {
+    fn read(&self, _: &ComponentId) -> Result<Vec<OutputLine>, StorageError> {
+        Ok(Vec::new())
+    }
+
+    fn remove(&self, _: &ComponentId) -> Result<(), StorageError> {
+        Ok(())
+    }
+}
+
+/// An engine whose components are lines of text: `import NAME`, `export NAME`, `name N`, `version V`, and what goes wrong:
+/// `fail-link`, `fail-start`, `fail-start-once`, `fail-call`. A line that starts with `#` only makes the bytes differ.
+pub(crate) struct TextEngine {
+    observer: Arc<Tracker>,
+    /// What happened to units, in order: `start a:b`, `stop a:b`.
+    pub(crate) steps: Arc<Mutex<Vec<String>>>,
+    starts: Arc<AtomicUsize>,
+}
+
+impl Engine for TextEngine {
+    fn inspect(&self, bytes: &[u8]) -> Result<Inspection, EngineError> {
+        let text = text(bytes)?;
+        let item = |name: &str| ExternItem {
+            name: name.to_owned(),
+            kind: if name.contains('/') { ExternKind::Interface } else { ExternKind::Function },
+        };
+        let after = |word: &str| text.lines().filter_map(|line| line.strip_prefix(word)).collect::<Vec<_>>();
+        Ok(Inspection {
+            digest: Digest::of(bytes),
+            size: bytes.len() as u64,
+            imports: after("import ").into_iter().map(item).collect(),
+            exports: after("export ").into_iter().map(item).collect(),
+            functions: vec![],
+            name: after("name ").first().map(ToString::to_string),
+            version: after("version ").first().and_then(|v| v.parse().ok()),
+            description: None,
+            metadata: BTreeMap::new(),
+        })
+    }
+
+    fn to_binary<'a>(&self, bytes: &'a [u8]) -> Result<Cow<'a, [u8]>, EngineError> {
+        text(bytes)?;
+        Ok(Cow::Borrowed(bytes))
+    }
+
+    fn wit(&self, bytes: &[u8]) -> Result<String, EngineError> {
+        text(bytes).map(str::to_owned)
+    }
+
+    fn prepare(&self, spec: UnitSpec) -> BoxFuture<'_, Result<Arc<dyn Unit>, Failure>> {
+        Box::pin(async move {
+            let bytes = spec.source.bytes(&spec.digest).unwrap();
+            let text = text(&bytes).unwrap().to_owned();
+            let unit = TextUnit {
+                spec,
+                text,
+                live: AtomicBool::new(false),
+                observer: self.observer.clone(),
+                steps: self.steps.clone(),
+                starts: self.starts.clone(),
+            };
+            if unit.has("fail-link") {
+                return Err(unit.failure(Phase::Link, FailureKind::Denied, "wasi:sockets/tcp is not granted"));
+            }
+            Ok(Arc::new(unit) as Arc<dyn Unit>)
+        })
+    }
+}
+
+fn text(bytes: &[u8]) -> Result<&str, EngineError> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) if text.starts_with("component") => Ok(text),
+        _ => Err(EngineError::NotAComponent { reason: "not a component".to_owned() }),
+    }
+}
+
+struct TextUnit {
+    spec: UnitSpec,
+    text: String,
+    live: AtomicBool,
+    observer: Arc<Tracker>,
+    steps: Arc<Mutex<Vec<String>>>,
+    starts: Arc<AtomicUsize>,
+}
+
+impl TextUnit {
+    fn has(&self, word: &str) -> bool {
+        self.text.lines().any(|line| line == word)
+    }
+
+    fn failure(&self, phase: Phase, kind: FailureKind, message: &str) -> Failure {
+        Failure {
+            component: self.spec.id.clone(),
+            revision: self.spec.revision,
+            at: Timestamp::default(),
+            phase,
+            kind,
+            message: message.to_owned(),
+            function: None,
+            backtrace: vec![],
+            fuel: None,
+            callers: vec![],
+        }
+    }
+
+    fn step(&self, what: &str) {
+        self.steps.lock().unwrap().push(format!("{what} {}", self.spec.id));
+    }
+}
+
+impl Unit for TextUnit {
+    fn id(&self) -> &ComponentId {
+        &self.spec.id
+    }
+
+    fn revision(&self) -> u32 {
+        self.spec.revision
+    }
+
+    fn functions(&self) -> &[FunctionSignature] {
+        &[]
+    }
+
+    fn start(&self) -> BoxFuture<'_, Result<Started, Failure>> {
+        Box::pin(async move {
+            self.step("start");
+            let first = self.starts.fetch_add(1, Ordering::SeqCst) == 0;
+            if self.has("fail-start") || (self.has("fail-start-once") && first) {
+                return Err(self.failure(Phase::Activate, FailureKind::Err, "not today"));
+            }
+            self.live.store(true, Ordering::SeqCst);
+            Ok(Started { fuel: 7, duration: Duration::ZERO })
+        })
+    }
+
+    fn call(&self, request: CallRequest) -> BoxFuture<'_, Result<CallOutcome, EngineError>> {
+        Box::pin(async move {
+            self.live.store(true, Ordering::SeqCst);
+            let ok = !self.has("fail-call");
+            self.observer.called(CallRecord {
+                component: self.spec.id.clone(),
+                caller: None,
+                duration: Duration::from_micros(5),
+                fuel: 3,
+                ok,
+            });
+            if !ok {
+                self.live.store(false, Ordering::SeqCst);
+                let failure = self.failure(Phase::Call, FailureKind::Trap, "unreachable");
+                self.observer.failed(failure.clone());
+                return Err(EngineError::Failed(Box::new(failure)));
+            }
+            let CallExpression::Wave(wave) = request.expression else { panic!("only WAVE here") };
+            Ok(CallOutcome {
+                function: wave.clone(),
+                json: serde_json::Value::Null,
+                wave: format!("{wave} by revision {}", self.spec.revision),
+                fuel: 3,
+                duration: Duration::from_micros(5),
+            })
+        })
+    }
+
+    fn check_health(&self) -> BoxFuture<'_, Result<Option<()>, Failure>> {
+        Box::pin(async move {
+            match self.has("unhealthy") {
+                true => Err(self.failure(Phase::Health, FailureKind::Err, "low on air")),
+                false => Ok(None),
+            }
+        })
+    }
+
+    fn stop(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            if self.live.swap(false, Ordering::SeqCst) {
+                self.step("stop");
+            }
+        })
+    }
+
+    fn instance_state(&self) -> InstanceState {
+        if self.live.load(Ordering::SeqCst) { InstanceState::Live } else { InstanceState::Cold }
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// A registry on stand-ins, and what the tests look at beside it.
+pub(crate) struct World {
+    pub(crate) registry: Registry,
+    pub(crate) steps: Arc<Mutex<Vec<String>>>,
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        Self::with_settings("").await
+    }
+
+    pub(crate) async fn with_settings(settings: &str) -> Self {
+        let clock = Arc::new(Ticking::default());
+        let state = Arc::new(MemoryStore::new(clock.clone()));
+        Self::on(state, clock, settings).await
+    }
+
+    /// A registry as another process would open it, on state that is there.
+    pub(crate) async fn on(state: Arc<MemoryStore>, clock: Arc<Ticking>, settings: &str) -> Self {
+        let tracker = Arc::new(Tracker::new(clock.clone()));
+        let steps = Arc::new(Mutex::new(Vec::new()));
+        let engine = TextEngine { observer: tracker.clone(), steps: steps.clone(), starts: Arc::default() };
+        let registry = Registry::builder()
+            .state(state)
+            .blobs(Arc::new(Blobs::default()))
+            .engine(Arc::new(engine))
+            .clock(clock)
+            .settings(Arc::new(Settings(Mutex::new(Some(settings.to_owned())))))
+            .output(Arc::new(NoOutput))
+            .tracker(tracker)
+            .actor(Actor::Api("test".to_owned()))
+            .open()
+            .await
+            .unwrap();
+        Self { registry, steps }
+    }
+
+    /// Registers a component given as lines after `component`.
+    pub(crate) async fn register(&self, lines: &str) -> Result<registry::Registered, registry::RegistryError> {
+        self.registry.register(component(lines)).await
+    }
+
+    /// Registers and expects it to work.
+    pub(crate) async fn have(&self, lines: &str) -> registry::Registered {
+        self.register(lines).await.unwrap()
+    }
+
+    pub(crate) async fn activate(&self, text: &str) -> registry::ActivateReport {
+        let target = self.registry.resolve(text).await.unwrap();
+        self.registry.activate(&[target]).await
+    }
+
+    pub(crate) async fn status(&self, text: &str) -> domain::Status {
+        self.registry.get(&id(text)).await.unwrap().entry.status
+    }
+
+    /// The names of all events in the journal.
+    pub(crate) async fn events(&self) -> Vec<&'static str> {
+        let records = self.registry.records(0, 10_000).await.unwrap();
+        records.iter().map(|record| record.event.name()).collect()
+    }
+}
+
+pub(crate) fn component(lines: &str) -> RegisterRequest {
+    RegisterRequest::bytes("test", format!("component\n{lines}").into_bytes())
+}
+
+pub(crate) fn id(text: &str) -> ComponentId {
+    text.parse().unwrap()
+}
