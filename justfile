@@ -27,7 +27,7 @@ test *ARGS: setup build-components test-scripts
 # Build the program: target/release/runtime
 [group('first steps')]
 build:
-    cargo build --package cli --bin runtime --profile {{ build_profile }}
+    cargo build --package runtime --bin runtime --profile {{ build_profile }}
 
 # Install the guest languages' tools into a cache folder (`just setup --status` tells which are there)
 [group('guest components')]
