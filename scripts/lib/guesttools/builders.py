@@ -21,6 +21,10 @@ from .process import ToolError
 from .wit import Wit
 
 _WASM_TARGET = ["-target", "wasm32-wasi", "-mexec-model=reactor"]
+# A stack as large as Rust gives its guests. Zig's default of 16 MiB would count against every instance's memory.
+_STACK_BYTES = 1 << 20
+_C_STACK = f"-Wl,-z,stack-size={_STACK_BYTES}"
+
 _PATTERNS = {
     "c": ("*.c",),
     "cpp": ("*.cpp", "*.cc", "*.cxx"),
@@ -78,7 +82,7 @@ def _build_c(build: Build) -> None:
     core = bindings / "core.wasm"
     build.run("wit-bindgen", "c", build.wit.path, "--world", build.world, "--out-dir", bindings)
     build.run(
-        *("zig", "cc", *_WASM_TARGET, "-std=c23", "-Os", "-g0", "-Wall", "-Wextra", "-I", bindings),
+        *("zig", "cc", *_WASM_TARGET, _C_STACK, "-std=c23", "-Os", "-g0", "-Wall", "-Wextra", "-I", bindings),
         *(*build.sources, bindings / f"{build.stem}.c", bindings / f"{build.stem}_component_type.o", "-o", core),
     )
     build.componentize(core)
@@ -89,7 +93,8 @@ def _build_cpp(build: Build) -> None:
     core = bindings / "core.wasm"
     build.run("wit-bindgen", "cpp", build.wit.path, "--world", build.world, "--out-dir", bindings)
     build.run(
-        *("zig", "c++", *_WASM_TARGET, "-std=c++23", "-fno-exceptions", "-fno-rtti", "-Os", "-g0", "-Wall", "-I", bindings),
+        *("zig", "c++", *_WASM_TARGET, _C_STACK, "-std=c++23", "-fno-exceptions", "-fno-rtti", "-Os", "-g0", "-Wall"),
+        *("-I", bindings),
         *(*build.sources, bindings / f"{build.stem}.cpp", bindings / f"{build.stem}_component_type.o", "-o", core),
     )
     build.componentize(core)
@@ -110,7 +115,7 @@ def _build_zig(build: Build) -> None:
             raise ToolError("zig translate-c failed")
     build.run(
         *("zig", "build-exe", *_WASM_TARGET, "-rdynamic", "-O", "ReleaseSmall", "-fstrip", "-lc", f"-femit-bin={core}"),
-        *("--cache-dir", build.folder / "zig-cache"),
+        *("--stack", str(_STACK_BYTES), "--cache-dir", build.folder / "zig-cache"),
         *(bindings / f"{build.stem}.c", bindings / f"{build.stem}_component_type.o"),
         *("--dep", "bindings", f"-Mroot={build.sources[0]}", *_WASM_TARGET[:2], "-lc", f"-Mbindings={module}"),
     )
