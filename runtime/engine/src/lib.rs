@@ -1,1 +1,30 @@
-//! (crate documentation follows)
+//! Runs WebAssembly components: inspects, compiles, links, instantiates, calls and meters them with wasmtime.
+//!
+//! Implements [`domain::ports::Engine`] and [`domain::ports::Unit`]. It does not know the registry, the disk (native code
+//! goes through [`domain::ports::CodeCache`]) or any capability: those plug in through [`Capability`]. Each instance has a
+//! wasmtime store of its own; a call from one component to another passes a gate. Start reading at [`WasmtimeEngine`],
+//! then `link`, `unit` and `gate`.
+
+mod call;
+mod capability;
+mod code;
+mod config;
+mod engine;
+mod epoch;
+mod failure;
+mod gate;
+mod inspect;
+mod limiter;
+mod link;
+mod output;
+mod settings;
+mod state;
+mod unit;
+mod wit;
+
+pub use capability::{Capability, InstanceSpec};
+pub use engine::{EngineParts, StartError, WasmtimeEngine};
+pub use epoch::{Deadline, TICK};
+pub use output::{BYTES_PER_CALL_MAX, LINE_BYTES_MAX, LINES_PER_CALL_MAX, Output, Stdio};
+pub use settings::*;
+pub use state::{ServedCall, StoreState};

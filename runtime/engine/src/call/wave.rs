@@ -1,0 +1,140 @@
+//! Calls in WAVE: `function(value, …)`.
+
+use domain::text::escape_line;
+use wasmtime::component::wasm_wave::parser::{ParserError, ParserErrorKind};
+use wasmtime::component::wasm_wave::untyped::UntypedValue;
+use wasmtime::component::{Type, Val};
+
+use super::{Params, wrong_count};
+
+/// Longest expression, in bytes.
+const EXPRESSION_MAX: usize = 16 << 20;
+
+/// Most characters of a line shown around a mark, on each side.
+const SHOWN_AROUND: usize = 60;
+
+/// A call cut into its function's name and the rest.
+pub(super) struct Split<'a> {
+    source: &'a str,
+    pub(super) name: &'a str,
+    /// Where the opening parenthesis is.
+    open: usize,
+}
+
+/// Finds the function's name.
+pub(super) fn split(source: &str) -> Result<Split<'_>, String> {
+    if source.len() > EXPRESSION_MAX {
+        return Err(format!("the expression has {} bytes, at most {EXPRESSION_MAX} are read", source.len()));
+    }
+    let Some(open) = source.find('(') else {
+        return Err(marked("expected `(` and the arguments", source, source.trim_end().len()));
+    };
+    let (before, _) = source.split_at(open);
+    let name = before.trim();
+    if name.is_empty() {
+        return Err(marked("expected a function's name", source, open));
+    }
+    if let Some(space) = name.find(char::is_whitespace) {
+        let start = before.len() - before.trim_start().len();
+        return Err(marked("expected `(` after the function's name", source, start + space));
+    }
+    Ok(Split { source, name, open })
+}
+
+impl Split<'_> {
+    /// Reads the arguments as values of the parameters' types; trailing options may be left out.
+    pub(super) fn args(&self, params: &Params) -> Result<Vec<Val>, String> {
+        let (_, list) = self.source.split_at(self.open);
+        let types: Vec<Type> = params.iter().map(|(_, ty)| ty.clone()).collect();
+        if let Some(rest) = list.strip_prefix('(').and_then(|inner| inner.trim_start().strip_prefix(')')) {
+            return if rest.trim().is_empty() {
+                self.none(params)
+            } else {
+                let at = self.source.len() - rest.trim_start().len();
+                Err(marked("unexpected text after the call", self.source, at))
+            };
+        }
+        let parsed = UntypedValue::parse(list).map_err(|error| self.syntax(&error))?;
+        if let Ok(values) = parsed.node().as_tuple() {
+            let given = values.count();
+            let required = params.iter().rposition(|(_, ty)| !matches!(ty, Type::Option(_))).map_or(0, |i| i + 1);
+            if given > params.len() || given < required {
+                return Err(wrong_count(params, given));
+            }
+        }
+        parsed.node().to_wasm_params::<Val>(&types, list).map_err(|error| self.syntax(&error))
+    }
+
+    fn none(&self, params: &Params) -> Result<Vec<Val>, String> {
+        if params.iter().all(|(_, ty)| matches!(ty, Type::Option(_))) {
+            Ok(params.iter().map(|_| Val::Option(None)).collect())
+        } else {
+            Err(wrong_count(params, 0))
+        }
+    }
+
+    fn syntax(&self, error: &ParserError) -> String {
+        let mut reason = error.kind().to_string();
+        if error.kind() == ParserErrorKind::WasmValueError
+            && let Some(source) = std::error::Error::source(error)
+        {
+            reason = source.to_string();
+        } else if let Some(detail) = error.detail() {
+            reason = format!("{reason}: {detail}");
+        }
+        marked(&reason, self.source, self.open + error.span().start)
+    }
+}
+
+/// Writes `reason`, then the line of `source` in which byte `at` is, with a mark under the character.
+fn marked(reason: &str, source: &str, at: usize) -> String {
+    let at = (0..=at.min(source.len())).rev().find(|i| source.is_char_boundary(*i)).unwrap_or(0);
+    let (before, after) = source.split_at(at);
+    let before_in_line = before.rsplit('\n').next().unwrap_or_default();
+    let after_in_line = after.split('\n').next().unwrap_or_default();
+    let skipped = before_in_line.chars().count().saturating_sub(SHOWN_AROUND);
+    let left: String = before_in_line.chars().skip(skipped).collect();
+    let right: String = after_in_line.chars().take(SHOWN_AROUND).collect();
+    let (dots, end) = (if skipped > 0 { "…" } else { "" }, if right.len() < after_in_line.len() { "…" } else { "" });
+    let left = format!("{dots}{}", escape_line(&left));
+    let line_number = before.matches('\n').count() + 1;
+    let place = if source.contains('\n') { format!(" (line {line_number})") } else { String::new() };
+    let mark = " ".repeat(left.chars().count());
+    format!("{}{place}\n  {left}{}{end}\n  {mark}^", escape_line(reason), escape_line(&right))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(source: &str, types: &[(&str, Type)]) -> String {
+        let params: Params = types.iter().map(|(name, ty)| ((*name).to_owned(), ty.clone())).collect();
+        match split(source).and_then(|call| call.args(&params)) {
+            Ok(values) => format!("{values:?}"),
+            Err(reason) => reason,
+        }
+    }
+
+    #[test]
+    fn reads_arguments_of_the_parameters_types() {
+        let two = [("a", Type::U32), ("b", Type::String)];
+        assert_eq!(message(r#"add(1, "two")"#, &two), r#"[U32(1), String("two")]"#);
+        assert_eq!(message("run( )", &[]), "[]");
+        assert_eq!(message("x:y/z@1.0.0#run()", &[]), "[]");
+    }
+
+    #[test]
+    fn points_at_the_character_that_is_wrong() {
+        let one = [("a", Type::U32)];
+        insta::assert_snapshot!(message("add(1, ]", &one), @"");
+        insta::assert_snapshot!(message("add(\"x\")", &one), @"");
+        insta::assert_snapshot!(message("add(1) 2", &one), @"");
+        insta::assert_snapshot!(message("add", &one), @"");
+        insta::assert_snapshot!(message("add 1", &one), @"");
+        insta::assert_snapshot!(message("(1)", &one), @"");
+        insta::assert_snapshot!(message("add(\n  1é,\n  %)", &one), @"");
+        insta::assert_snapshot!(message("add()", &one), @"");
+        insta::assert_snapshot!(message("add(1, 2)", &one), @"");
+        insta::assert_snapshot!(message("add(4294967296)", &one), @"");
+    }
+}

@@ -1,0 +1,120 @@
+//! Native code: from the cache, or made now and cached.
+
+use std::hash::{Hash, Hasher};
+use std::path::Path;
+use std::sync::Arc;
+
+use domain::call::Caller;
+use domain::failure::FailureKind;
+use domain::ports::{CodeKey, UnitSpec};
+use domain::text::{escape_line, truncate};
+use domain::{ComponentId, Failure, Phase};
+use sha2::{Digest as _, Sha256};
+use wasmtime::component::Component;
+
+use crate::engine::Shared;
+use crate::failure::Scene;
+use crate::inspect;
+
+/// Returns a word that differs whenever the compiler, its settings or this crate's version do.
+pub(crate) fn engine_key(engine: &wasmtime::Engine) -> String {
+    let mut hasher = StableHasher(Sha256::new());
+    env!("CARGO_PKG_VERSION").hash(&mut hasher);
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    let digest = hasher.0.finalize();
+    digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Feeds everything that is hashed to SHA-256, so that the result is the same in every process.
+struct StableHasher(Sha256);
+
+impl Hasher for StableHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    fn finish(&self) -> u64 {
+        let digest = self.0.clone().finalize();
+        digest.iter().take(8).fold(0, |word, byte| (word << 8) | u64::from(*byte))
+    }
+}
+
+/// Returns the compiled component; blocking work happens on a blocking thread.
+pub(crate) async fn load(shared: &Arc<Shared>, spec: &UnitSpec) -> Result<Component, Failure> {
+    let (job_shared, job_spec) = (Arc::clone(shared), spec.clone());
+    let loaded = tokio::task::spawn_blocking(move || load_blocking(&job_shared, &job_spec)).await;
+    let nobody = Caller::default();
+    let scene = Scene { shared, component: &spec.id, revision: spec.revision, caller: &nobody };
+    match loaded {
+        Ok(Ok(component)) => Ok(component),
+        Ok(Err((kind, message))) => Err(scene.failure(Phase::Compile, kind, &message)),
+        Err(panicked) => {
+            Err(scene.failure(Phase::Compile, FailureKind::Host, &format!("the compiler broke off: {panicked}")))
+        }
+    }
+}
+
+fn load_blocking(shared: &Shared, spec: &UnitSpec) -> Result<Component, (FailureKind, String)> {
+    let key = CodeKey { component: spec.digest, engine: shared.code_key.clone() };
+    if let Some(path) = shared.code.find(&key) {
+        match deserialize_file(&shared.engine, &path) {
+            Ok(component) => return Ok(component),
+            // Made by another build, or damaged: it is only a cache.
+            Err(_) => shared.code.remove(&key),
+        }
+    }
+    let bytes = spec
+        .source
+        .bytes(&spec.digest)
+        .map_err(|error| (FailureKind::Host, format!("the component's bytes cannot be read: {error}")))?;
+    let _reported = shared.progress.as_ref().map(|progress| {
+        progress.started(&spec.id, spec.size);
+        Reported { progress: progress.as_ref(), component: &spec.id }
+    });
+    let code = compile(shared, &bytes)?;
+    // Without a cache the next process compiles again: slower, not wrong.
+    if let Ok(path) = shared.code.store(&key, &code)
+        && let Ok(component) = deserialize_file(&shared.engine, &path)
+    {
+        return Ok(component);
+    }
+    deserialize(&shared.engine, &code)
+        .map_err(|error| (FailureKind::Host, format!("freshly compiled code was refused: {error:#}")))
+}
+
+/// Says that a compilation is over, however it ends.
+struct Reported<'a> {
+    progress: &'a dyn domain::ports::CompileProgress,
+    component: &'a ComponentId,
+}
+
+impl Drop for Reported<'_> {
+    fn drop(&mut self) {
+        self.progress.finished(self.component);
+    }
+}
+
+fn compile(shared: &Shared, bytes: &[u8]) -> Result<Vec<u8>, (FailureKind, String)> {
+    let invalid = |reason: &str| {
+        let reason = escape_line(&truncate(reason, 1_000)).into_owned();
+        (FailureKind::InvalidBinary, format!("the component cannot be compiled: {reason}"))
+    };
+    inspect::precheck(bytes).map_err(|error| invalid(&error.to_string()))?;
+    shared.engine.precompile_component(bytes).map_err(|error| invalid(&format!("{error:#}")))
+}
+
+/// Maps a file of the code cache.
+#[expect(unsafe_code, reason = "native code can only be loaded by trusting its file")]
+fn deserialize_file(engine: &wasmtime::Engine, path: &Path) -> wasmtime::Result<Component> {
+    // SAFETY: the file comes from the code cache, whose folder only this user can write and into which only `store`
+    // puts files, each made by this engine's compiler from validated bytes. Nothing from outside ever gets there, and
+    // files are replaced whole, never changed in place while mapped.
+    unsafe { Component::deserialize_file(engine, path) }
+}
+
+/// Loads code that was compiled a moment ago.
+#[expect(unsafe_code, reason = "native code can only be loaded by trusting its bytes")]
+fn deserialize(engine: &wasmtime::Engine, code: &[u8]) -> wasmtime::Result<Component> {
+    // SAFETY: the bytes are what `precompile_component` of the same engine has just returned, in this process.
+    unsafe { Component::deserialize(engine, code) }
+}

@@ -1,0 +1,121 @@
+//! The engine itself: what all components share.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use domain::Failure;
+use domain::inspection::Inspection;
+use domain::ports::{
+    BoxFuture, Clock, CodeCache, CompileProgress, Engine, EngineError, EngineObserver, OutputSink, Unit, UnitSpec,
+};
+
+use crate::capability::Capability;
+use crate::epoch::Ticker;
+use crate::settings::EngineSettings;
+use crate::{code, config, inspect, link};
+
+/// What an engine is made of.
+pub struct EngineParts {
+    /// What the operator chose.
+    pub settings: EngineSettings,
+    /// Keeps compiled code for the next process.
+    pub code: Arc<dyn CodeCache>,
+    /// Hears of failures and calls.
+    pub observer: Arc<dyn EngineObserver>,
+    /// Takes what guests print and log.
+    pub output: Arc<dyn OutputSink>,
+    /// Tells the time that failures and lines of output carry.
+    pub clock: Arc<dyn Clock>,
+    /// What guests may ask of the host.
+    pub capabilities: Vec<Arc<dyn Capability>>,
+    /// Hears of compilations, if anybody wants to.
+    pub progress: Option<Arc<dyn CompileProgress>>,
+}
+
+/// Runs components with wasmtime, each instance in a store of its own.
+///
+/// Its futures must be polled inside a tokio runtime with time enabled. A thread that moves the epoch begins with the
+/// first instance and ends with the engine.
+#[derive(Clone)]
+pub struct WasmtimeEngine {
+    shared: Arc<Shared>,
+}
+
+/// What the engine's parts have in common.
+pub(crate) struct Shared {
+    pub(crate) engine: wasmtime::Engine,
+    pub(crate) settings: EngineSettings,
+    pub(crate) code: Arc<dyn CodeCache>,
+    pub(crate) observer: Arc<dyn EngineObserver>,
+    pub(crate) output: Arc<dyn OutputSink>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) capabilities: Vec<Arc<dyn Capability>>,
+    pub(crate) progress: Option<Arc<dyn CompileProgress>>,
+    /// Names everything about this engine that shapes native code.
+    pub(crate) code_key: String,
+    pub(crate) ticker: Ticker,
+}
+
+/// The engine could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// This machine or these settings do not suit the compiler.
+    #[error("the engine cannot start: {reason}")]
+    Unusable {
+        /// What wasmtime said.
+        reason: String,
+    },
+}
+
+impl WasmtimeEngine {
+    /// Makes an engine.
+    ///
+    /// # Errors
+    /// [`StartError::Unusable`] on a machine for which the compiler cannot make code.
+    pub fn new(parts: EngineParts) -> Result<Self, StartError> {
+        let engine = wasmtime::Engine::new(&config::config(&parts.settings))
+            .map_err(|error| StartError::Unusable { reason: format!("{error:#}") })?;
+        let code_key = code::engine_key(&engine);
+        Ok(Self {
+            shared: Arc::new(Shared {
+                engine,
+                settings: parts.settings,
+                code: parts.code,
+                observer: parts.observer,
+                output: parts.output,
+                clock: parts.clock,
+                capabilities: parts.capabilities,
+                progress: parts.progress,
+                code_key,
+                ticker: Ticker::default(),
+            }),
+        })
+    }
+
+    /// Returns the word under which this engine's native code is kept; another engine with the same word can use it.
+    pub fn code_key(&self) -> &str {
+        &self.shared.code_key
+    }
+}
+
+impl Engine for WasmtimeEngine {
+    fn inspect(&self, bytes: &[u8]) -> Result<Inspection, EngineError> {
+        inspect::inspect(bytes, &self.shared.settings)
+    }
+
+    fn to_binary<'a>(&self, bytes: &'a [u8]) -> Result<Cow<'a, [u8]>, EngineError> {
+        inspect::to_binary(bytes)
+    }
+
+    fn wit(&self, bytes: &[u8]) -> Result<String, EngineError> {
+        inspect::wit(bytes, &self.shared.settings)
+    }
+
+    fn prepare(&self, spec: UnitSpec) -> BoxFuture<'_, Result<Arc<dyn Unit>, Failure>> {
+        Box::pin(async move {
+            let component = code::load(&self.shared, &spec).await?;
+            let unit: Arc<dyn Unit> = Arc::new(link::prepare(&self.shared, spec, component)?);
+            Ok(unit)
+        })
+    }
+}

@@ -1,0 +1,85 @@
+//! Wall-clock time for guests: the ticker that moves the engine's epoch, and deadlines.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use wasmtime::EngineWeak;
+
+/// Time between two ticks of the epoch, and so the longest that a guest runs without giving way to others.
+pub const TICK: Duration = Duration::from_millis(10);
+
+/// How much longer than its deadline a call may stay inside the host before the host gives up on it.
+///
+/// A guest that computes is stopped by the next tick; this bound is for one that waits in a host function.
+const HOST_GRACE: Duration = Duration::from_millis(30);
+
+/// Moves the epoch of one engine every [`TICK`], from the first store on; ends by itself with the engine.
+#[derive(Default)]
+pub(crate) struct Ticker {
+    started: Mutex<bool>,
+}
+
+impl Ticker {
+    /// Starts the ticking thread, once.
+    ///
+    /// # Errors
+    /// The system's, if it has no thread left; the next store tries again.
+    pub(crate) fn start(&self, engine: &wasmtime::Engine) -> std::io::Result<()> {
+        let mut started = self.started.lock().unwrap_or_else(PoisonError::into_inner);
+        if !*started {
+            let engine = engine.weak();
+            std::thread::Builder::new().name("epoch-ticker".to_owned()).spawn(move || tick(&engine))?;
+            *started = true;
+        }
+        Ok(())
+    }
+}
+
+fn tick(engine: &EngineWeak) {
+    loop {
+        std::thread::sleep(TICK);
+        let Some(engine) = engine.upgrade() else { return };
+        engine.increment_epoch();
+    }
+}
+
+/// The moment at which a call ends, whether it is done or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Deadline(Instant);
+
+impl Deadline {
+    /// Returns the deadline `after` from now.
+    pub fn after(after: Duration) -> Self {
+        let now = Instant::now();
+        // A century is as good as never, and never overflows.
+        Self(now.checked_add(after).unwrap_or(now + Duration::from_secs(3_000_000_000)))
+    }
+
+    /// Returns the time that is left, zero once it has passed.
+    pub fn left(self) -> Duration {
+        self.0.saturating_duration_since(Instant::now())
+    }
+
+    /// Tells whether it has passed.
+    pub fn passed(self) -> bool {
+        Instant::now() >= self.0
+    }
+
+    /// Returns the moment at which the host stops waiting for its own functions.
+    pub(crate) fn host_limit(self) -> tokio::time::Instant {
+        (self.0 + HOST_GRACE).into()
+    }
+}
+
+/// Measures how long something takes.
+pub(crate) struct Stopwatch(Instant);
+
+impl Stopwatch {
+    pub(crate) fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+}

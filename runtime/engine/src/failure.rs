@@ -1,0 +1,197 @@
+//! Turns what wasmtime reports into failures that people can act on.
+
+use std::time::Duration;
+
+use domain::call::Caller;
+use domain::failure::FailureKind;
+use domain::text::{escape_line, truncate};
+use domain::{ComponentId, Failure, Phase};
+use wasmtime::component::ResourceTableError;
+use wasmtime::{Trap, WasmBacktrace};
+use wasmtime_wasi::I32Exit;
+
+use crate::engine::Shared;
+use crate::limiter::Refusal;
+use crate::settings::{BACKTRACE_FRAMES_MAX, CALL_DEPTH_MAX, HANDLES_MAX, RESOURCES_MAX, TABLE_ELEMENTS_MAX};
+
+/// Longest line of a backtrace, in bytes.
+const FRAME_TEXT_MAX: usize = 300;
+
+/// Longest message of a failure, in bytes.
+const MESSAGE_MAX: usize = 1_000;
+
+/// The reasons for which the host itself interrupts a guest.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Interrupt {
+    /// The wall-clock deadline passed.
+    #[error("the deadline passed")]
+    Deadline,
+    /// A component that was called failed.
+    #[error("dependency {id} failed: {message}")]
+    Dependency {
+        /// The component that was called.
+        id: ComponentId,
+        /// Why it failed.
+        message: String,
+    },
+    /// There is nobody to call.
+    #[error("dependency {id} is not active")]
+    Absent {
+        /// The component that was to be called.
+        id: ComponentId,
+    },
+    /// The call would enter a component that is already waiting for it.
+    #[error("a call may not come back to a component that waits for it: {}", chain(.path))]
+    Reentrance {
+        /// The components from the outermost to the one that was to be entered again.
+        path: Vec<ComponentId>,
+    },
+    /// A function of `registry:component` has another type than it should.
+    #[error("the function has another type than in `registry:component`: {reason}")]
+    WrongType {
+        /// What wasmtime says of the difference.
+        reason: String,
+    },
+    /// The call has gone through too many components.
+    #[error("the call went through {CALL_DEPTH_MAX} components, more are not allowed")]
+    Depth,
+}
+
+fn chain(path: &[ComponentId]) -> String {
+    path.iter().map(ComponentId::as_str).collect::<Vec<_>>().join(" → ")
+}
+
+/// What a component was allowed, as far as messages speak of it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Allowed {
+    pub(crate) fuel: u64,
+    pub(crate) time: Duration,
+    pub(crate) memory_bytes: u64,
+    pub(crate) refused: Option<Refusal>,
+}
+
+/// Where in a component's life something went wrong.
+#[derive(Clone, Copy)]
+pub(crate) struct Scene<'a> {
+    pub(crate) shared: &'a Shared,
+    pub(crate) component: &'a ComponentId,
+    pub(crate) revision: u32,
+    pub(crate) caller: &'a Caller,
+}
+
+impl Scene<'_> {
+    /// Makes a failure with a message of the host's own; text of the guest in it must be bounded by the caller.
+    pub(crate) fn failure(&self, phase: Phase, kind: FailureKind, message: &str) -> Failure {
+        Failure {
+            component: self.component.clone(),
+            revision: self.revision,
+            at: self.shared.clock.now(),
+            phase,
+            kind,
+            message: escape_line(&truncate(message, domain::text::GUEST_TEXT_MAX)).into_owned(),
+            function: None,
+            backtrace: Vec::new(),
+            fuel: None,
+            callers: self.caller.chain.clone(),
+        }
+    }
+
+    /// Makes a failure of what wasmtime returned.
+    pub(crate) fn trap(&self, phase: Phase, error: &wasmtime::Error, allowed: &Allowed, fuel: Option<u64>) -> Failure {
+        let (kind, message) = classify(error, allowed);
+        Failure { backtrace: backtrace(error), fuel, ..self.failure(phase, kind, &message) }
+    }
+}
+
+/// Finds out what sort of failure an error is, and says it in one sentence.
+fn classify(error: &wasmtime::Error, allowed: &Allowed) -> (FailureKind, String) {
+    if let Some(interrupt) = error.downcast_ref::<Interrupt>() {
+        return interrupted(interrupt, allowed);
+    }
+    if let Some(exit) = error.downcast_ref::<I32Exit>() {
+        return (FailureKind::Exit, format!("the guest ended its own program with status {}", exit.0));
+    }
+    if let Some(ResourceTableError::Full) = error.downcast_ref() {
+        return (FailureKind::Limit, format!("the guest holds {RESOURCES_MAX} resources of the host, the most allowed"));
+    }
+    let text = truncate(&error.root_cause().to_string(), MESSAGE_MAX).into_owned();
+    match error.downcast_ref::<Trap>() {
+        Some(Trap::OutOfFuel) => {
+            (FailureKind::Fuel, format!("the guest used up its fuel of {}", allowed.fuel))
+        }
+        Some(Trap::StackOverflow) => (FailureKind::Stack, "the guest's stack overflowed".to_owned()),
+        Some(Trap::Interrupt) => (FailureKind::Deadline, too_slow(allowed)),
+        Some(_) => {
+            let text = text.strip_prefix("wasm trap: ").unwrap_or(&text);
+            after_refusal(allowed, &format!("the guest trapped: {text}"))
+        }
+        None if text.contains("store handle limit exceeded") => {
+            (FailureKind::Limit, format!("the guest holds {HANDLES_MAX} handles, the most allowed"))
+        }
+        None if text.contains("allocated for hostcalls has been exhausted") => {
+            (FailureKind::Limit, "the guest handed over more data in one call than the host takes".to_owned())
+        }
+        None => after_refusal(allowed, &format!("the guest was stopped: {text}")),
+    }
+}
+
+fn interrupted(interrupt: &Interrupt, allowed: &Allowed) -> (FailureKind, String) {
+    match interrupt {
+        Interrupt::Deadline => (FailureKind::Deadline, too_slow(allowed)),
+        Interrupt::Dependency { .. } | Interrupt::Absent { .. } | Interrupt::Reentrance { .. } => {
+            (FailureKind::Dependency, interrupt.to_string())
+        }
+        Interrupt::WrongType { .. } => (FailureKind::TypeMismatch, interrupt.to_string()),
+        Interrupt::Depth => (FailureKind::Limit, interrupt.to_string()),
+    }
+}
+
+fn too_slow(allowed: &Allowed) -> String {
+    format!("the guest was not done after {} ms, its deadline", allowed.time.as_millis())
+}
+
+/// A guest that is refused memory usually aborts at once: then the refusal is what to tell.
+fn after_refusal(allowed: &Allowed, otherwise: &str) -> (FailureKind, String) {
+    match allowed.refused {
+        Some(Refusal::Memory(wanted)) => (
+            FailureKind::Memory,
+            format!("the guest asked for {wanted} bytes of memory, {} are allowed ({otherwise})", allowed.memory_bytes),
+        ),
+        Some(Refusal::Elements(wanted)) => (
+            FailureKind::Memory,
+            format!("the guest asked for {wanted} table elements, {TABLE_ELEMENTS_MAX} are allowed ({otherwise})"),
+        ),
+        None => (FailureKind::Trap, otherwise.to_owned()),
+    }
+}
+
+/// Returns the guest's stack, innermost frame first: `module!function at file:line`.
+fn backtrace(error: &wasmtime::Error) -> Vec<String> {
+    let Some(trace) = error.downcast_ref::<WasmBacktrace>() else { return Vec::new() };
+    let mut frames: Vec<String> = Vec::new();
+    for line in trace.to_string().lines().skip(1) {
+        let line = line.trim();
+        match (line.strip_prefix("at "), frames.last_mut()) {
+            (Some(place), Some(frame)) => {
+                frame.push_str(" at ");
+                frame.push_str(&bounded(place));
+            }
+            _ => frames.push(bounded(without_address(line))),
+        }
+    }
+    frames.truncate(BACKTRACE_FRAMES_MAX);
+    frames
+}
+
+/// Takes `3:   0x1f - ` off the beginning of a frame's line.
+fn without_address(line: &str) -> &str {
+    let line = line.split_once(": ").filter(|(n, _)| n.parse::<u32>().is_ok()).map_or(line, |(_, rest)| rest).trim();
+    match line.split_once(" - ") {
+        Some((address, rest)) if address.starts_with("0x") => rest,
+        _ => line.strip_prefix("- ").unwrap_or(line),
+    }
+}
+
+fn bounded(text: &str) -> String {
+    escape_line(&truncate(text, FRAME_TEXT_MAX)).into_owned()
+}

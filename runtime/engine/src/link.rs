@@ -1,0 +1,161 @@
+//! Matches every import of a component with a capability or with a provider's export.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use domain::call::Caller;
+use domain::capability::{HostAccess, host_access, served_versions};
+use domain::failure::FailureKind;
+use domain::ports::{Link, UnitSpec};
+use domain::text::{escape_line, truncate};
+use domain::{Failure, InterfaceName, Phase};
+use wasmtime::component::types::ComponentItem;
+use wasmtime::component::{Component, Linker};
+
+use crate::engine::Shared;
+use crate::failure::Scene;
+use crate::gate;
+use crate::state::StoreState;
+use crate::unit::{self, ComponentUnit};
+
+/// Most unmet imports that one message names.
+const NAMED_MAX: usize = 8;
+
+/// Makes a unit of a compiled component, or says why its imports cannot be met.
+pub(crate) fn prepare(shared: &Arc<Shared>, spec: UnitSpec, component: Component) -> Result<ComponentUnit, Failure> {
+    let nobody = Caller::default();
+    let scene = Scene { shared, component: &spec.id, revision: spec.revision, caller: &nobody };
+    let failed = |(kind, message): Unmet| scene.failure(Phase::Link, kind, &message);
+    check_grants(shared, &spec).map_err(failed)?;
+    let linker = link(shared, &spec, &component).map_err(failed)?;
+    let pre = linker.instantiate_pre(&component).map_err(|error| failed(refused_by_linker(&error)))?;
+    let exports = unit::Exports::of(&shared.engine, &component);
+    Ok(ComponentUnit::new(Arc::clone(shared), spec, pre, exports))
+}
+
+/// Why an import cannot be met.
+pub(crate) type Unmet = (FailureKind, String);
+
+fn check_grants(shared: &Shared, spec: &UnitSpec) -> Result<(), Unmet> {
+    shared.capabilities.iter().try_for_each(|capability| {
+        capability
+            .check(&spec.grants)
+            .map_err(|reason| (FailureKind::Denied, format!("`{}` cannot be granted: {reason}", capability.name())))
+    })
+}
+
+fn link(shared: &Shared, spec: &UnitSpec, component: &Component) -> Result<Linker<StoreState>, Unmet> {
+    let mut linker = Linker::new(&shared.engine);
+    let mut served = BTreeSet::new();
+    let mut unmet: Vec<Unmet> = Vec::new();
+    for (name, item) in component.component_type().imports(&shared.engine) {
+        let met = match spec.links.iter().find(|link| link.import == name) {
+            Some(link) => link_provider(shared, link, &item.ty, &mut linker),
+            None if needs_nobody(shared, &item.ty) => Ok(()),
+            None => link_host(shared, name, &mut served, &mut linker),
+        };
+        if let Err(reason) = met {
+            unmet.push(reason);
+        }
+    }
+    match worst(unmet) {
+        Some(reason) => Err(reason),
+        None => Ok(linker),
+    }
+}
+
+/// Types have no implementation: an interface of nothing but types need not be provided.
+fn needs_nobody(shared: &Shared, item: &ComponentItem) -> bool {
+    match item {
+        ComponentItem::Type(_) => true,
+        ComponentItem::ComponentInstance(instance) => {
+            instance.exports(&shared.engine).all(|(_, item)| matches!(item.ty, ComponentItem::Type(_)))
+        }
+        _ => false,
+    }
+}
+
+fn link_provider(
+    shared: &Shared,
+    link: &Link,
+    item: &ComponentItem,
+    linker: &mut Linker<StoreState>,
+) -> Result<(), Unmet> {
+    match item {
+        ComponentItem::ComponentInstance(interface) => gate::link_interface(shared, link, interface, linker),
+        ComponentItem::ComponentFunc(function) => gate::link_function(shared, link, function, linker),
+        _ => Err((
+            FailureKind::MissingImport,
+            format!("import `{}` is neither an interface nor a function: no component can provide it", shown(&link.import)),
+        )),
+    }
+}
+
+fn link_host<'a>(
+    shared: &Shared,
+    name: &str,
+    served: &mut BTreeSet<&'a str>,
+    linker: &mut Linker<StoreState>,
+) -> Result<(), Unmet> {
+    let Ok(interface) = name.parse::<InterfaceName>() else {
+        return Err((FailureKind::MissingImport, format!("nobody provides the import `{}`", shown(name))));
+    };
+    if host_access(&interface) == HostAccess::Absent {
+        return Err(not_served(&interface));
+    }
+    let track = interface.track();
+    for capability in &shared.capabilities {
+        for known in capability.interfaces() {
+            if known.parse::<InterfaceName>().is_ok_and(|known| known.track() == track) {
+                if !served.insert(known) {
+                    return Ok(());
+                }
+                return capability
+                    .link(known, linker)
+                    .map_err(|error| (FailureKind::Host, format!("`{interface}` cannot be linked: {error:#}")));
+            }
+        }
+    }
+    Err((FailureKind::Host, format!("the host should serve `{interface}`, but this engine was made without it")))
+}
+
+fn not_served(interface: &InterfaceName) -> Unmet {
+    let served = served_versions(interface);
+    let others = if served.is_empty() { String::new() } else { format!("; the host serves {}", served.join(" and ")) };
+    if interface.namespace == "wasi" {
+        let message = format!(
+            "`{interface}` is not granted and cannot be: the host has no such capability{others}; a component that \
+             exports it can be bound to the import with `[bind]`"
+        );
+        return (FailureKind::Denied, message);
+    }
+    (FailureKind::MissingImport, format!("nobody provides the import `{interface}`{others}"))
+}
+
+/// Puts several reasons into one: a denial weighs more than an import that is merely missing.
+fn worst(mut unmet: Vec<Unmet>) -> Option<Unmet> {
+    unmet.sort_by_key(|(kind, _)| match kind {
+        FailureKind::Denied => 0,
+        FailureKind::TypeMismatch => 1,
+        _ => 2,
+    });
+    let kind = unmet.first()?.0;
+    let more = unmet.len().saturating_sub(NAMED_MAX);
+    let mut messages: Vec<_> = unmet.into_iter().take(NAMED_MAX).map(|(_, message)| message).collect();
+    if more > 0 {
+        messages.push(format!("{more} more"));
+    }
+    Some((kind, messages.join("; ")))
+}
+
+/// What is left for wasmtime's own check is a host interface that is newer in the component than in the host.
+fn refused_by_linker(error: &wasmtime::Error) -> Unmet {
+    let text = format!("{error:#}");
+    let kind = if text.contains("`wasi:") { FailureKind::Denied } else { FailureKind::TypeMismatch };
+    (kind, shown(&text))
+}
+
+/// Makes a name or text from a binary fit for a message.
+pub(crate) fn shown(text: &str) -> String {
+    escape_line(&truncate(text, 1_000)).into_owned()
+}

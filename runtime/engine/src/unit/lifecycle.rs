@@ -1,0 +1,260 @@
+//! How instances begin and end: instantiation, `state`, `lifecycle` and `health`.
+
+use std::sync::Arc;
+
+use domain::call::Caller;
+use domain::failure::FailureKind;
+use domain::ports::{Started, StateKeeper};
+use domain::text::guest_message;
+use domain::{Failure, Phase};
+
+use super::{ComponentUnit, Live, bounded};
+use crate::epoch::{Deadline, Stopwatch};
+use crate::settings::SNAPSHOT_BYTES_MAX;
+use crate::state::ServedCall;
+
+/// What the functions of `registry:component` answer, apart from `snapshot`.
+type Answer = (Result<(), String>,);
+
+/// What `state.snapshot` answers.
+type Snapshot = (Result<Vec<u8>, String>,);
+
+impl ComponentUnit {
+    /// See [`domain::ports::Unit::start`].
+    pub(super) async fn start_instance(&self) -> Result<Started, Failure> {
+        let mut slot = self.live.lock().await;
+        if slot.is_some() {
+            return Ok(Started::default());
+        }
+        let watch = Stopwatch::start();
+        let (live, fuel) = self.make(&Caller::default(), None).await?;
+        *slot = Some(live);
+        Ok(Started { fuel, duration: watch.elapsed() })
+    }
+
+    /// Makes an instance and returns it with the fuel that this took; nothing of it is left if it fails.
+    ///
+    /// A guest that cannot take over its saved state starts without it, and the observer hears why.
+    pub(super) async fn make(&self, caller: &Caller, outer: Option<Deadline>) -> Result<(Live, u64), Failure> {
+        let mut spent = 0;
+        if let Some(state) = self.load_state(caller).await? {
+            match self.attempt(caller, outer, Some(state)).await {
+                Err(failure) if failure.phase == Phase::Restore => {
+                    spent = failure.fuel.unwrap_or(0);
+                    self.shared.observer.failed(failure);
+                }
+                outcome => return outcome,
+            }
+        }
+        let (live, fuel) = self.attempt(caller, outer, None).await?;
+        Ok((live, fuel.saturating_add(spent)))
+    }
+
+    async fn load_state(&self, caller: &Caller) -> Result<Option<Arc<[u8]>>, Failure> {
+        let (Some(keeper), Some(_)) = (&self.spec.state, self.exports.lifecycle("state", "restore")) else {
+            return Ok(None);
+        };
+        let keeper: Arc<dyn StateKeeper> = Arc::clone(keeper);
+        let host = |reason: String| {
+            let message = format!("the saved state cannot be read: {reason}");
+            self.scene(caller).failure(Phase::Restore, FailureKind::Host, &message)
+        };
+        match tokio::task::spawn_blocking(move || keeper.load()).await {
+            Ok(Ok(state)) => Ok(state),
+            Ok(Err(error)) => Err(host(error.to_string())),
+            Err(panicked) => Err(host(panicked.to_string())),
+        }
+    }
+
+    /// Instantiates, restores if there is a state, and activates, all under the activation fuel.
+    async fn attempt(
+        &self,
+        caller: &Caller,
+        outer: Option<Deadline>,
+        state: Option<Arc<[u8]>>,
+    ) -> Result<(Live, u64), Failure> {
+        let limits = &self.spec.limits;
+        let own = Deadline::after(limits.deadline());
+        let deadline = outer.map_or(own, |outer| outer.min(own));
+        let fuel = limits.activation_fuel;
+        let count = self.exports.all().len();
+        let made = Live::new(&self.shared, &self.instance_spec, limits.memory_bytes, count, &self.is_live);
+        let mut steps = match made {
+            Ok(live) => Steps { unit: self, live, caller, deadline, time: deadline.left(), fuel },
+            Err(error) => {
+                let message = format!("no instance can be made: {error:#}");
+                return Err(self.scene(caller).failure(Phase::Instantiate, FailureKind::Host, &message));
+            }
+        };
+        steps.begin(Phase::Instantiate)?;
+        let instantiated = bounded(deadline, steps.live.instantiate(&self.pre)).await;
+        steps.check(Phase::Instantiate, instantiated)?;
+        if let Some(state) = state {
+            steps.ask(Phase::Restore, "state", "restore", (state.to_vec(),)).await?;
+        }
+        steps.ask(Phase::Activate, "lifecycle", "activate", ()).await?;
+        let used = steps.used();
+        Ok((steps.live, used))
+    }
+
+    /// See [`domain::ports::Unit::check_health`].
+    pub(super) async fn ask_health(&self) -> Result<Option<()>, Failure> {
+        if self.exports.lifecycle("health", "check").is_none() {
+            return Ok(None);
+        }
+        let checked = self.checked_health().await;
+        if let Err(failure) = &checked {
+            self.shared.observer.failed(failure.clone());
+        }
+        checked.map(Some)
+    }
+
+    async fn checked_health(&self) -> Result<(), Failure> {
+        let nobody = Caller::default();
+        let deadline = Deadline::after(self.spec.limits.deadline());
+        let mut slot = self.live.lock().await;
+        let live = match slot.take() {
+            Some(live) => live,
+            None => self.make(&nobody, Some(deadline)).await?.0,
+        };
+        let fuel = self.spec.limits.fuel;
+        let mut steps = Steps { unit: self, live, caller: &nobody, deadline, time: deadline.left(), fuel };
+        steps.begin(Phase::Health)?;
+        match steps.ask(Phase::Health, "health", "check", ()).await {
+            // An answer is not a trap: the instance lives on.
+            Err(failure) if failure.kind == FailureKind::Err => {
+                *slot = Some(steps.live);
+                Err(failure)
+            }
+            Ok(()) => {
+                *slot = Some(steps.live);
+                Ok(())
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// See [`domain::ports::Unit::stop`].
+    pub(super) async fn stop_instance(&self) {
+        let mut slot = self.live.lock().await;
+        let Some(live) = slot.take() else { return };
+        let nobody = Caller::default();
+        let deadline = Deadline::after(self.spec.limits.deadline());
+        let fuel = self.spec.limits.activation_fuel;
+        let mut steps = Steps { unit: self, live, caller: &nobody, deadline, time: deadline.left(), fuel };
+        // A guest that trapped is not called again.
+        let alive = match steps.save_state().await {
+            Ok(()) => true,
+            Err(failure) => {
+                let answered = matches!(failure.kind, FailureKind::Err | FailureKind::Limit | FailureKind::Host)
+                    && failure.backtrace.is_empty();
+                self.shared.observer.failed(failure);
+                answered
+            }
+        };
+        if alive && let Err(failure) = steps.deactivate().await {
+            self.shared.observer.failed(failure);
+        }
+    }
+}
+
+/// The steps of one instance's beginning or end, which share fuel and deadline.
+struct Steps<'a> {
+    unit: &'a ComponentUnit,
+    live: Live,
+    caller: &'a Caller,
+    deadline: Deadline,
+    time: std::time::Duration,
+    fuel: u64,
+}
+
+impl Steps<'_> {
+    fn begin(&mut self, phase: Phase) -> Result<(), Failure> {
+        let served = ServedCall { caller: self.caller.clone(), deadline: self.deadline };
+        let begun = self.live.begin(self.fuel, served);
+        self.check(phase, begun)
+    }
+
+    fn used(&self) -> u64 {
+        self.fuel.saturating_sub(self.live.fuel_left())
+    }
+
+    fn check<T>(&self, phase: Phase, outcome: wasmtime::Result<T>) -> Result<T, Failure> {
+        outcome.map_err(|error| {
+            let allowed = self.unit.allowed(self.fuel, self.time, &self.live);
+            self.unit.scene(self.caller).trap(phase, &error, &allowed, Some(self.used()))
+        })
+    }
+
+    /// Calls a function of `registry:component` that answers `result<_, string>`, if the component has it.
+    async fn ask<P>(&mut self, phase: Phase, interface: &str, name: &str, args: P) -> Result<(), Failure>
+    where
+        P: wasmtime::component::ComponentNamedList + wasmtime::component::Lower + Send + Sync + 'static,
+    {
+        let (answer,): Answer = match self.call(phase, interface, name, args).await? {
+            Some(answer) => answer,
+            None => return Ok(()),
+        };
+        answer.map_err(|text| self.refused(phase, interface, name, &text))
+    }
+
+    /// Calls a function of `registry:component`; `None` if the component does not have it.
+    async fn call<P, R>(
+        &mut self,
+        phase: Phase,
+        interface: &str,
+        name: &str,
+        args: P,
+    ) -> Result<Option<R>, Failure>
+    where
+        P: wasmtime::component::ComponentNamedList + wasmtime::component::Lower + Send + Sync + 'static,
+        R: wasmtime::component::ComponentNamedList + wasmtime::component::Lift + Send + Sync + 'static,
+    {
+        let exports = &self.unit.exports;
+        let Some(position) = exports.lifecycle(interface, name) else { return Ok(None) };
+        let Some(export) = exports.get(position) else { return Ok(None) };
+        let called = bounded(self.deadline, self.live.call_typed::<P, R>(position, &export.index, args)).await;
+        self.live.end_output();
+        let function = export.signature.qualified();
+        self.check(phase, called).map(Some).map_err(|failure| Failure { function: Some(function), ..failure })
+    }
+
+    fn refused(&self, phase: Phase, interface: &str, name: &str, text: &str) -> Failure {
+        let message = format!("`{interface}.{name}` answered: {}", guest_message(text));
+        let failure = self.unit.scene(self.caller).failure(phase, FailureKind::Err, &message);
+        Failure { fuel: Some(self.used()), function: Some(format!("{interface}#{name}")), ..failure }
+    }
+
+    /// Asks for a snapshot and has it kept, if the component has state and anybody keeps it.
+    async fn save_state(&mut self) -> Result<(), Failure> {
+        let Some(keeper) = self.unit.spec.state.clone() else { return Ok(()) };
+        if self.unit.exports.lifecycle("state", "snapshot").is_none() {
+            return Ok(());
+        }
+        self.begin(Phase::Snapshot)?;
+        let Some((answer,)) = self.call::<(), Snapshot>(Phase::Snapshot, "state", "snapshot", ()).await? else {
+            return Ok(());
+        };
+        let scene = self.unit.scene(self.caller);
+        let state = answer.map_err(|text| self.refused(Phase::Snapshot, "state", "snapshot", &text))?;
+        if state.len() > SNAPSHOT_BYTES_MAX {
+            let message =
+                format!("the state has {} bytes, at most {SNAPSHOT_BYTES_MAX} are kept", state.len());
+            return Err(scene.failure(Phase::Snapshot, FailureKind::Limit, &message));
+        }
+        keeper.save(state).await.map_err(|error| {
+            scene.failure(Phase::Snapshot, FailureKind::Host, &format!("the state cannot be saved: {error}"))
+        })
+    }
+
+    async fn deactivate(&mut self) -> Result<(), Failure> {
+        if self.unit.exports.lifecycle("lifecycle", "deactivate").is_none() {
+            return Ok(());
+        }
+        // Its own time: a slow snapshot must not keep the component from closing what it opened.
+        self.deadline = Deadline::after(self.unit.spec.limits.deadline());
+        self.time = self.deadline.left();
+        self.begin(Phase::Deactivate)?;
+        self.ask(Phase::Deactivate, "lifecycle", "deactivate", ()).await
+    }
+}

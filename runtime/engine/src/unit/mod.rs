@@ -1,0 +1,221 @@
+//! A component that is linked and ready, and its instance.
+
+mod exports;
+mod instance;
+mod lifecycle;
+
+use std::any::Any;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use domain::call::{CallOutcome, CallRequest, Caller};
+use domain::failure::FailureKind;
+use domain::inspection::FunctionSignature;
+use domain::ports::{BoxFuture, CallRecord, EngineError, InstanceState, Started, Unit, UnitSpec};
+use domain::{ComponentId, Failure, Phase};
+use tokio::sync::Mutex;
+use wasmtime::component::{InstancePre, Val};
+
+pub(crate) use exports::{Export, Exports};
+use instance::Live;
+
+use crate::call;
+use crate::capability::InstanceSpec;
+use crate::engine::Shared;
+use crate::epoch::{Deadline, Stopwatch};
+use crate::failure::{Allowed, Interrupt, Scene};
+use crate::output::Output;
+use crate::state::{ServedCall, StoreState};
+
+/// One revision of a component with everything needed to make instances of it.
+pub(crate) struct ComponentUnit {
+    shared: Arc<Shared>,
+    spec: UnitSpec,
+    instance_spec: InstanceSpec,
+    pre: InstancePre<StoreState>,
+    exports: Exports,
+    functions: Vec<FunctionSignature>,
+    /// Taken out for the time of a call, so that a call that is dropped takes its instance with it.
+    live: Mutex<Option<Live>>,
+    /// Whether an instance exists, also while it is taken out.
+    is_live: Arc<AtomicBool>,
+}
+
+/// On whose behalf and under which bounds a component is entered.
+pub(crate) struct Entrance {
+    /// Fuel, never above the component's own limit.
+    pub(crate) fuel: Option<u64>,
+    /// The end of the call, never after the component's own limit.
+    pub(crate) deadline: Deadline,
+    /// Who calls.
+    pub(crate) caller: Caller,
+}
+
+/// What a call gave back.
+pub(crate) struct Returned {
+    pub(crate) values: Vec<Val>,
+    pub(crate) fuel: u64,
+}
+
+impl ComponentUnit {
+    pub(crate) fn new(shared: Arc<Shared>, spec: UnitSpec, pre: InstancePre<StoreState>, exports: Exports) -> Self {
+        let instance_spec = InstanceSpec {
+            component: spec.id.clone(),
+            grants: Arc::new(spec.grants.clone()),
+            config: Arc::new(spec.config.clone()),
+            output: Arc::new(Output::new(
+                spec.id.clone(),
+                Arc::clone(&shared.output),
+                Arc::clone(&shared.clock),
+            )),
+        };
+        let callable = |export: &&Export| !export.signature.name.starts_with('[');
+        let functions = exports.all().iter().filter(callable).map(|export| export.signature.clone()).collect();
+        Self {
+            shared,
+            spec,
+            instance_spec,
+            pre,
+            exports,
+            functions,
+            live: Mutex::new(None),
+            is_live: Arc::default(),
+        }
+    }
+
+    pub(crate) fn exports(&self) -> &Exports {
+        &self.exports
+    }
+
+    fn scene<'a>(&'a self, caller: &'a Caller) -> Scene<'a> {
+        Scene { shared: &self.shared, component: &self.spec.id, revision: self.spec.revision, caller }
+    }
+
+    /// Calls the export at `position`; the observer hears of the call and of its failure, once.
+    ///
+    /// # Cancel safety
+    /// Dropping the future discards the instance.
+    pub(crate) async fn enter(&self, position: usize, args: &[Val], entrance: Entrance) -> Result<Returned, Failure> {
+        let watch = Stopwatch::start();
+        let outcome = self.run(position, args, &entrance).await;
+        let outcome = outcome.map_err(|failure| {
+            let called = || self.exports.get(position).map(|export| export.signature.qualified());
+            Failure { function: failure.function.clone().or_else(called), ..failure }
+        });
+        let fuel = match &outcome {
+            Ok(returned) => returned.fuel,
+            Err(failure) => failure.fuel.unwrap_or(0),
+        };
+        if let Err(failure) = &outcome {
+            self.shared.observer.failed(failure.clone());
+        }
+        self.shared.observer.called(CallRecord {
+            component: self.spec.id.clone(),
+            caller: entrance.caller.chain.last().cloned(),
+            duration: watch.elapsed(),
+            fuel,
+            ok: outcome.is_ok(),
+        });
+        outcome
+    }
+
+    async fn run(&self, position: usize, args: &[Val], entrance: &Entrance) -> Result<Returned, Failure> {
+        let scene = self.scene(&entrance.caller);
+        let deadline = entrance.deadline.min(Deadline::after(self.spec.limits.deadline()));
+        let time = deadline.left();
+        let Some(export) = self.exports.get(position) else {
+            return Err(scene.failure(Phase::Call, FailureKind::Host, "the component has no such function"));
+        };
+        let Ok(mut slot) = tokio::time::timeout_at(deadline.host_limit(), self.live.lock()).await else {
+            let message = format!("another call kept the component busy for {} ms, this call's deadline", time.as_millis());
+            return Err(scene.failure(Phase::Call, FailureKind::Deadline, &message));
+        };
+        self.shared.observer.instance_used(&self.spec.id, slot.is_some());
+        let mut live = match slot.take() {
+            Some(live) => live,
+            None => self.make(&entrance.caller, Some(deadline)).await?.0,
+        };
+        let fuel = entrance.fuel.map_or(self.spec.limits.fuel, |fuel| fuel.min(self.spec.limits.fuel));
+        let served = ServedCall { caller: entrance.caller.clone(), deadline };
+        let called = match live.begin(fuel, served) {
+            Ok(()) => bounded(deadline, live.call(position, &export.index, args, export.ty.results().len())).await,
+            Err(error) => Err(error),
+        };
+        let used = fuel.saturating_sub(live.fuel_left());
+        match called {
+            Ok(values) => {
+                live.end_output();
+                *slot = Some(live);
+                Ok(Returned { values, fuel: used })
+            }
+            // The instance goes with its store: after a trap or a timeout it is never called again.
+            Err(error) => Err(scene.trap(Phase::Call, &error, &self.allowed(fuel, time, &live), Some(used))),
+        }
+    }
+
+    fn allowed(&self, fuel: u64, time: Duration, live: &Live) -> Allowed {
+        Allowed { fuel, time, memory_bytes: self.spec.limits.memory_bytes, refused: live.refused() }
+    }
+}
+
+/// Runs `work` until `deadline` and a little longer: a guest that waits in a host function is stopped by nothing else.
+async fn bounded<T>(
+    deadline: Deadline,
+    work: impl Future<Output = wasmtime::Result<T>> + Send,
+) -> wasmtime::Result<T> {
+    match tokio::time::timeout_at(deadline.host_limit(), work).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(Interrupt::Deadline.into()),
+    }
+}
+
+impl Unit for ComponentUnit {
+    fn id(&self) -> &ComponentId {
+        &self.spec.id
+    }
+
+    fn revision(&self) -> u32 {
+        self.spec.revision
+    }
+
+    fn functions(&self) -> &[FunctionSignature] {
+        &self.functions
+    }
+
+    fn start(&self) -> BoxFuture<'_, Result<Started, Failure>> {
+        Box::pin(self.start_instance())
+    }
+
+    fn call(&self, request: CallRequest) -> BoxFuture<'_, Result<CallOutcome, EngineError>> {
+        Box::pin(async move {
+            let prepared = call::prepare(&self.spec.id, &self.exports, &request.expression)?;
+            let watch = Stopwatch::start();
+            let limit = self.spec.limits.deadline();
+            let deadline = Deadline::after(request.timeout.map_or(limit, |timeout| timeout.min(limit)));
+            let entrance = Entrance { fuel: request.fuel, deadline, caller: request.caller };
+            let returned = self
+                .enter(prepared.position, &prepared.args, entrance)
+                .await
+                .map_err(|failure| EngineError::Failed(Box::new(failure)))?;
+            call::outcome(&prepared, &returned.values, returned.fuel, watch.elapsed())
+        })
+    }
+
+    fn check_health(&self) -> BoxFuture<'_, Result<Option<()>, Failure>> {
+        Box::pin(self.ask_health())
+    }
+
+    fn stop(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.stop_instance())
+    }
+
+    fn instance_state(&self) -> InstanceState {
+        if self.is_live.load(Ordering::Relaxed) { InstanceState::Live } else { InstanceState::Cold }
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}

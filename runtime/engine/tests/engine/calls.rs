@@ -1,0 +1,115 @@
+//! Calls from outside.
+
+use domain::call::{CallExpression, CallRequest};
+use domain::failure::FailureKind;
+use domain::ports::{EngineError, InstanceState};
+use serde_json::json;
+
+use crate::support::{World, call, failure, wave};
+
+const ADDER: &str = include_str!("../fixtures/adder.wat");
+const TROUBLE: &str = include_str!("../fixtures/trouble.wat");
+
+#[tokio::test]
+async fn calls_a_function_and_reports_exact_fuel() {
+    let world = World::new();
+    let unit = world.unit("demo:adder", ADDER).await;
+    let outcome = call(&unit, "add(1, 2)").await;
+    assert_eq!((outcome.json, outcome.wave.as_str(), outcome.function.as_str()), (json!(3), "3", "add"));
+    let again = call(&unit, "demo:math/ops@0.1.0#add(40, 2)").await;
+    assert_eq!((again.json, again.function.as_str()), (json!(42), "demo:math/ops@0.1.0#add"));
+    assert_eq!((outcome.fuel, again.fuel), (4, 4));
+    let heard = world.heard.calls.lock().unwrap();
+    assert!(heard.iter().all(|call| call.ok && call.fuel == 4 && call.caller.is_none()));
+    assert_eq!(world.heard.instances.lock().unwrap().iter().map(|(_, hit)| *hit).collect::<Vec<_>>(), [false, true]);
+}
+
+#[tokio::test]
+async fn finds_functions_by_as_much_of_their_name_as_is_unambiguous() {
+    let world = World::new();
+    let unit = world.unit("demo:adder", ADDER).await;
+    for name in ["ops#add", "demo:math/ops#add", "demo:math/ops@0.1.0#add"] {
+        assert_eq!(call(&unit, &format!("{name}(1, 1)")).await.function, "demo:math/ops@0.1.0#add");
+    }
+    match unit.call(wave("subtract(1, 1)")).await {
+        Err(EngineError::UnknownFunction { function, known, .. }) => {
+            assert_eq!((function.as_str(), known), ("subtract", vec!["add".into(), "demo:math/ops@0.1.0#add".into()]));
+        }
+        other => panic!("{other:?}"),
+    }
+    let twins = r#"(component
+        (core module $m (func (export "f")))
+        (core instance $i (instantiate $m))
+        (func $f (canon lift (core func $i "f")))
+        (instance $x (export "f" (func $f)))
+        (export "a:b/c" (instance $x))
+        (export "a:b/d" (instance $x)))"#;
+    let unit = world.unit("demo:twins", twins).await;
+    match unit.call(wave("f()")).await {
+        Err(EngineError::AmbiguousFunction { candidates, .. }) => assert_eq!(candidates, ["a:b/c#f", "a:b/d#f"]),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn takes_json_arguments() {
+    let world = World::new();
+    let unit = world.unit("demo:adder", ADDER).await;
+    let request = |args: Vec<serde_json::Value>| CallRequest {
+        expression: CallExpression::Json { function: "add".into(), args },
+        ..CallRequest::default()
+    };
+    assert_eq!(unit.call(request(vec![json!(1), json!(2)])).await.unwrap().json, json!(3));
+    let message = |outcome: Result<_, EngineError>| match outcome {
+        Err(EngineError::BadArguments { reason, signature }) => format!("{reason} | {}", signature.unwrap()),
+        other => panic!("{other:?}"),
+    };
+    insta::assert_snapshot!(message(unit.call(request(vec![json!(1)])).await), @"");
+    insta::assert_snapshot!(message(unit.call(request(vec![json!(1), json!(-2)])).await), @"");
+    assert_eq!(unit.instance_state(), InstanceState::Live, "bad arguments do not touch the instance");
+    assert!(world.heard.failures().is_empty());
+}
+
+#[tokio::test]
+async fn a_trap_is_recorded_once_and_the_next_call_gets_a_new_instance() {
+    let world = World::new();
+    let unit = world.unit("demo:trouble", TROUBLE).await;
+    assert_eq!(call(&unit, "pages()").await.json, json!(1));
+    let crash = failure(&unit, wave("crash()")).await;
+    assert_eq!(crash.kind, FailureKind::Trap);
+    insta::assert_snapshot!(crash.message, @"");
+    assert_eq!(crash.function.as_deref(), Some("crash"));
+    insta::assert_snapshot!(crash.backtrace.join("\n"), @"");
+    assert_eq!(unit.instance_state(), InstanceState::Cold);
+    assert_eq!(call(&unit, "pages()").await.json, json!(1));
+    assert_eq!(unit.instance_state(), InstanceState::Live);
+    assert_eq!(world.heard.failures().len(), 1);
+    let divide = failure(&unit, wave("divide(1, 0)")).await;
+    insta::assert_snapshot!(divide.message, @"");
+}
+
+#[tokio::test]
+async fn a_dropped_call_takes_its_instance_with_it() {
+    let world = World::new();
+    let unit = world.unit("demo:trouble", TROUBLE).await;
+    call(&unit, "pages()").await;
+    let spin = unit.call(wave("spin()"));
+    assert!(tokio::time::timeout(std::time::Duration::from_millis(1), spin).await.is_err());
+    assert_eq!(unit.instance_state(), InstanceState::Cold);
+    assert_eq!(call(&unit, "pages()").await.json, json!(1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_of_many_tasks_queue_for_the_one_instance() {
+    let world = World::new();
+    let unit = world.unit("demo:adder", ADDER).await;
+    let calls = (0..64_u32).map(|n| {
+        let unit = std::sync::Arc::clone(&unit);
+        tokio::spawn(async move { call(&unit, &format!("add({n}, {n})")).await.json })
+    });
+    for (n, called) in calls.collect::<Vec<_>>().into_iter().enumerate() {
+        assert_eq!(called.await.unwrap(), json!(2 * n));
+    }
+    let misses = world.heard.instances.lock().unwrap().iter().filter(|(_, hit)| !hit).count();
+    assert_eq!(misses, 1);
+}

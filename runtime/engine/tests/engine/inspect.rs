@@ -1,0 +1,153 @@
+//! What can be known without running anything.
+
+use domain::inspection::ExternKind;
+use domain::ports::{Engine, EngineError};
+use engine::EngineSettings;
+
+use crate::support::World;
+
+const ADDER: &str = include_str!("../fixtures/adder.wat");
+const ECHO: &str = include_str!("../fixtures/echo.wat");
+const ECHO_CALLER: &str = include_str!("../fixtures/echo-caller.wat");
+
+fn refusal(bytes: &[u8]) -> String {
+    World::new().engine.inspect(bytes).unwrap_err().to_string()
+}
+
+fn binary(wat: &str) -> Vec<u8> {
+    World::new().engine.to_binary(wat.as_bytes()).unwrap().into_owned()
+}
+
+#[test]
+fn lists_imports_exports_and_functions() {
+    let found = World::new().engine.inspect(ECHO_CALLER.as_bytes()).unwrap();
+    let listed = |items: &[domain::inspection::ExternItem]| {
+        items.iter().map(|item| format!("{} {:?}", item.name, item.kind)).collect::<Vec<_>>()
+    };
+    assert_eq!(listed(&found.imports), ["demo:shop/till@0.1.0 Interface"]);
+    assert_eq!(listed(&found.exports), ["relay Function", "sum Function"]);
+    let functions: Vec<_> = found.functions.iter().map(|f| format!("{}: {}", f.qualified(), f.wit)).collect();
+    insta::assert_snapshot!(functions.join("\n"), @"");
+    assert_eq!(found.size, binary(ECHO_CALLER).len() as u64);
+    assert_eq!(found.digest, domain::Digest::of(&binary(ECHO_CALLER)));
+}
+
+#[tokio::test]
+async fn a_unit_lists_the_same_functions_as_the_inspection() {
+    let world = World::new();
+    for wat in [ADDER, ECHO] {
+        let inspected = world.engine.inspect(wat.as_bytes()).unwrap().functions;
+        assert_eq!(world.unit("demo:x", wat).await.functions(), inspected);
+    }
+}
+
+#[test]
+fn tells_interfaces_of_types_from_those_that_need_a_provider() {
+    let wat = r#"(component
+        (import "a:b/types" (instance (export "t" (type (eq u32)))))
+        (import "a:b/things" (instance (export "t" (type (sub resource)))))
+        (import "f" (func))
+        (import "t" (type (eq u8))))"#;
+    let kinds: Vec<_> = World::new().engine.inspect(wat.as_bytes()).unwrap().imports.iter().map(|i| i.kind).collect();
+    assert_eq!(kinds, [ExternKind::TypesOnly, ExternKind::Interface, ExternKind::Function, ExternKind::Other]);
+}
+
+#[test]
+fn writes_the_world_as_wit() {
+    insta::assert_snapshot!(World::new().engine.wit(ECHO_CALLER.replace(", ", ",").as_bytes()).unwrap(), @"");
+}
+
+#[test]
+fn says_what_other_bytes_are() {
+    let module = binary("(module (func (export \"f\")))");
+    let whole = binary(ADDER);
+    let mut flipped = whole.clone();
+    flipped[20] ^= 0x80;
+    let told = [
+        refusal(b""),
+        refusal(b"GIF89a"),
+        refusal(&module),
+        refusal(&whole[..6]),
+        refusal(&whole[..whole.len() - 9]),
+        refusal(&flipped),
+        refusal(b"(component (import \"x\" (func))"),
+        refusal(b"(component (export \"x\" (func 7)))"),
+        refusal(&vec![0; (64 << 20) + 1]),
+        refusal(b"\0asm\x0e\0\x01\0"),
+    ];
+    insta::assert_snapshot!(told.join("\n---\n"), @"");
+}
+
+#[test]
+fn refuses_a_tower_of_components_before_anything_recurses() {
+    // Each level is a component section around the one before.
+    let mut tower = b"\0asm\x0d\0\x01\0".to_vec();
+    for _ in 0..20_000 {
+        let mut outer = b"\0asm\x0d\0\x01\0\x04".to_vec();
+        let mut size = tower.len();
+        while size >= 0x80 {
+            outer.push((size as u8 & 0x7f) | 0x80);
+            size >>= 7;
+        }
+        outer.push(size as u8);
+        outer.append(&mut tower);
+        tower = outer;
+    }
+    insta::assert_snapshot!(refusal(&tower), @"");
+}
+
+#[test]
+fn names_the_feature_that_is_off() {
+    let feature = |wat: &str| match World::new().engine.inspect(wat.as_bytes()) {
+        Err(EngineError::Unsupported { feature }) => feature,
+        other => panic!("{wat}: {other:?}"),
+    };
+    let core = |body: &str| feature(&format!("(component (core module {body}))"));
+    assert_eq!(core("(memory i64 1)"), "memory64");
+    assert_eq!(core("(memory 1 1 shared)"), "threads");
+    assert_eq!(core("(type (struct (field i32)))"), "gc");
+    assert_eq!(core("(func (param externref))"), "externref");
+    assert_eq!(core("(tag)"), "exceptions");
+    assert_eq!(core("(func (return_call 0))"), "tail-call");
+    assert_eq!(core("(type (func (param (ref 0))))"), "function-references");
+    assert_eq!(
+        core("(func (result v128) (i32x4.relaxed_trunc_f32x4_s (v128.const i32x4 0 0 0 0)))"),
+        "relaxed-simd"
+    );
+    assert_eq!(core("(memory i64 1) (func (param externref) (return_call 0 (ref.null extern)))"),
+        "memory64 and tail-call and externref");
+    assert_eq!(feature(r#"(component (import "f" (func async)))"#), "component-model-async");
+    assert_eq!(feature(r#"(component (import "f" (func (result (stream u8)))))"#), "component-model-async");
+    assert_eq!(feature(r#"(component (import "f" (func (result (list u8 4)))))"#), "component-model-fixed-length-lists");
+    let world = World::with(Vec::new(), EngineSettings { memory64: true });
+    world.engine.inspect(b"(component (core module (memory i64 1)))").unwrap();
+}
+
+#[test]
+fn simd_and_several_memories_are_on() {
+    let wat = "(component (core module (memory 1) (memory 1)
+        (func (result v128) (i32x4.add (v128.const i32x4 0 0 0 0) (v128.const i32x4 0 0 0 0)))))";
+    World::new().engine.inspect(wat.as_bytes()).unwrap();
+}
+
+#[test]
+fn reads_metadata_with_a_bound() {
+    let long = "x".repeat(10_000);
+    let wat = format!(
+        r#"(component $named
+            (core module (@producers (language "Rust" "1.95.0") (processed-by "rustc" "1.95.0")))
+            (@custom "description" "Adds numbers.")
+            (@custom "version" "1.2.3")
+            (@custom "authors" "{long}")
+            (@custom "licenses" "\ff\fe")
+            (@producers (processed-by "wit-component" "0.254.0") (language "Rust" "1.95.0")))"#
+    );
+    let found = World::new().engine.inspect(wat.as_bytes()).unwrap();
+    assert_eq!(found.name.as_deref(), Some("named"));
+    assert_eq!(found.version, Some("1.2.3".parse().unwrap()));
+    assert_eq!(found.description.as_deref(), Some("Adds numbers."));
+    assert_eq!(found.metadata["language"], "Rust 1.95.0");
+    assert_eq!(found.metadata["processed-by"], "rustc 1.95.0, wit-component 0.254.0");
+    assert!(found.metadata["authors"].len() < 5_000);
+    assert!(!found.metadata.contains_key("licenses"), "what is not text is left out");
+}

@@ -1,0 +1,232 @@
+//! An engine with everything around it in memory.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use domain::call::{CallExpression, CallOutcome, CallRequest};
+use domain::ports::{
+    BoxFuture, CallRecord, Clock, CodeCache, CodeKey, CompileProgress, Engine, EngineError, EngineObserver, Link,
+    OutputLine, OutputSink, Slot, StateKeeper, StorageError, Unit, UnitSource, UnitSpec,
+};
+use domain::{ComponentId, Digest, Failure, Limits, Timestamp};
+use engine::{Capability, EngineParts, EngineSettings, WasmtimeEngine};
+
+/// Everything that the engine tells, and what it is given.
+pub(crate) struct World {
+    pub(crate) engine: WasmtimeEngine,
+    pub(crate) heard: Arc<Heard>,
+    pub(crate) code: Arc<Folder>,
+}
+
+#[derive(Default)]
+pub(crate) struct Heard {
+    pub(crate) failures: Mutex<Vec<Failure>>,
+    pub(crate) calls: Mutex<Vec<CallRecord>>,
+    pub(crate) instances: Mutex<Vec<(String, bool)>>,
+    pub(crate) lines: Mutex<Vec<(String, OutputLine)>>,
+    pub(crate) compiled: Mutex<Vec<String>>,
+}
+
+impl EngineObserver for Heard {
+    fn failed(&self, failure: Failure) {
+        self.failures.lock().unwrap().push(failure);
+    }
+
+    fn called(&self, call: CallRecord) {
+        self.calls.lock().unwrap().push(call);
+    }
+
+    fn instance_used(&self, component: &ComponentId, hit: bool) {
+        self.instances.lock().unwrap().push((component.to_string(), hit));
+    }
+}
+
+impl OutputSink for Heard {
+    fn write(&self, component: &ComponentId, lines: &[OutputLine]) {
+        self.lines.lock().unwrap().extend(lines.iter().map(|line| (component.to_string(), line.clone())));
+    }
+}
+
+impl CompileProgress for Heard {
+    fn started(&self, component: &ComponentId, _: u64) {
+        self.compiled.lock().unwrap().push(format!("{component} started"));
+    }
+
+    fn finished(&self, component: &ComponentId) {
+        self.compiled.lock().unwrap().push(format!("{component} finished"));
+    }
+}
+
+impl Heard {
+    /// Returns the failures as `component phase kind: message`.
+    pub(crate) fn failures(&self) -> Vec<String> {
+        self.failures.lock().unwrap().iter().map(said).collect()
+    }
+}
+
+/// Writes a failure in one line.
+pub(crate) fn said(failure: &Failure) -> String {
+    format!("{} {} {}: {}", failure.component, failure.phase, failure.kind, failure.message)
+}
+
+struct Noon;
+
+impl Clock for Noon {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_micros(43_200_000_000)
+    }
+}
+
+/// A code cache in a temporary folder.
+pub(crate) struct Folder {
+    pub(crate) path: tempfile::TempDir,
+    pub(crate) full: bool,
+}
+
+impl Folder {
+    fn file(&self, key: &CodeKey) -> PathBuf {
+        self.path.path().join(format!("{}-{}.cwasm", key.component.to_hex(), key.engine))
+    }
+}
+
+impl CodeCache for Folder {
+    fn find(&self, key: &CodeKey) -> Option<PathBuf> {
+        Some(self.file(key)).filter(|path| path.exists())
+    }
+
+    fn store(&self, key: &CodeKey, code: &[u8]) -> Result<PathBuf, StorageError> {
+        let path = self.file(key);
+        if self.full {
+            return Err(StorageError::io(path, std::io::ErrorKind::StorageFull.into()));
+        }
+        std::fs::write(&path, code).map_err(|e| StorageError::io(&path, e))?;
+        Ok(path)
+    }
+
+    fn remove(&self, key: &CodeKey) {
+        std::fs::remove_file(self.file(key)).unwrap();
+    }
+}
+
+struct Bytes(Arc<[u8]>);
+
+impl UnitSource for Bytes {
+    fn bytes(&self, _: &Digest) -> Result<Arc<[u8]>, StorageError> {
+        Ok(Arc::clone(&self.0))
+    }
+}
+
+/// Keeps state in memory.
+#[derive(Default)]
+pub(crate) struct Kept(pub(crate) Mutex<Option<Arc<[u8]>>>);
+
+impl StateKeeper for Kept {
+    fn load(&self) -> Result<Option<Arc<[u8]>>, StorageError> {
+        Ok(self.0.lock().unwrap().clone())
+    }
+
+    fn save(&self, state: Vec<u8>) -> BoxFuture<'_, Result<(), StorageError>> {
+        Box::pin(async move {
+            *self.0.lock().unwrap() = Some(state.into());
+            Ok(())
+        })
+    }
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        Self::with(Vec::new(), EngineSettings::default())
+    }
+
+    pub(crate) fn with(capabilities: Vec<Arc<dyn Capability>>, settings: EngineSettings) -> Self {
+        let code = Folder { path: tempfile::tempdir().unwrap(), full: false };
+        Self::on(Arc::new(code), capabilities, settings)
+    }
+
+    pub(crate) fn on(code: Arc<Folder>, capabilities: Vec<Arc<dyn Capability>>, settings: EngineSettings) -> Self {
+        let heard = Arc::new(Heard::default());
+        let parts = EngineParts {
+            settings,
+            code: Arc::clone(&code) as Arc<dyn CodeCache>,
+            observer: Arc::clone(&heard) as Arc<dyn EngineObserver>,
+            output: Arc::clone(&heard) as Arc<dyn OutputSink>,
+            clock: Arc::new(Noon),
+            capabilities,
+            progress: Some(Arc::clone(&heard) as Arc<dyn CompileProgress>),
+        };
+        Self { engine: WasmtimeEngine::new(parts).unwrap(), heard, code }
+    }
+
+    /// Makes the spec of a component given as text.
+    pub(crate) fn spec(&self, id: &str, wat: &str) -> UnitSpec {
+        let bytes = self.engine.to_binary(wat.as_bytes()).unwrap().into_owned();
+        UnitSpec {
+            id: id.parse().unwrap(),
+            revision: 1,
+            digest: Digest::of(&bytes),
+            size: bytes.len() as u64,
+            source: Arc::new(Bytes(bytes.into())),
+            limits: Limits::DEFAULT,
+            grants: domain::manifest::GrantRequests::default(),
+            config: BTreeMap::new(),
+            links: Vec::new(),
+            state: None,
+        }
+    }
+
+    pub(crate) async fn unit(&self, id: &str, wat: &str) -> Arc<dyn Unit> {
+        self.prepare(self.spec(id, wat)).await
+    }
+
+    pub(crate) async fn prepare(&self, spec: UnitSpec) -> Arc<dyn Unit> {
+        self.engine.prepare(spec).await.map_err(|f| said(&f)).unwrap()
+    }
+
+    /// Returns why a component cannot be prepared.
+    pub(crate) async fn refusal(&self, spec: UnitSpec) -> String {
+        match self.engine.prepare(spec).await {
+            Ok(_) => panic!("it was prepared"),
+            Err(failure) => said(&failure),
+        }
+    }
+
+    /// Prepares a component whose imports others provide, given as `(import, export, provider)`.
+    pub(crate) async fn linked(&self, id: &str, wat: &str, links: &[(&str, &str, &Arc<Slot>)]) -> Arc<dyn Unit> {
+        let spec = UnitSpec { links: links_of(links), ..self.spec(id, wat) };
+        self.prepare(spec).await
+    }
+}
+
+pub(crate) fn links_of(links: &[(&str, &str, &Arc<Slot>)]) -> Vec<Link> {
+    links
+        .iter()
+        .map(|(import, export, provider)| Link {
+            import: (*import).to_owned(),
+            export: (*export).to_owned(),
+            provider: Arc::clone(provider),
+        })
+        .collect()
+}
+
+pub(crate) fn slot(unit: &Arc<dyn Unit>) -> Arc<Slot> {
+    let slot = Slot::new(unit.id().clone());
+    slot.turn(Some(Arc::clone(unit)));
+    Arc::new(slot)
+}
+
+pub(crate) fn wave(expression: &str) -> CallRequest {
+    CallRequest { expression: CallExpression::Wave(expression.to_owned()), ..CallRequest::default() }
+}
+
+pub(crate) async fn call(unit: &Arc<dyn Unit>, expression: &str) -> CallOutcome {
+    unit.call(wave(expression)).await.map_err(|e| e.to_string()).unwrap()
+}
+
+/// Returns the failure that a call ends in.
+pub(crate) async fn failure(unit: &Arc<dyn Unit>, request: CallRequest) -> Failure {
+    match unit.call(request).await {
+        Err(EngineError::Failed(failure)) => *failure,
+        other => panic!("{other:?}"),
+    }
+}
