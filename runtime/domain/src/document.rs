@@ -206,20 +206,24 @@ impl<'a> Table<'a> {
 
     /// Returns the item called `name`; its absence is an error.
     pub(crate) fn require(&self, name: &str) -> Result<Item<'a>, DocumentError> {
-        self.get(name).ok_or_else(|| DocumentError::Missing { key: join(&self.path, name), line: line_at(self.text, self.offset) })
+        self.get(name).ok_or_else(|| DocumentError::Missing {
+            key: join(&self.path, name),
+            line: line_at(self.text, self.offset),
+        })
     }
 
     /// Returns all items in the order of the file.
     pub(crate) fn items(&self) -> Vec<Item<'a>> {
         let mut entries: Vec<_> = self.entries.iter().collect();
         entries.sort_by_key(|(key, _)| key.span().start);
-        let item = |(key, value): (&'a toml::Spanned<std::borrow::Cow<'a, str>>, &'a toml::Spanned<DeValue<'a>>)| Item {
-            text: self.text,
-            name: key.get_ref(),
-            path: join(&self.path, key.get_ref()),
-            offset: key.span().start,
-            value: value.get_ref(),
-        };
+        let item =
+            |(key, value): (&'a toml::Spanned<std::borrow::Cow<'a, str>>, &'a toml::Spanned<DeValue<'a>>)| Item {
+                text: self.text,
+                name: key.get_ref(),
+                path: join(&self.path, key.get_ref()),
+                offset: key.span().start,
+                value: value.get_ref(),
+            };
         entries.into_iter().map(item).collect()
     }
 

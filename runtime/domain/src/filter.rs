@@ -116,9 +116,7 @@ impl FromStr for Condition {
             Some((key, value)) if !key.trim().is_empty() && key.len() <= KEY_MAX => {
                 Ok(Self { key: key.trim().to_owned(), value: value.to_owned() })
             }
-            _ => Err(ConditionError {
-                text: crate::text::escape_line(&crate::text::truncate(text, 80)).into_owned(),
-            }),
+            _ => Err(ConditionError { text: crate::text::escape_line(&crate::text::truncate(text, 80)).into_owned() }),
         }
     }
 }

@@ -9,14 +9,11 @@ use petgraph::algo::kosaraju_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
 
 use crate::entry::{Edge, Entry};
-use crate::error::ErrorKind;
 use crate::id::ComponentId;
 
-/// Most cycles that [`Graph::cycles`] reports.
-pub const CYCLES_MAX: usize = 1_000;
+mod cycle;
 
-/// Most components of a cycle that its text shows; the middle of a longer one is left out.
-pub const CYCLE_SHOWN_MAX: usize = 12;
+pub use cycle::{CYCLE_SHOWN_MAX, CYCLES_MAX, Cycle, path_text};
 
 /// One edge as it goes into a [`Graph`]: `dependent` needs `dependency`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -56,41 +53,6 @@ pub struct EdgeRef<'a> {
     pub declared: bool,
 }
 
-/// Components that need each other in a circle.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the components depend on each other in a circle: {}", self.path_text())]
-pub struct Cycle {
-    /// The components in the order of their needs: each needs the next one, the last is the first again. Starts
-    /// with the smallest id; a component that needs itself gives two elements.
-    pub path: Vec<ComponentId>,
-    /// The edge whose removal opens this cycle with the least harm: a declared one where there is one. Several
-    /// edges between the same two components all have to go; this is then the first.
-    pub cut: GraphEdge,
-}
-
-impl Cycle {
-    /// Says whose turn it is.
-    pub fn kind(&self) -> ErrorKind {
-        ErrorKind::Conflict
-    }
-
-    /// Returns the path as one line: `a:a → a:b → a:a`, without its middle above [`CYCLE_SHOWN_MAX`] components.
-    pub fn path_text(&self) -> String {
-        path_text(&self.path)
-    }
-}
-
-/// Writes `path` as one line: `a:a → a:b → a:c`, without its middle above [`CYCLE_SHOWN_MAX`] components.
-pub fn path_text(path: &[ComponentId]) -> String {
-    let join = |ids: &[ComponentId]| ids.iter().map(ComponentId::as_str).collect::<Vec<_>>().join(" → ");
-    if path.len() <= CYCLE_SHOWN_MAX {
-        return join(path);
-    }
-    let (head, rest) = path.split_at(CYCLE_SHOWN_MAX / 2);
-    let (hidden, tail) = rest.split_at(rest.len() - CYCLE_SHOWN_MAX / 2);
-    format!("{} → … {} more … → {}", join(head), hidden.len(), join(tail))
-}
-
 /// A set of components and the edges between them.
 ///
 /// Edges point from dependency to dependent. Nodes are numbered in the order of their ids, so that ordering by number
@@ -112,11 +74,14 @@ impl Graph {
     pub fn new(nodes: impl IntoIterator<Item = ComponentId>, edges: impl IntoIterator<Item = GraphEdge>) -> Self {
         let edges: Vec<_> = edges.into_iter().collect();
         let mut ids: Vec<_> = nodes.into_iter().collect();
-        let known: HashSet<_> = ids.iter().cloned().collect();
-        let ends = edges.iter().flat_map(|edge| [&edge.dependent, &edge.dependency]);
-        ids.extend(ends.filter(|id| !known.contains(*id)).cloned());
-        ids.sort_unstable();
-        ids.dedup();
+        sort_once(&mut ids);
+        let ends = || edges.iter().flat_map(|edge| [&edge.dependent, &edge.dependency]);
+        let known: HashSet<&ComponentId> = ids.iter().collect();
+        let others: Vec<_> = ends().filter(|id| !known.contains(id)).cloned().collect();
+        if !others.is_empty() {
+            ids.extend(others);
+            sort_once(&mut ids);
+        }
         let numbers: HashMap<&ComponentId, u32> = ids.iter().zip(0..).collect();
         let number = |id: &ComponentId| numbers.get(id).copied().unwrap_or_default();
         let mut numbered: Vec<_> = edges
@@ -271,121 +236,6 @@ impl Graph {
         self.ids_at(&found)
     }
 
-    /// Returns the cycles, at most [`CYCLES_MAX`]: one for every set of components that need each other, and then
-    /// more until cutting the named edge of each leaves no cycle. Ordered by that, then by id; empty for a sound
-    /// graph.
-    pub fn cycles(&self) -> Vec<Cycle> {
-        self.cyclic_groups(CYCLES_MAX).into_iter().map(|(cycle, _)| cycle).collect()
-    }
-
-    /// Returns each set of components that need each other, with a cycle in it.
-    pub(crate) fn knots(&self) -> Vec<(Cycle, Vec<NodeIndex>)> {
-        let levels = self.levels();
-        if levels.order.len() == self.ids.len() { Vec::new() } else { self.first_groups() }
-    }
-
-    fn first_groups(&self) -> Vec<(Cycle, Vec<NodeIndex>)> {
-        let none = HashSet::new();
-        let all: Vec<_> = self.shape.node_indices().collect();
-        self.groups_within(&all, &none)
-            .into_iter()
-            .filter_map(|group| Some((self.cycle_in(&group, &none)?.0, group)))
-            .collect()
-    }
-
-    fn cyclic_groups(&self, most: usize) -> Vec<(Cycle, Vec<NodeIndex>)> {
-        let levels = self.levels();
-        if levels.order.len() == self.ids.len() {
-            return Vec::new();
-        }
-        let mut found = Vec::new();
-        let mut removed = HashSet::new();
-        let all: Vec<_> = self.shape.node_indices().collect();
-        let mut open: VecDeque<_> = self.groups_within(&all, &removed).into();
-        while let Some(group) = open.pop_front() {
-            let Some((cycle, cut)) = self.cycle_in(&group, &removed) else { continue };
-            removed.insert(cut);
-            open.extend(self.groups_within(&group, &removed));
-            found.push((cycle, group));
-            if found.len() >= most {
-                break;
-            }
-        }
-        found
-    }
-
-    /// Returns the sets of more than one node of `nodes`, or of one that needs itself, whose members all need each other,
-    /// edges between `removed` pairs not counted; each set and the sets are ordered.
-    fn groups_within(&self, nodes: &[NodeIndex], removed: &HashSet<Pair>) -> Vec<Vec<NodeIndex>> {
-        let numbers: HashMap<NodeIndex, u32> = nodes.iter().copied().zip(0..).collect();
-        let mut part: DiGraph<NodeIndex, ()> = DiGraph::with_capacity(nodes.len(), nodes.len());
-        for node in nodes {
-            part.add_node(*node);
-        }
-        for (node, number) in nodes.iter().zip(0u32..) {
-            for next in self.shape.neighbors_directed(*node, Outgoing) {
-                if let Some(target) = numbers.get(&next)
-                    && !removed.contains(&(*node, next))
-                {
-                    part.add_edge(number.into(), (*target).into(), ());
-                }
-            }
-        }
-        let mut groups: Vec<Vec<NodeIndex>> = kosaraju_scc(&part)
-            .into_iter()
-            .filter(|group| match group.as_slice() {
-                [only] => part.find_edge(*only, *only).is_some(),
-                _ => true,
-            })
-            .map(|group| {
-                let mut group: Vec<_> = group.iter().filter_map(|node| part.node_weight(*node)).copied().collect();
-                group.sort_unstable();
-                group
-            })
-            .collect();
-        groups.sort_unstable();
-        groups
-    }
-
-    /// Returns a shortest cycle through the first node of `group`, and the pair (dependency, dependent) to cut.
-    fn cycle_in(&self, group: &[NodeIndex], removed: &HashSet<Pair>) -> Option<(Cycle, Pair)> {
-        let members: HashSet<_> = group.iter().copied().collect();
-        let start = *group.first()?;
-        let next = |node: NodeIndex| {
-            let mut needed = self.dependencies_at(node);
-            needed.retain(|needed| members.contains(needed) && !removed.contains(&(*needed, node)));
-            needed
-        };
-        let way = shortest_way(start, start, next)?;
-        let steps = way.iter().zip(way.iter().skip(1)).map(|(dependent, dependency)| (*dependency, *dependent));
-        let (cut, edge) = steps
-            .filter_map(|pair| {
-                let edges = self.edges_between(pair);
-                // Cutting a declared edge opens nothing while an import joins the same two components.
-                let hard = edges.iter().any(|edge| !edge.declared);
-                let harm = (hard, edges.len());
-                let first = edges.into_iter().find(|edge| edge.declared != hard)?;
-                Some((harm, pair, first))
-            })
-            .min_by(|a, b| a.0.cmp(&b.0))
-            .map(|(_, pair, edge)| (pair, edge))?;
-        Some((Cycle { path: self.ids_at(&way), cut: edge }, cut))
-    }
-
-    fn edges_between(&self, (dependency, dependent): Pair) -> Vec<GraphEdge> {
-        let mut edges: Vec<_> = self
-            .shape
-            .edges_connecting(dependency, dependent)
-            .filter_map(|edge| {
-                let (label, declared) = self.labels.get(petgraph::visit::EdgeRef::id(&edge).index())?;
-                let (dependent, dependency) = (self.id_at(dependent)?.clone(), self.id_at(dependency)?.clone());
-                Some(GraphEdge { dependent, dependency, label: label.clone(), declared: *declared })
-            })
-            .collect();
-        edges.sort();
-        edges
-    }
-
     /// Returns the number of a component.
     pub(crate) fn index_of(&self, id: &ComponentId) -> Option<NodeIndex> {
         self.ids.binary_search(id).ok().map(NodeIndex::new)
@@ -418,12 +268,16 @@ impl Graph {
         nodes.iter().filter_map(|node| self.id_at(*node)).cloned().collect()
     }
 
+    fn is_acyclic(&self) -> bool {
+        self.levels().order.len() == self.ids.len()
+    }
+
     fn sorted(&self) -> Result<Levels, Cycle> {
         let levels = self.levels();
         if levels.order.len() == self.ids.len() {
             return Ok(levels);
         }
-        match self.first_groups().into_iter().next() {
+        match self.knots().into_iter().next() {
             Some((cycle, _)) => Err(cycle),
             // Unreachable: Kahn's algorithm leaves nodes over only if there is a cycle.
             None => Ok(levels),
@@ -439,7 +293,9 @@ impl Graph {
             }
         }
         let mut order: Vec<NodeIndex> = Vec::with_capacity(self.ids.len());
-        order.extend(missing.iter().zip(0u32..).filter(|(count, _)| **count == 0).map(|(_, node)| NodeIndex::from(node)));
+        order.extend(
+            missing.iter().zip(0u32..).filter(|(count, _)| **count == 0).map(|(_, node)| NodeIndex::from(node)),
+        );
         let mut starts = Vec::new();
         let mut start = 0;
         while start < order.len() {
@@ -465,8 +321,10 @@ impl Graph {
     }
 }
 
-/// A dependency and its dependent.
-type Pair = (NodeIndex, NodeIndex);
+fn sort_once(ids: &mut Vec<ComponentId>) {
+    ids.sort_unstable();
+    ids.dedup();
+}
 
 /// Nodes in topological order, cut into levels.
 struct Levels {

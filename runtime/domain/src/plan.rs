@@ -30,7 +30,8 @@ pub struct ActivationPlan {
     pub already_active: Vec<ComponentId>,
     /// What cannot be activated, and why, ordered by id.
     pub blocked: Vec<(ComponentId, PlanError)>,
-    /// What is not activated because it needs something blocked: (id, the blocked one), ordered by id.
+    /// What is not activated because it needs something blocked, directly or not: (id, the first of those by id),
+    /// ordered by id.
     pub skipped: Vec<(ComponentId, ComponentId)>,
     /// The closure of the targets that exist, for labels and for finding what depends on a failed activation.
     pub graph: Graph,
@@ -202,12 +203,12 @@ fn find_blocked(closure: &Closure) -> BTreeMap<ComponentId, PlanError> {
     blocked
 }
 
-/// Finds what needs something blocked, directly or not: id → the first blocked one that it needs.
+/// Finds what needs something blocked, directly or not: id → the first by id of those.
 ///
 /// An active entry stays active, but what needs it cannot be started either: its instance may have to be made anew.
 fn find_skipped(closure: &Closure, blocked: &BTreeMap<ComponentId, PlanError>) -> BTreeMap<ComponentId, ComponentId> {
     let graph = &closure.graph;
-    let mut seen: HashSet<NodeIndex> = blocked.keys().filter_map(|id| graph.index_of(id)).collect();
+    let mut seen: HashSet<NodeIndex> = HashSet::new();
     let mut skipped = BTreeMap::new();
     for root in blocked.keys() {
         let mut open: Vec<_> = graph.index_of(root).into_iter().collect();
@@ -217,7 +218,7 @@ fn find_skipped(closure: &Closure, blocked: &BTreeMap<ComponentId, PlanError>) -
                     continue;
                 }
                 open.push(next);
-                if let Some(id) = graph.id_at(next)
+                if let Some(id) = graph.id_at(next).filter(|id| !blocked.contains_key(*id))
                     && closure.entries.get(id).is_some_and(|entry| !is_active(entry))
                 {
                     skipped.insert(id.clone(), root.clone());
@@ -236,8 +237,7 @@ fn find_needed(
 ) -> HashSet<NodeIndex> {
     let graph = &closure.graph;
     let is_usable = |node: &NodeIndex| graph.id_at(*node).is_some_and(usable);
-    let mut seen: HashSet<NodeIndex> =
-        targets.iter().filter_map(|id| graph.index_of(id)).filter(is_usable).collect();
+    let mut seen: HashSet<NodeIndex> = targets.iter().filter_map(|id| graph.index_of(id)).filter(is_usable).collect();
     let mut open: Vec<_> = seen.iter().copied().collect();
     while let Some(node) = open.pop() {
         open.extend(graph.dependencies_at(node).into_iter().filter(|next| is_usable(next) && seen.insert(*next)));

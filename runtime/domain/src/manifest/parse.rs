@@ -6,7 +6,9 @@ use semver::{Version, VersionReq};
 use serde_json::Value;
 use toml::de::DeValue;
 
-use super::{BuildSettings, ComponentManifest, FolderMode, FolderRequest, GrantRequests, InstanceMode, InstanceSettings};
+use super::{
+    BuildSettings, ComponentManifest, FolderMode, FolderRequest, GrantRequests, InstanceMode, InstanceSettings,
+};
 use crate::document::{self, DocumentError, Item, Table, shown};
 use crate::id::ComponentId;
 use crate::interface::InterfaceName;
@@ -164,8 +166,7 @@ fn read_dependencies(table: &Table<'_>) -> Result<BTreeMap<ComponentId, VersionR
 fn read_bindings(table: &Table<'_>) -> Result<BTreeMap<String, ComponentId>, DocumentError> {
     let mut bindings = BTreeMap::new();
     for item in table.items_bounded(ENTRIES_MAX)? {
-        let is_function =
-            !item.name.is_empty() && item.name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        let is_function = !item.name.is_empty() && item.name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
         if !is_function {
             item.name.parse::<InterfaceName>().map_err(|error| item.invalid(error))?;
         }
@@ -272,12 +273,7 @@ fn read_word<T: Copy>(item: &Item<'_>, all: &[T], word: impl Fn(T) -> &'static s
     all.iter().copied().find(|known| word(*known) == text).ok_or_else(|| {
         let words: Vec<_> = all.iter().map(|known| word(*known)).collect();
         let meant = nearest(text, words.iter().copied()).map(|word| format!("; did you mean `{word}`?"));
-        item.invalid(format_args!(
-            "`{}` is not one of {}{}",
-            shown(text),
-            words.join(", "),
-            meant.unwrap_or_default()
-        ))
+        item.invalid(format_args!("`{}` is not one of {}{}", shown(text), words.join(", "), meant.unwrap_or_default()))
     })
 }
 

@@ -138,9 +138,7 @@ fn refused(
     let mut refused: BTreeMap<ComponentId, BTreeSet<ComponentId>> = BTreeMap::new();
     for id in selected.keys() {
         for dependent in view.dependents(id)? {
-            if !selected.contains_key(&dependent)
-                && view.entry(&dependent)?.is_some_and(|entry| scope.takes(&entry))
-            {
+            if !selected.contains_key(&dependent) && view.entry(&dependent)?.is_some_and(|entry| scope.takes(&entry)) {
                 refused.entry(id.clone()).or_default().insert(dependent);
             }
         }

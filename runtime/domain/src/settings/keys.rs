@@ -150,12 +150,7 @@ impl Settings {
         let mut entries = Vec::new();
         for key in KEYS {
             let (Some(value), Some(default)) = (self.get(key.name), defaults.get(key.name)) else { continue };
-            entries.push(SettingEntry {
-                key: key.name.to_owned(),
-                is_default: value == default,
-                value,
-                doc: key.doc,
-            });
+            entries.push(SettingEntry { key: key.name.to_owned(), is_default: value == default, value, doc: key.doc });
         }
         for (kind, settings) in &self.kinds {
             entries.extend(kind_values(settings).into_iter().map(|(name, value, doc)| SettingEntry {
@@ -239,9 +234,8 @@ fn kind_values(kind: &KindSettings) -> Vec<(String, Value, &'static str)> {
         (name, value, doc)
     };
     let mut values: Vec<_> = values.into_iter().map(with_doc).collect();
-    values.extend(
-        kind.config.iter().map(|(name, value)| (format!("config.{name}"), value.as_str().into(), CONFIG_DOC)),
-    );
+    values
+        .extend(kind.config.iter().map(|(name, value)| (format!("config.{name}"), value.as_str().into(), CONFIG_DOC)));
     values
 }
 

@@ -1,0 +1,203 @@
+//! A registry in memory, resolved by the real resolver.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use domain::entry::DeclaredBy;
+use domain::failure::LoggedFailure;
+use domain::inspection::{ExternItem, ExternKind};
+use domain::ports::{StateView, StorageError};
+use domain::reduce::terms;
+use domain::resolve::{NOTHING_EXPECTED, Overlay, resolve};
+use domain::usage::Usage;
+use domain::{
+    ComponentId, ComponentManifest, Digest, Edge, EdgeKind, Entry, Revision, Status, Timestamp, Version, VersionReq,
+};
+
+pub(crate) fn id(text: &str) -> ComponentId {
+    if text.contains(':') { text.parse().unwrap() } else { ComponentId::new("t", text).unwrap() }
+}
+
+pub(crate) fn ids(text: &str) -> Vec<ComponentId> {
+    text.split_whitespace().map(id).collect()
+}
+
+/// Writes ids the short way: `a b`, without the namespace of the tests.
+pub(crate) fn show<'a>(ids: impl IntoIterator<Item = &'a ComponentId>) -> String {
+    ids.into_iter().map(|id| id.as_str().trim_start_matches("t:")).collect::<Vec<_>>().join(" ")
+}
+
+pub(crate) fn show_waves(waves: &[Vec<ComponentId>]) -> String {
+    waves.iter().map(|wave| show(wave)).collect::<Vec<_>>().join(" | ")
+}
+
+/// An entry without edges.
+pub(crate) fn entry(name: &str, version: &str, status: Status) -> Entry {
+    Entry {
+        id: id(name),
+        status,
+        revision: Revision {
+            number: 1,
+            version: version.parse().unwrap(),
+            digest: Digest::of(name.as_bytes()),
+            size: 8,
+            description: None,
+            manifest: ComponentManifest::default(),
+            imports: Vec::new(),
+            exports: Vec::new(),
+            path: None,
+            last_modified: None,
+            registered_at: Timestamp::default(),
+        },
+        newest: 1,
+        dependencies: Vec::new(),
+        unresolved: Vec::new(),
+        registered_at: Timestamp::default(),
+        changed_at: Timestamp::default(),
+        changed_seq: 1,
+        last_error: None,
+        error_count: 0,
+        state: None,
+        probe: None,
+    }
+}
+
+pub(crate) fn declared(on: &str, range: &str) -> Edge {
+    let range: VersionReq = range.parse().unwrap();
+    Edge { on: id(on), kind: EdgeKind::Declared { range, origin: DeclaredBy::Operator } }
+}
+
+#[derive(Default)]
+pub(crate) struct Fake {
+    pub(crate) entries: BTreeMap<ComponentId, Arc<Entry>>,
+    dependents: BTreeMap<ComponentId, BTreeSet<ComponentId>>,
+    pub(crate) reads: AtomicUsize,
+}
+
+impl Fake {
+    pub(crate) fn put(&mut self, entry: Entry) {
+        if let Some(old) = self.entries.remove(&entry.id) {
+            for edge in &old.dependencies {
+                self.dependents.get_mut(&edge.on).unwrap().remove(&entry.id);
+            }
+        }
+        for edge in &entry.dependencies {
+            self.dependents.entry(edge.on.clone()).or_default().insert(entry.id.clone());
+        }
+        self.entries.insert(entry.id.clone(), Arc::new(entry));
+    }
+
+    /// Puts components that need each other by declared edges: `a:b,c` is `a`, which needs `b` and `c`; a `+` before the
+    /// name makes it active, a `!` puts it in error.
+    pub(crate) fn of(shape: &str) -> Self {
+        let mut fake = Self::default();
+        for part in shape.split_whitespace() {
+            let (name, needs) = part.split_once(':').unwrap_or((part, ""));
+            let status = match name.chars().next() {
+                Some('+') => Status::Active,
+                Some('!') => Status::Error,
+                _ => Status::Registered,
+            };
+            let mut entry = entry(name.trim_start_matches(['+', '!']), "1.0.0", status);
+            entry.dependencies = needs.split(',').filter(|on| !on.is_empty()).map(|on| declared(on, "*")).collect();
+            fake.put(entry);
+        }
+        fake
+    }
+
+    pub(crate) fn change(&mut self, name: &str, change: impl FnOnce(&mut Entry)) {
+        let mut entry = (*self.entries[&id(name)]).clone();
+        change(&mut entry);
+        self.put(entry);
+    }
+
+    /// Puts a component with imports and exports and resolves what it needs, as registering does.
+    pub(crate) fn register(&mut self, name: &str, version: &str, imports: &str, exports: &str, manifest: &str) {
+        let items = |names: &str| -> Vec<ExternItem> {
+            let item = |name: &str| ExternItem { name: name.to_owned(), kind: ExternKind::Interface };
+            names.split_whitespace().map(item).collect()
+        };
+        let mut entry = entry(name, version, Status::Registered);
+        entry.revision.manifest = ComponentManifest::parse(manifest).unwrap();
+        entry.revision.imports = items(imports);
+        entry.revision.exports = items(exports);
+        self.put(entry);
+        self.resolve_all();
+    }
+
+    fn resolve_all(&mut self) {
+        for id in self.entries.keys().cloned().collect::<Vec<_>>() {
+            let mut entry = (*self.entries[&id]).clone();
+            let state = Overlay::new(self, &NOTHING_EXPECTED);
+            let resolution = resolve(&state, &id, &entry.revision, &entry.dependencies).unwrap();
+            (entry.dependencies, entry.unresolved) = (resolution.dependencies, resolution.unresolved);
+            self.put(entry);
+        }
+    }
+
+    pub(crate) fn version(&self, id: &ComponentId) -> &Version {
+        &self.entries[id].revision.version
+    }
+}
+
+impl StateView for Fake {
+    fn entry(&self, id: &ComponentId) -> Result<Option<Arc<Entry>>, StorageError> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        Ok(self.entries.get(id).cloned())
+    }
+
+    fn revision(&self, id: &ComponentId, number: u32) -> Result<Option<Arc<Revision>>, StorageError> {
+        let entry = self.entries.get(id).filter(|entry| entry.revision.number == number);
+        Ok(entry.map(|entry| Arc::new(entry.revision.clone())))
+    }
+
+    fn revisions(&self, id: &ComponentId) -> Result<Vec<Arc<Revision>>, StorageError> {
+        Ok(self.revision(id, 1)?.into_iter().collect())
+    }
+
+    fn dependents(&self, id: &ComponentId) -> Result<Vec<ComponentId>, StorageError> {
+        Ok(self.dependents.get(id).into_iter().flatten().cloned().collect())
+    }
+
+    fn find(&self, index: &str, key: &str) -> Result<Vec<ComponentId>, StorageError> {
+        let term = (index.to_owned(), key.to_owned());
+        let found = self.entries.values().filter(|entry| terms(entry, &[]).contains(&term));
+        Ok(found.map(|entry| entry.id.clone()).collect())
+    }
+
+    fn count(&self, index: &str, key: &str) -> Result<u64, StorageError> {
+        Ok(self.find(index, key)?.len() as u64)
+    }
+
+    fn index_keys(&self, index: &str) -> Result<Vec<(String, u64)>, StorageError> {
+        let mut keys = BTreeMap::new();
+        for (name, key) in self.entries.values().flat_map(|entry| terms(entry, &[])) {
+            if name == index {
+                *keys.entry(key).or_insert(0) += 1;
+            }
+        }
+        Ok(keys.into_iter().collect())
+    }
+
+    fn ids(&self, after: Option<&ComponentId>, limit: usize) -> Result<Vec<ComponentId>, StorageError> {
+        let later = self.entries.keys().filter(|id| after.is_none_or(|after| *id > after));
+        Ok(later.take(limit).cloned().collect())
+    }
+
+    fn failures(&self, _: Option<&ComponentId>, _: usize) -> Result<Vec<LoggedFailure>, StorageError> {
+        Ok(Vec::new())
+    }
+
+    fn usage(&self, _: &ComponentId) -> Result<Usage, StorageError> {
+        Ok(Usage::default())
+    }
+
+    fn custom_indexes(&self) -> Result<Vec<String>, StorageError> {
+        Ok(Vec::new())
+    }
+
+    fn last_seq(&self) -> u64 {
+        0
+    }
+}

@@ -1,0 +1,201 @@
+//! `registry.toml`: what is read, and how single settings are changed in it.
+
+use domain::manifest::InstanceMode;
+use domain::settings::{Settings, SettingsError};
+use domain::{ComponentManifest, ErrorKind, Limits};
+
+const FILE: &str = r#"# Ours.
+auto_discover = ["/srv/a", "/srv/b"]   # both
+case_sensitive = false
+
+[limits]
+fuel = 7            # little
+deadline = "250ms"
+
+[ceilings]
+memory = "128MiB"
+
+[kinds.skill]
+limits = { fuel = 50 }
+grants = { env = ["LANG"], folders = [{ path = "data", at = "/data" }] }
+config = { level = "info", "a.b" = "c" }
+instances = { mode = "pool" }
+world = ["acme:skill/run@1.0.0"]
+
+[engine]
+memory64 = true
+
+[activation]
+parallel = 3
+
+[output]
+keep = "1MiB"
+"#;
+
+#[test]
+fn an_absent_file_gives_the_defaults() {
+    let settings = Settings::parse("").unwrap();
+    assert_eq!(settings, Settings::default());
+    assert!(settings.case_sensitive && !settings.allow_override && settings.auto_discover.is_empty());
+    assert_eq!((settings.limits, settings.ceilings), (Limits::DEFAULT, Limits::CEILING));
+    assert_eq!((settings.activation.parallel, settings.output.keep_bytes), (None, 65_536));
+    assert!(settings.entries().iter().all(|entry| entry.is_default && !entry.doc.is_empty()));
+}
+
+#[test]
+fn reads_every_setting() {
+    let settings = Settings::parse(FILE).unwrap();
+    assert_eq!(settings.auto_discover, ["/srv/a", "/srv/b"]);
+    assert!(!settings.case_sensitive && settings.engine.memory64);
+    assert_eq!((settings.limits.fuel, settings.limits.deadline_ms), (7, 250));
+    assert_eq!(settings.limits.memory_bytes, Limits::DEFAULT.memory_bytes);
+    assert_eq!(settings.ceilings.memory_bytes, 128 << 20);
+    assert_eq!((settings.activation.parallel, settings.output.keep_bytes), (Some(3), 1 << 20));
+    let skill = &settings.kinds[&"skill".parse().unwrap()];
+    assert_eq!((skill.limits.fuel, skill.config.len(), skill.world.len()), (Some(50), 2, 1));
+    assert_eq!(skill.instances.unwrap().mode, InstanceMode::Pool);
+}
+
+#[test]
+fn a_kind_gives_defaults_that_a_manifest_overrides_and_a_ceiling_caps() {
+    let settings = Settings::parse(FILE).unwrap();
+    let manifest = |text: &str| ComponentManifest::parse(text).unwrap();
+    assert_eq!(settings.limits_for(&manifest("")).fuel, 7);
+    assert_eq!(settings.limits_for(&manifest("kind = 'skill'")).fuel, 50);
+    let own = manifest("kind = 'skill'\n[limits]\nfuel = 9\nmemory = '1GiB'\n[config]\nlevel = 'debug'");
+    let limits = settings.limits_for(&own);
+    assert_eq!((limits.fuel, limits.memory_bytes, limits.deadline_ms), (9, 128 << 20, 250));
+    let config = settings.config_for(&own);
+    assert_eq!((config["level"].as_str(), config["a.b"].as_str()), ("debug", "c"));
+    assert_eq!(settings.instances_for(&own).mode, InstanceMode::Pool);
+    assert_eq!(settings.instances_for(&manifest("")).mode, InstanceMode::Shared);
+}
+
+#[test]
+fn shows_every_value_as_it_would_be_written() {
+    let settings = Settings::parse(FILE).unwrap();
+    let shown: String = settings
+        .entries()
+        .iter()
+        .map(|e| format!("{}{} = {}\n", if e.is_default { "  " } else { "* " }, e.key, e.value))
+        .collect();
+    insta::assert_snapshot!(shown, @r#"
+    * auto_discover = ["/srv/a", "/srv/b"]
+    * case_sensitive = false
+      allow_override = false
+    * limits.fuel = 7
+      limits.activation_fuel = 1000000000
+    * limits.deadline = "250ms"
+      limits.memory = "64MiB"
+      ceilings.fuel = 100000000000
+      ceilings.activation_fuel = 100000000000
+      ceilings.deadline = "600s"
+    * ceilings.memory = "128MiB"
+    * engine.memory64 = true
+    * activation.parallel = 3
+    * output.keep = "1MiB"
+    * kinds.skill.limits.fuel = 50
+    * kinds.skill.grants.env = ["LANG"]
+    * kinds.skill.grants.folders = [{ path = "data", at = "/data", mode = "ro" }]
+    * kinds.skill.instances.mode = "pool"
+    * kinds.skill.world = ["acme:skill/run@1.0.0"]
+    * kinds.skill.config.a.b = "c"
+    * kinds.skill.config.level = "info"
+    "#);
+}
+
+#[test]
+fn everything_shown_can_be_set_in_an_empty_file_and_gives_the_same_settings() {
+    let settings = Settings::parse(FILE).unwrap();
+    let mut text = String::new();
+    for entry in settings.entries() {
+        assert_eq!(settings.get(&entry.key), Some(entry.value.clone()));
+        text = Settings::set(&text, &entry.key, &entry.value).unwrap_or_else(|e| panic!("{}: {e}", entry.key));
+    }
+    assert_eq!(Settings::parse(&text).unwrap(), settings, "{text}");
+    assert!(!text.contains("[kinds]\n"), "{text}");
+}
+
+#[test]
+fn a_change_touches_nothing_else() {
+    let changed = Settings::set(FILE, "limits.fuel", "1_000").unwrap();
+    assert_eq!(changed, FILE.replace("fuel = 7 ", "fuel = 1_000 "));
+    let changed = Settings::set(FILE, "auto_discover", "/srv/c, /srv/d").unwrap();
+    assert_eq!(changed, FILE.replace(r#"["/srv/a", "/srv/b"]"#, r#"["/srv/c", "/srv/d"]"#));
+    let changed = Settings::set(FILE, "kinds.skill.limits.deadline", "2s").unwrap();
+    assert_eq!(changed, FILE.replace("{ fuel = 50 }", r#"{ fuel = 50 , deadline = "2s" }"#));
+    assert_eq!(Settings::set("", "allow_override", "true").unwrap(), "allow_override = true\n");
+    assert_eq!(Settings::set("", "engine.memory64", "true").unwrap(), "[engine]\nmemory64 = true\n");
+    let skill = Settings::set("", "kinds.data-model.config.log.level", "info").unwrap();
+    assert_eq!(skill, "[kinds.data-model.config]\n\"log.level\" = \"info\"\n");
+}
+
+#[test]
+fn quotes_and_brackets_can_be_left_out() {
+    let set = |key: &str, value: &str| Settings::parse(&Settings::set("", key, value).unwrap()).unwrap().get(key);
+    assert_eq!(set("limits.deadline", "1.5s").unwrap(), "\"1500ms\"");
+    assert_eq!(set("limits.deadline", "\"2s\"").unwrap(), "\"2s\"");
+    assert_eq!(set("limits.memory", "1048576").unwrap(), "\"1MiB\"");
+    assert_eq!(set("activation.parallel", "cores").unwrap(), "\"cores\"");
+    assert_eq!(set("activation.parallel", "4").unwrap(), "4");
+    assert_eq!(set("auto_discover", "[]").unwrap(), "[]");
+    assert_eq!(set("auto_discover", "/a b").unwrap(), "[\"/a b\"]");
+    assert_eq!(set("kinds.x.config.level", "12").unwrap(), "\"12\"");
+    assert_eq!(set("kinds.x.world", "a:b/c,a:b/d@1.0.0").unwrap(), r#"["a:b/c", "a:b/d@1.0.0"]"#);
+}
+
+#[test]
+fn going_back_to_the_default_removes_the_key_alone() {
+    let changed = Settings::unset(FILE, "limits.fuel").unwrap();
+    assert_eq!(changed, FILE.replace("fuel = 7            # little\n", ""));
+    assert_eq!(Settings::unset(FILE, "allow_override").unwrap(), FILE);
+    assert_eq!(Settings::unset("", "kinds.x.limits.fuel").unwrap(), "");
+    let settings = Settings::parse(&Settings::unset(FILE, "kinds.skill.limits.fuel").unwrap()).unwrap();
+    assert_eq!(settings.get("kinds.skill.limits.fuel"), None);
+}
+
+#[test]
+fn refuses_a_change_that_could_not_be_read_back() {
+    let refusal = |key: &str, value: &str| {
+        let error = Settings::set(FILE, key, value).expect_err(key);
+        assert_eq!(error.kind(), ErrorKind::Invalid);
+        let hints: String = error.hints().iter().map(|hint| format!(" / {hint}")).collect();
+        format!("{error}{hints}")
+    };
+    assert_eq!(refusal("limits.fule", "1"), "there is no setting `limits.fule` / did you mean `limits.fuel`?");
+    assert_eq!(refusal("zebra", "1"), "there is no setting `zebra` / `runtime settings` shows them all");
+    assert_eq!(
+        refusal("kinds.skill.limits.feul", "1"),
+        "there is no setting `kinds.skill.limits.feul` / did you mean `kinds.skill.limits.fuel`?"
+    );
+    assert_eq!(refusal("limits", "1"), "there is no setting `limits` / `runtime settings` shows them all");
+    assert_eq!(refusal("limits.fuel", "much"), "`limits.fuel` cannot be `much`: it must be an integer, not a string");
+    assert_eq!(refusal("limits.fuel", "0"), "`limits.fuel` cannot be `0`: must be at least 1");
+    assert_eq!(
+        refusal("case_sensitive", "no"),
+        "`case_sensitive` cannot be `no`: it must be true or false, not a string"
+    );
+    assert_eq!(
+        refusal("activation.parallel", "some"),
+        "`activation.parallel` cannot be `some`: it must be a number of activations or \"cores\", not a string"
+    );
+    assert_eq!(refusal("activation.parallel", "5000"), "`activation.parallel` cannot be `5000`: must be at most 1024");
+    assert_eq!(refusal("output.keep", "1GiB"), "`output.keep` cannot be `1GiB`: must be at most 16MiB");
+    assert!(refusal("kinds.skill.world", "nonsense").contains("`nonsense` is not an interface name"));
+    assert!(refusal("limits.deadline", "soon").contains("`soon` is not a duration"));
+}
+
+#[test]
+fn refuses_a_file_that_is_wrong_before_changing_it() {
+    let error = Settings::set("limits.fule = 1\n", "limits.fuel", "1").unwrap_err();
+    assert!(matches!(&error, SettingsError::Document(_)), "{error}");
+    assert_eq!(error.to_string(), "line 1: unknown key `limits.fule`");
+    let error = Settings::parse("[kinds.skill]\nlimit = {}\n").unwrap_err();
+    assert_eq!(error.to_string(), "line 2: unknown key `kinds.skill.limit`");
+    assert_eq!(error.hints(), ["did you mean `limits`?"]);
+    let error = Settings::parse("kinds.Skill.config.a = 'b'\n").unwrap_err();
+    assert!(error.to_string().starts_with("line 1: `kinds.Skill`: `Skill` is not a kind"), "{error}");
+    assert!(Settings::parse("case_sensitive = 1").is_err());
+    assert!(Settings::parse("auto_discover = ''").is_err());
+    assert!(Settings::unset("nonsense", "limits.fuel").is_err());
+}
