@@ -15,7 +15,7 @@ from .component import COMPONENTS, MANIFEST, BuildRecord, Component, discover, f
 from .console import Progress, colour, seconds
 from .environment import guest_environment, missing_tools
 from .pins import all_languages_required
-from .process import ToolError, end_all, run, tail
+from .process import ToolError, end_all, interrupt_on_signals, interrupted, run, tail
 
 _BUILD_TIMEOUT_S = 1800
 _MAGIC = b"\0asm\x0d\0\x01\0"
@@ -174,7 +174,8 @@ def _build_one(
         error = caught
     took = progress.stop(component.id)
     if error is not None:
-        progress.line(f"  {colour('31', 'failed')}  {component.id:<24} {seconds(took)}")
+        if not interrupted():
+            progress.line(f"  {colour('31', 'failed')}  {component.id:<24} {seconds(took)}")
         return Outcome(component, "failed", took, str(error), record.log)
     record.write(inputs, component.output, took)
     progress.line(f"  {colour('32', 'built')}   {component.id:<24} {seconds(took)}")
@@ -246,6 +247,7 @@ def _size(size: int) -> str:
 
 
 if __name__ == "__main__":
+    interrupt_on_signals()
     try:
         sys.exit(main(sys.argv[1:]))
     except KeyboardInterrupt:

@@ -11,6 +11,7 @@ LOG_TAIL_LINES = 15
 
 _children: set[subprocess.Popen] = set()
 _children_lock = threading.Lock()
+_interrupted = threading.Event()
 
 
 class ToolError(Exception):
@@ -63,12 +64,24 @@ def _wait(child: subprocess.Popen, name: str, timeout: float | None, log: Path, 
             _children.discard(child)
 
 
+def interrupt_on_signals() -> None:
+    """Makes a termination or a lost terminal end this process as an interrupt from the keyboard does."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+
+
 def end_all() -> None:
     """Ends everything that `run` has started and that still runs: for an interrupt from the keyboard."""
+    _interrupted.set()
     with _children_lock:
         children = list(_children)
     for child in children:
         end_group(child)
+
+
+def interrupted() -> bool:
+    """Whether `end_all` was called, so that what fails now has not failed by itself."""
+    return _interrupted.is_set()
 
 
 def end_group(child: subprocess.Popen) -> None:

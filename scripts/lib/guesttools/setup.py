@@ -15,7 +15,7 @@ from .console import Progress, colour, seconds
 from .environment import missing_tools, rust_is_ready
 from .installers import INSTALL_ORDER, install, system_packages_for
 from .pins import all_languages_required
-from .process import ToolError, end_all, tail, which
+from .process import ToolError, end_all, interrupt_on_signals, interrupted, tail, which
 
 # Downloads wait for the network and compilers for the two or more cores: a few more than cores keep both busy.
 _PARALLEL = 4
@@ -151,14 +151,12 @@ def _install_one(catalogue: Catalogue, name: str, progress: Progress) -> ToolErr
     progress.start(name)
     try:
         done = install(catalogue, name)
-    except ToolError as error:
+    except (ToolError, OSError) as caught:
+        error = caught if isinstance(caught, ToolError) else ToolError(str(caught), log=place.log)
         took = seconds(progress.stop(name))
-        progress.line(f"  {colour('31', 'missing')}  {label}: {error}  {took}")
+        if not interrupted():
+            progress.line(f"  {colour('31', 'missing')}  {label}: {error}  {took}")
         return error
-    except OSError as error:
-        took = seconds(progress.stop(name))
-        progress.line(f"  {colour('31', 'missing')}  {label}: {error}  {took}")
-        return ToolError(str(error), log=place.log)
     progress.line(f"  {colour('32', 'ready')}    {label}: {done}  {seconds(progress.stop(name))}")
     return None
 
@@ -185,6 +183,7 @@ def _print_status(catalogue: Catalogue) -> int:
 
 
 if __name__ == "__main__":
+    interrupt_on_signals()
     try:
         sys.exit(main(sys.argv[1:]))
     except KeyboardInterrupt:
