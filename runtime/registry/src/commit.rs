@@ -34,6 +34,7 @@ impl Registry {
         async move {
             let records = queued.await?;
             registry.tell(&records);
+            registry.relink(&records).await;
             let answer = answer.lock().unwrap_or_else(PoisonError::into_inner).take();
             answer.unwrap_or_else(|| Err(RegistryError::Internal("a decision was not run".to_owned())))
         }
@@ -56,6 +57,17 @@ impl Registry {
             self.inner.indexes.hear(record, &*self.inner.state);
             if let Some((id, old, new)) = status_change(&record.event) {
                 self.inner.hooks.status_changed(id, old, new);
+            }
+        }
+    }
+
+    /// Takes units out of service whose edges have changed: they are linked anew, to the export that serves now, at their next use.
+    async fn relink(&self, records: &[Arc<Record>]) {
+        for record in records {
+            if let Event::EdgesResolved { component, .. } = &record.event
+                && self.unit_in_service(component).is_some()
+            {
+                self.out_of_service(component).await;
             }
         }
     }

@@ -190,27 +190,19 @@ impl Registry {
     /// [`RegistryError::NotFound`], [`RegistryError::NotActive`]; an unhealthy answer is not an error.
     pub async fn check_health(&self, id: &ComponentId) -> Result<Probe, RegistryError> {
         let unit = self.unit(id).await?;
-        let (probe, failure) = match unit.check_health().await {
+        let probe = match unit.check_health().await {
             Ok(None) => return Ok(Probe { healthy: true, message: None, has_export: false }),
-            Ok(Some(())) => (Probe { healthy: true, message: None, has_export: true }, None),
-            Err(failure) => {
-                let message = Some(failure.message.clone());
-                (Probe { healthy: false, message, has_export: true }, Some(failure))
-            }
+            Ok(Some(())) => Probe { healthy: true, message: None, has_export: true },
+            Err(failure) => Probe { healthy: false, message: Some(failure.message), has_export: true },
         };
         let (id, healthy, message) = (id.clone(), probe.healthy, probe.message.clone());
         self.commit(move |view| {
-            let Some(entry) = view.entry(&id)? else { return Ok((Vec::new(), ())) };
-            let mut events = Vec::new();
-            if entry.probe != Some(healthy) {
-                events.push(Event::Probed { component: id.clone(), healthy, message });
-            }
-            if let Some(failure) = failure {
-                events.push(Event::Failed { component: id, failure: Box::new(failure), count: 1 });
-            }
-            Ok((events, ()))
+            let changed = view.entry(&id)?.is_some_and(|entry| entry.probe != Some(healthy));
+            let probed = Event::Probed { component: id, healthy, message };
+            Ok((if changed { vec![probed] } else { vec![] }, ()))
         })
         .await?;
+        self.flush_failures().await?;
         Ok(probe)
     }
 }

@@ -87,7 +87,11 @@ async fn cycles_by_imports_by_declaration_and_by_both_are_refused_with_the_cycle
     world.have("name demo:a\nversion 1.0.0\nimport demo:b/x\nexport demo:a/x").await;
     let error = world.register("name demo:b\nversion 1.0.0\nimport demo:a/x\nexport demo:b/x").await.unwrap_err();
     assert_eq!((error.kind(), error.code()), (ErrorKind::Conflict, "circular-dependency"));
-    assert!(error.to_string().contains("demo:a → demo:b → demo:a") || error.to_string().contains("demo:b → demo:a → demo:b"), "{error}");
+    assert!(
+        error.to_string().contains("demo:a → demo:b → demo:a")
+            || error.to_string().contains("demo:b → demo:a → demo:b"),
+        "{error}"
+    );
     assert!(!world.registry.contains(&id("demo:b")).await.unwrap());
 
     world.have("name demo:b\nversion 1.0.0\nexport demo:b/x").await;

@@ -228,10 +228,12 @@ impl Unit for TextUnit {
 
     fn check_health(&self) -> BoxFuture<'_, Result<Option<()>, Failure>> {
         Box::pin(async move {
-            match self.has("unhealthy") {
-                true => Err(self.failure(Phase::Health, FailureKind::Err, "low on air")),
-                false => Ok(None),
+            if !self.has("unhealthy") {
+                return Ok(None);
             }
+            let failure = self.failure(Phase::Health, FailureKind::Err, "low on air");
+            self.observer.failed(failure.clone());
+            Err(failure)
         })
     }
 
