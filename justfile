@@ -17,7 +17,7 @@ heading := "runtime: a registry of WebAssembly components and the sandbox that r
 # Build all and watch components in eight languages being linked, called, and one failing
 [group('first steps')]
 demo: setup build-components build
-    RUNTIME_BIN={{ quote(build_folder / "runtime") }} scripts/demo
+    @RUNTIME_BIN={{ quote(build_folder / "runtime") }} scripts/demo
 
 # Run every test: crates, examples in the docs, scripts (ARGS go to cargo test)
 [group('first steps')]
@@ -32,18 +32,18 @@ build:
 # Install the guest languages' tools into a cache folder (`just setup --status` tells which are there)
 [group('guest components')]
 setup *LANGUAGES:
-    scripts/setup {{ LANGUAGES }}
+    @scripts/setup {{ LANGUAGES }}
 
 # Build the components that have changed: all of components/, or those named
 [group('guest components')]
 build-components *COMPONENTS:
-    scripts/build-components {{ COMPONENTS }}
+    @scripts/build-components {{ COMPONENTS }}
 
 # Lay out a working component: `just new-component go acme:greeter [--dir FOLDER]`
 [group('guest components')]
 [no-cd]
 new-component LANGUAGE ID *OPTIONS:
-    {{ quote(justfile_directory() / "scripts/new-component") }} {{ quote(LANGUAGE) }} {{ quote(ID) }} {{ OPTIONS }}
+    @{{ quote(justfile_directory() / "scripts/new-component") }} {{ quote(LANGUAGE) }} {{ quote(ID) }} {{ OPTIONS }}
 
 # Remove what build-components has made; the tools stay
 [group('guest components')]
@@ -53,7 +53,7 @@ clean-components:
 # Check format, lints, docs, and the licences and sources of dependencies
 [group('work on the project')]
 check: setup
-    scripts/check
+    @scripts/check
 
 # Format the Rust of both workspaces
 [group('work on the project')]

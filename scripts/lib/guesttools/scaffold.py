@@ -182,7 +182,7 @@ def _arrange(language: str, folder: Path, is_member: bool) -> None:
         chosen, other = ("member", "alone") if is_member else ("alone", "member")
         (folder / f"Cargo.{chosen}.toml").rename(folder / "Cargo.toml")
         (folder / f"Cargo.{other}.toml").unlink()
-    if folder.is_relative_to(REPO):
+    if folder.parent == COMPONENTS:
         (folder / "gitignore").unlink()
     else:
         (folder / "gitignore").rename(folder / ".gitignore")
