@@ -1,0 +1,268 @@
+//! What can be typed: options that every verb has, and the verbs.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::commands;
+use crate::error::{CliError, EXIT_INVALID, EXIT_OK};
+use crate::groups::with_groups;
+use crate::output::Format;
+use crate::terminal::Terminal;
+
+/// How long another process is waited for that holds the data folder.
+const LOCK_TIMEOUT: &str = "10s";
+
+/// Registry and sandbox for WebAssembly components
+#[derive(Debug, Parser)]
+#[command(name = "runtime", version, disable_help_subcommand = false, max_term_width = 100)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) globals: Globals,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// Options that every verb has.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Globals {
+    /// Work as if started in DIR
+    #[arg(short = 'C', value_name = "DIR", global = true, display_order = 100)]
+    pub(crate) directory: Option<PathBuf>,
+
+    /// Data folder [env: RUNTIME_DATA]
+    #[arg(long, value_name = "DIR", env = "RUNTIME_DATA", hide_env = true, global = true, display_order = 101)]
+    pub(crate) data: Option<PathBuf>,
+
+    /// Print the result as text, or as one JSON document
+    #[arg(
+        short,
+        long,
+        value_name = "FORMAT",
+        value_enum,
+        default_value_t,
+        global = true,
+        display_order = 102,
+        hide_possible_values = true,
+        hide_default_value = true
+    )]
+    pub(crate) output: Format,
+
+    /// The same as `-o json`
+    #[arg(long, global = true, display_order = 103)]
+    pub(crate) json: bool,
+
+    /// Print errors and results alone
+    #[arg(short, long, global = true, display_order = 104, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+
+    /// Print timings, and the causes of errors
+    #[arg(short, long, global = true, display_order = 105)]
+    pub(crate) verbose: bool,
+
+    /// Longest wait for a busy data folder [default: 10s]
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value = LOCK_TIMEOUT,
+        hide_default_value = true,
+        value_parser = duration,
+        global = true,
+        display_order = 106
+    )]
+    pub(crate) lock_timeout: Duration,
+}
+
+impl Globals {
+    /// Returns how results are printed.
+    pub(crate) fn format(&self) -> Format {
+        if self.json { Format::Json } else { self.output }
+    }
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    Register(commands::register::Args),
+    Scan(commands::scan::Args),
+    Inspect(commands::inspect::Args),
+    Unregister(commands::unregister::Args),
+    List(commands::list::Args),
+    Show(commands::show::Args),
+    Wit(commands::wit::Args),
+    Activate(commands::activate::Args),
+    Call(commands::call::Args),
+    Deactivate(commands::deactivate::Args),
+    Evict(commands::evict::Args),
+    Logs(commands::logs::Args),
+    Deps(commands::deps::Args),
+    Dependents(commands::dependents::Args),
+    Depend(commands::depend::Args),
+    Undepend(commands::undepend::Args),
+    Order(commands::order::Args),
+    Cycles(commands::cycles::Args),
+    Graph(commands::graph::Args),
+    Status(commands::status::Args),
+    Health(commands::health::Args),
+    Stats(commands::stats::Args),
+    Errors(commands::errors::Args),
+    Log(commands::log::Args),
+    Index(commands::index::Args),
+    Settings(commands::settings::Args),
+    Completions(commands::completions::Args),
+}
+
+impl Verb {
+    /// Tells whether the verb runs guests, several at once perhaps.
+    pub(crate) fn runs_guests(&self) -> bool {
+        match self {
+            Self::Activate(_) | Self::Call(_) | Self::Deactivate(_) | Self::Status(_) | Self::Health(_) => true,
+            Self::Register(args) => args.activate,
+            Self::Scan(args) => args.activate,
+            Self::Inspect(_)
+            | Self::Unregister(_)
+            | Self::List(_)
+            | Self::Show(_)
+            | Self::Wit(_)
+            | Self::Evict(_)
+            | Self::Logs(_)
+            | Self::Deps(_)
+            | Self::Dependents(_)
+            | Self::Depend(_)
+            | Self::Undepend(_)
+            | Self::Order(_)
+            | Self::Cycles(_)
+            | Self::Graph(_)
+            | Self::Stats(_)
+            | Self::Errors(_)
+            | Self::Log(_)
+            | Self::Index(_)
+            | Self::Settings(_)
+            | Self::Completions(_) => false,
+        }
+    }
+
+    /// Tells whether the verb prints a stream that ends when its reader or Ctrl-C ends it.
+    pub(crate) fn streams(&self) -> bool {
+        match self {
+            Self::Log(_) => true,
+            Self::Logs(args) => args.follow,
+            _ => false,
+        }
+    }
+}
+
+/// Returns the whole command line as clap knows it.
+pub(crate) fn command() -> clap::Command {
+    with_groups(Args::command())
+}
+
+/// Reads the process's arguments.
+///
+/// # Errors
+/// The exit code, after help, version or the error was printed.
+pub(crate) fn parse() -> Result<Args, u8> {
+    let words: Vec<OsString> = std::env::args_os().collect();
+    let parsed = command().try_get_matches_from(&words).and_then(|matches| Args::from_arg_matches(&matches));
+    parsed.map_err(|error| {
+        if !error.use_stderr() {
+            // Help and version; a reader that went away has seen enough.
+            let _ = error.print();
+            EXIT_OK
+        } else if wants_json(&words) {
+            usage_error(&error).report(true, &Terminal::new(true, false));
+            EXIT_INVALID
+        } else {
+            let _ = error.print();
+            EXIT_INVALID
+        }
+    })
+}
+
+/// Tells whether the words ask for JSON, although they could not be parsed as a whole.
+fn wants_json(words: &[OsString]) -> bool {
+    let words: Vec<_> =
+        words.iter().skip(1).map(|word| word.to_string_lossy()).take_while(|word| word != "--").collect();
+    words.iter().any(|word| matches!(word.as_ref(), "--json" | "-ojson" | "-o=json" | "--output=json"))
+        || words
+            .windows(2)
+            .any(|pair| matches!(pair, [option, value] if (option == "-o" || option == "--output") && value == "json"))
+}
+
+/// Turns clap's error into the document that scripts read.
+fn usage_error(error: &clap::Error) -> CliError {
+    let text = error.render().to_string();
+    let mut lines = text.lines().map(str::trim_end);
+    let first = lines.next().unwrap_or_default();
+    let mut message = first.strip_prefix("error: ").unwrap_or(first).to_owned();
+    let mut hints = Vec::new();
+    let mut in_message = true;
+    for line in lines {
+        let line = line.trim();
+        if line.is_empty() {
+            in_message = false;
+        } else if let Some(tip) = line.strip_prefix("tip: ") {
+            hints.push(tip.to_owned());
+        } else if line.starts_with("Usage: ") {
+            hints.push(line.to_owned());
+        } else if in_message {
+            message.push(' ');
+            message.push_str(line);
+        }
+    }
+    let usage = CliError::usage(message);
+    hints.into_iter().fold(usage, CliError::hint)
+}
+
+/// Reads a duration such as `5s`.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    domain::units::parse_duration(text).map_err(|e| e.to_string())
+}
+
+/// Reads an amount of fuel, with or without `_` between digits.
+pub(crate) fn fuel(text: &str) -> Result<u64, String> {
+    let digits = text.replace('_', "");
+    digits.parse().map_err(|_| format!("`{}` is not a number of fuel units", domain::text::escape_line(text)))
+}
+
+/// Reads `key=value`.
+pub(crate) fn key_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("expected KEY=VALUE".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn finds_the_wish_for_json_in_arguments_that_cannot_be_parsed() {
+        let wants = |words: &[&str]| wants_json(&words.iter().map(OsString::from).collect::<Vec<_>>());
+        assert!(wants(&["runtime", "lst", "--json"]) && wants(&["runtime", "-o", "json", "lst"]));
+        assert!(wants(&["runtime", "list", "--output=json", "--nonsense"]));
+        assert!(!wants(&["runtime", "lst"]) && !wants(&["runtime", "call", "x", "--", "--json"]));
+    }
+
+    #[test]
+    fn a_usage_error_keeps_its_tip_and_usage_as_hints() {
+        let error = command().try_get_matches_from(["runtime", "lst"]).unwrap_err();
+        let document = usage_error(&error);
+        assert_eq!(document.message, "unrecognized subcommand 'lst'");
+        assert!(document.hints.iter().any(|hint| hint.contains("list")), "{:?}", document.hints);
+    }
+
+    #[test]
+    fn reads_fuel_with_separators() {
+        assert_eq!(fuel("1_000_000"), Ok(1_000_000));
+        assert!(fuel("lots").is_err() && fuel("-1").is_err());
+    }
+}

@@ -1,0 +1,90 @@
+use registry::Target;
+
+use crate::commands::print_failed;
+use crate::dto::{ActivatedDoc, ActivationDoc};
+use crate::error::{CliError, Done};
+use crate::output::{human_count, human_us};
+use crate::select::Selection;
+use crate::session::Session;
+use crate::style::Paint;
+use crate::table::{Cell, Table};
+
+/// Activate components and all that they need
+///
+/// Dependencies come first, in waves; the components of one wave start together. One that fails goes to its error history, what
+/// needs it is skipped, the rest goes on. Activating a component in error tries again.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  runtime activate demo:report
+  runtime activate demo:report@1.1.0
+  runtime activate --all
+  runtime activate demo:report --dry-run")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) selection: Selection,
+
+    /// Print the plan alone
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+pub(crate) async fn run(session: &Session, args: Args) -> Result<Done, CliError> {
+    let registry = session.registry().await?;
+    let selected = args.selection.resolve(registry).await?;
+    let targets: &[Target] = &selected.targets;
+    let report = if targets.is_empty() {
+        registry::ActivateReport::default()
+    } else if args.dry_run {
+        registry.plan(targets).await?
+    } else {
+        registry.activate(targets).await
+    };
+    let document = ActivationDoc::new(selected.failed, report, args.dry_run);
+    session.out.result(&document, text)?;
+    print_problems(session, &document);
+    Ok(Done::of(document.error.as_ref()))
+}
+
+/// Tells people what failed and what was therefore not tried.
+pub(crate) fn print_problems(session: &Session, document: &ActivationDoc) {
+    print_failed(session, &document.failed);
+    for skipped in &document.skipped {
+        session.terminal.warn(&format!("{} was not activated: it needs {}", skipped.id, skipped.because));
+    }
+}
+
+/// Shows an activation as a table, by waves.
+pub(crate) fn text(document: &ActivationDoc, paint: Paint) -> String {
+    let mut text = String::new();
+    if document.dry_run {
+        for (wave, ids) in document.waves.iter().enumerate() {
+            let ids: Vec<_> = ids.iter().map(|id| id.as_str()).collect();
+            text.push_str(&format!("wave {}  {}\n", wave + 1, ids.join(" ")));
+        }
+    } else if !document.activated.is_empty() {
+        text.push_str(&table(document, paint));
+    }
+    for id in &document.already_active {
+        text.push_str(&format!("already active {}\n", paint.bold(id.as_str())));
+    }
+    text
+}
+
+fn table(document: &ActivationDoc, paint: Paint) -> String {
+    let mut table = Table::new(&[">WAVE", "COMPONENT", "VERSION", ">TIME", ">FUEL"]);
+    let wave_of = |activated: &ActivatedDoc| {
+        document.waves.iter().position(|wave| wave.contains(&activated.id)).map_or(0, |wave| wave + 1)
+    };
+    let mut activated: Vec<_> = document.activated.iter().collect();
+    activated.sort_by_key(|activated| (wave_of(activated), activated.id.clone()));
+    for activated in activated {
+        table.row(vec![
+            wave_of(activated).to_string().into(),
+            Cell::painted(activated.id.as_str(), paint.bold(activated.id.as_str())),
+            activated.version.clone().into(),
+            human_us(activated.duration_us).into(),
+            human_count(activated.fuel).into(),
+        ]);
+    }
+    table.render()
+}

@@ -1,0 +1,248 @@
+use std::time::Duration;
+
+use domain::event::{Event, Record};
+use domain::text::escape_line;
+use domain::{ComponentId, Status};
+use registry::Registry;
+use serde::Serialize;
+
+use crate::error::{CliError, Done};
+use crate::output::{human_count, human_us};
+use crate::session::Session;
+use crate::style::Paint;
+
+/// How often the journal is looked at for new records.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// Records read at once.
+const PAGE: usize = 1_000;
+
+/// Read the journal: who did what when
+///
+/// Prints one record per line, oldest first; with `-o json` one document per line.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  runtime log
+  runtime log --since 120
+  runtime log --follow -o json")]
+pub(crate) struct Args {
+    /// Go on with new records until Ctrl-C
+    #[arg(long, short)]
+    pub(crate) follow: bool,
+
+    /// Begin with this sequence number
+    #[arg(long, value_name = "SEQ", default_value_t = 1, hide_default_value = true)]
+    pub(crate) since: u64,
+
+    /// End after this many records
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) limit: Option<usize>,
+}
+
+#[derive(Debug, Serialize)]
+struct RecordDoc {
+    seq: u64,
+    at: String,
+    actor: String,
+    event: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    component: Option<ComponentId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    old_status: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    new_status: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    #[serde(flatten)]
+    extra: serde_json::Map<String, serde_json::Value>,
+}
+
+pub(crate) async fn run(session: &Session, args: Args) -> Result<Done, CliError> {
+    let mut next = args.since.max(1);
+    let mut left = args.limit.unwrap_or(usize::MAX);
+    if !args.follow {
+        let registry = session.registry().await?;
+        print_from(session, registry, &mut next, &mut left).await?;
+        return Ok(Done::All);
+    }
+    loop {
+        // Opened for a moment each time, so that others can work in between.
+        let registry = session.open().await?;
+        let goes_on = print_from(session, &registry, &mut next, &mut left).await;
+        registry.close().await?;
+        drop(registry);
+        if !goes_on? {
+            return Ok(Done::All);
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Prints what is in the journal from `next` on; `false` once nobody reads any more or the limit is reached.
+async fn print_from(
+    session: &Session,
+    registry: &Registry,
+    next: &mut u64,
+    left: &mut usize,
+) -> Result<bool, CliError> {
+    while *left > 0 {
+        let records = registry.records(*next, PAGE.min(*left)).await?;
+        if records.is_empty() {
+            return Ok(true);
+        }
+        for record in &records {
+            *next = record.seq + 1;
+            *left -= 1;
+            if !session.out.line(&RecordDoc::from(record), |paint| text(record, paint))? {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(false)
+}
+
+impl From<&Record> for RecordDoc {
+    fn from(record: &Record) -> Self {
+        let (old_status, new_status) = statuses(&record.event);
+        Self {
+            seq: record.seq,
+            at: record.at.to_string(),
+            actor: record.actor.to_string(),
+            event: record.event.name(),
+            component: record.event.component().cloned(),
+            old_status: old_status.map(Status::as_str),
+            new_status: new_status.map(Status::as_str),
+            error: error(&record.event),
+            extra: extra(&record.event),
+        }
+    }
+}
+
+/// Returns the status before and after an event that changes it.
+fn statuses(event: &Event) -> (Option<Status>, Option<Status>) {
+    match event {
+        Event::Registered { revision, .. } if revision.number == 1 => (None, Some(Status::Registered)),
+        Event::Activated { old_status, .. } => (Some(*old_status), Some(Status::Active)),
+        Event::Deactivated { old_status, .. } => (Some(*old_status), Some(Status::Inactive)),
+        Event::Errored { old_status, .. } => (Some(*old_status), Some(Status::Error)),
+        Event::ErrorsCleared { old_status: Status::Error, .. } => (Some(Status::Error), Some(Status::Registered)),
+        Event::ErrorsCleared { old_status, .. } => (Some(*old_status), Some(*old_status)),
+        Event::Registered { .. }
+        | Event::Unregistered { .. }
+        | Event::RevisionSelected { .. }
+        | Event::EdgesResolved { .. }
+        | Event::EdgeAdded { .. }
+        | Event::EdgeRemoved { .. }
+        | Event::Failed { .. }
+        | Event::StateSaved { .. }
+        | Event::Probed { .. }
+        | Event::Refused { .. }
+        | Event::IndexCreated { .. }
+        | Event::IndexDropped { .. }
+        | Event::ConfigSet { .. } => (None, None),
+    }
+}
+
+fn error(event: &Event) -> Option<String> {
+    match event {
+        Event::Errored { error, .. } | Event::Refused { error, .. } => Some(error.clone()),
+        Event::Failed { failure, .. } => Some(failure.message.clone()),
+        Event::Probed { healthy: false, message, .. } => Some(message.clone().unwrap_or_default()),
+        _ => None,
+    }
+}
+
+/// Returns what else an event says, in few words: the journal has it in full.
+fn extra(event: &Event) -> serde_json::Map<String, serde_json::Value> {
+    let value = match event {
+        Event::Registered { revision, current, .. } => serde_json::json!({
+            "version": revision.version, "revision": revision.number, "digest": revision.digest, "current": current,
+        }),
+        Event::RevisionSelected { revision, .. } => {
+            serde_json::json!({ "version": revision.version, "revision": revision.number, "digest": revision.digest })
+        }
+        Event::EdgesResolved { dependencies, unresolved, .. } => serde_json::json!({
+            "dependencies": dependencies.iter().map(|edge| &edge.on).collect::<Vec<_>>(),
+            "unresolved": unresolved.iter().map(|need| need.need.to_string()).collect::<Vec<_>>(),
+        }),
+        Event::EdgeAdded { edge, .. } => serde_json::json!({ "on": edge.on, "label": edge.label() }),
+        Event::EdgeRemoved { on, .. } => serde_json::json!({ "on": on }),
+        Event::Activated { revision, duration_us, fuel, .. } => {
+            serde_json::json!({ "revision": revision, "duration_us": duration_us, "fuel": fuel })
+        }
+        Event::Deactivated { reason: Some(reason), .. } => serde_json::json!({ "reason": reason }),
+        Event::Failed { failure, count, .. } => serde_json::json!({
+            "phase": failure.phase, "kind": failure.kind, "function": failure.function, "count": count,
+        }),
+        Event::StateSaved { state, .. } => serde_json::json!({ "size": state.as_ref().map(|state| state.size) }),
+        Event::Probed { healthy, .. } => serde_json::json!({ "healthy": healthy }),
+        Event::Refused { operation, kind, count, .. } => {
+            serde_json::json!({ "operation": operation, "kind": kind, "count": count })
+        }
+        Event::IndexCreated { key } | Event::IndexDropped { key } => serde_json::json!({ "key": key }),
+        Event::ConfigSet { key, old, new } => serde_json::json!({ "key": key, "old": old, "new": new }),
+        Event::Unregistered { .. }
+        | Event::Deactivated { reason: None, .. }
+        | Event::Errored { .. }
+        | Event::ErrorsCleared { .. } => serde_json::Value::Null,
+    };
+    match value {
+        serde_json::Value::Object(extra) => extra,
+        _ => serde_json::Map::new(),
+    }
+}
+
+fn text(record: &Record, paint: Paint) -> String {
+    let event = record.event.name();
+    let word = if matches!(record.event, Event::Failed { .. } | Event::Errored { .. } | Event::Refused { .. }) {
+        paint.red(event)
+    } else {
+        paint.green(event)
+    };
+    let component = record.event.component().map(|id| format!(" {}", paint.bold(id.as_str()))).unwrap_or_default();
+    let detail = detail(&record.event);
+    let detail = if detail.is_empty() { detail } else { format!(" {}", escape_line(&detail)) };
+    let at = record.at.to_string();
+    format!("{:>6} {} {} {word}{component}{detail}", record.seq, paint.dim(&at), paint.dim(&record.actor.to_string()))
+}
+
+fn detail(event: &Event) -> String {
+    match event {
+        Event::Registered { revision, current, .. } => {
+            let waits = if *current { "" } else { ", waits for its activation" };
+            format!("{} revision {}{waits}", revision.version, revision.number)
+        }
+        Event::RevisionSelected { revision, .. } => format!("{} revision {}", revision.version, revision.number),
+        Event::EdgesResolved { dependencies, unresolved, .. } => {
+            format!("{} dependencies, {} unresolved", dependencies.len(), unresolved.len())
+        }
+        Event::EdgeAdded { edge, .. } => format!("needs {}", edge.on),
+        Event::EdgeRemoved { on, .. } => format!("no longer needs {on}"),
+        Event::Activated { old_status, duration_us, fuel, .. } => {
+            format!("from {old_status} in {}, {} fuel", human_us(*duration_us), human_count(*fuel))
+        }
+        Event::Deactivated { old_status, reason, .. } => {
+            let reason = reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+            format!("from {old_status}{reason}")
+        }
+        Event::Errored { old_status, error, .. } => format!("from {old_status}: {error}"),
+        Event::ErrorsCleared { old_status, .. } => format!("from {old_status}"),
+        Event::Failed { failure, count, .. } => {
+            let times = if *count > 1 { format!(" ({count} times)") } else { String::new() };
+            format!("{} during {}{times}: {}", failure.kind, failure.phase, failure.message)
+        }
+        Event::StateSaved { state, .. } => {
+            state.as_ref().map_or_else(|| "dropped".to_owned(), |state| format!("{} bytes", state.size))
+        }
+        Event::Probed { healthy, message, .. } => {
+            let message = message.as_ref().map(|message| format!(": {message}")).unwrap_or_default();
+            format!("{}{message}", if *healthy { "well" } else { "not well" })
+        }
+        Event::Refused { operation, error, count, .. } => {
+            let times = if *count > 1 { format!(" ({count} times)") } else { String::new() };
+            format!("{operation}{times}: {error}")
+        }
+        Event::IndexCreated { key } | Event::IndexDropped { key } => key.clone(),
+        Event::ConfigSet { key, new, .. } => format!("{key} = {}", new.as_deref().unwrap_or("default")),
+        Event::Unregistered { .. } => String::new(),
+    }
+}

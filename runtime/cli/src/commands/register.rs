@@ -1,0 +1,279 @@
+use std::path::PathBuf;
+
+use domain::manifest::Kind;
+use domain::{ComponentId, Event, Version};
+use registry::{ManifestSource, RegisterOutcome, RegisterRequest, Registered, Registry, RegistryError, Target};
+use serde::Serialize;
+
+use crate::commands::activate;
+use crate::dto::{ActivationDoc, EntryDoc};
+use crate::error::{CliError, Done};
+use crate::output::plural;
+use crate::progress;
+use crate::session::Session;
+use crate::style::Paint;
+
+/// Add components, or new versions of them
+///
+/// Reads what each component imports and exports, derives its dependencies, and keeps its bytes under their digest. Nothing of the
+/// component runs. A path is a `.wasm` or `.wat` component, a folder with `component.toml`, or a folder of such.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  runtime register greeter.wasm
+  runtime register components/ --activate
+  runtime register build/log.wasm --id acme:log --version 1.2.0 --kind skill
+  runtime register greeter.wasm --override")]
+pub(crate) struct Args {
+    /// Components, folders with `component.toml`, or folders of such
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+
+    /// Id of the component, instead of what its manifest and binary say
+    #[arg(long, value_name = "ID")]
+    pub(crate) id: Option<ComponentId>,
+
+    /// Version of the component, instead of what its manifest and binary say
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) version: Option<Version>,
+
+    /// Kind of the components, instead of what their manifests say
+    #[arg(long, value_name = "KIND")]
+    pub(crate) kind: Option<Kind>,
+
+    /// Component manifest, instead of the one beside the component
+    #[arg(long, value_name = "FILE")]
+    pub(crate) manifest: Option<PathBuf>,
+
+    /// Let other bytes or another manifest take a version that is registered already
+    #[arg(long = "override")]
+    pub(crate) override_version: bool,
+
+    /// Activate what was registered, and all that it needs
+    #[arg(long)]
+    pub(crate) activate: bool,
+}
+
+/// What was registered and what was not.
+#[derive(Debug, Serialize)]
+pub(crate) struct RegisterDoc {
+    pub(crate) registered: Vec<RegisteredDoc>,
+    pub(crate) failed: Vec<FailedPath>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) activation: Option<ActivationDoc>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) error: Option<CliError>,
+}
+
+/// One registered component.
+#[derive(Debug, Serialize)]
+pub(crate) struct RegisteredDoc {
+    #[serde(flatten)]
+    entry: EntryDoc,
+    outcome: &'static str,
+    registered_version: String,
+    registered_revision: u32,
+    warnings: Vec<String>,
+}
+
+/// A path that could not be registered.
+#[derive(Debug, Serialize)]
+pub(crate) struct FailedPath {
+    path: String,
+    error: CliError,
+}
+
+/// What one path led to, before it is registered.
+enum Found {
+    Request(Box<RegisterRequest>),
+    Failed(PathBuf, RegistryError),
+}
+
+pub(crate) async fn run(session: &Session, args: Args) -> Result<Done, CliError> {
+    let registry = session.registry().await?;
+    let mut found = Vec::new();
+    for path in &args.paths {
+        match registry.requests_below(path).await {
+            Ok(requests) => found.extend(requests.into_iter().map(|request| Found::Request(Box::new(request)))),
+            Err(error) => found.push(Found::Failed(path.clone(), error)),
+        }
+    }
+    let count = found.iter().filter(|found| matches!(found, Found::Request(_))).count();
+    for (given, option) in
+        [(args.id.is_some(), "--id"), (args.version.is_some(), "--version"), (args.manifest.is_some(), "--manifest")]
+    {
+        if given && count > 1 {
+            return Err(CliError::usage(format!("`{option}` is for one component, the paths lead to {count}")));
+        }
+    }
+    let document = register(session, registry, found, &args).await;
+    finish(session, &document)
+}
+
+/// Registers what was found and activates it if that was asked for.
+pub(crate) async fn register_found(
+    session: &Session,
+    registry: &Registry,
+    requests: Vec<RegisterRequest>,
+    activate: bool,
+) -> RegisterDoc {
+    let found = requests.into_iter().map(|request| Found::Request(Box::new(request))).collect();
+    let args =
+        Args { paths: vec![], id: None, version: None, kind: None, manifest: None, override_version: false, activate };
+    register(session, registry, found, &args).await
+}
+
+async fn register(session: &Session, registry: &Registry, found: Vec<Found>, args: &Args) -> RegisterDoc {
+    let mut requests = Vec::new();
+    for found in &found {
+        if let Found::Request(request) = found {
+            let mut request = (**request).clone();
+            request.id = args.id.clone().or(request.id);
+            request.version = args.version.clone().or(request.version);
+            request.kind = args.kind.clone().or(request.kind);
+            request.override_version |= args.override_version;
+            if let Some(manifest) = &args.manifest {
+                request.manifest = Some(ManifestSource::File(manifest.clone()));
+            }
+            requests.push(request);
+        }
+    }
+    let mut results = register_shown(session, registry, requests).await.into_iter();
+    let mut document = RegisterDoc { registered: vec![], failed: vec![], activation: None, error: None };
+    let mut targets = Vec::new();
+    for found in found {
+        let (path, result) = match found {
+            Found::Failed(path, error) => (path, Err(error)),
+            Found::Request(request) => {
+                let Some(result) = results.next() else { break };
+                (path_of(&request), result)
+            }
+        };
+        match result {
+            Ok(registered) => {
+                let id = registered.entry.entry.id.clone();
+                targets.push(Target { id, version: Some(registered.version.clone()) });
+                document.registered.push(registered.into());
+            }
+            Err(error) => {
+                document.failed.push(FailedPath { path: path.display().to_string(), error: error.into() });
+            }
+        }
+    }
+    document.error = document.failed.first().map(|failed| failed.error.clone());
+    if args.activate && !targets.is_empty() {
+        let activation = ActivationDoc::new(vec![], registry.activate(&targets).await, false);
+        document.error = document.error.or_else(|| activation.error.clone());
+        document.activation = Some(activation);
+        refresh(registry, &mut document.registered).await;
+    }
+    document
+}
+
+/// Registers with a bar that counts what is in the journal.
+async fn register_shown(
+    session: &Session,
+    registry: &Registry,
+    requests: Vec<RegisterRequest>,
+) -> Vec<Result<Registered, RegistryError>> {
+    let bar = progress::counter(&session.terminal, "registering", requests.len());
+    let mut events = registry.subscribe();
+    let registering = registry.register_many(requests);
+    tokio::pin!(registering);
+    let results = loop {
+        tokio::select! {
+            results = &mut registering => break results,
+            Ok(record) = events.recv() => {
+                if matches!(record.event, Event::Registered { .. }) {
+                    bar.inc(1);
+                }
+            }
+        }
+    };
+    bar.finish_and_clear();
+    results
+}
+
+/// Shows what was registered as it is after its activation.
+async fn refresh(registry: &Registry, registered: &mut [RegisteredDoc]) {
+    for registered in registered {
+        // What was unregistered in the meantime is shown as it was.
+        if let Ok(view) = registry.get(&registered.entry.id).await {
+            registered.entry = (&view).into();
+        }
+    }
+}
+
+fn path_of(request: &RegisterRequest) -> PathBuf {
+    match &request.source {
+        registry::ComponentSource::Path(path) => path.clone(),
+        registry::ComponentSource::Bytes { name, .. } => PathBuf::from(name),
+    }
+}
+
+impl From<Registered> for RegisteredDoc {
+    fn from(registered: Registered) -> Self {
+        Self {
+            entry: (&registered.entry).into(),
+            outcome: match registered.outcome {
+                RegisterOutcome::New => "new",
+                RegisterOutcome::NewRevision => "new-revision",
+                RegisterOutcome::Waiting => "waiting",
+                RegisterOutcome::Unchanged => "unchanged",
+            },
+            registered_version: registered.version.to_string(),
+            registered_revision: registered.revision,
+            warnings: registered.warnings,
+        }
+    }
+}
+
+/// Prints the document and says what people should know beside it.
+pub(crate) fn finish(session: &Session, document: &RegisterDoc) -> Result<Done, CliError> {
+    session.out.result(document, text)?;
+    for registered in &document.registered {
+        for warning in &registered.warnings {
+            session.terminal.warn(&format!("{}: {warning}", registered.entry.id));
+        }
+        for unresolved in &registered.entry.unresolved_reasons {
+            session.terminal.warn(&format!("{} cannot be activated yet: {}", registered.entry.id, unresolved.message));
+        }
+    }
+    if !session.out.is_json() {
+        for failed in &document.failed {
+            failed.error.print(Some(&failed.path), &session.terminal);
+        }
+        if let Some(activation) = &document.activation {
+            activate::print_problems(session, activation);
+        }
+    }
+    Ok(Done::of(document.error.as_ref()))
+}
+
+fn text(document: &RegisterDoc, paint: Paint) -> String {
+    let mut text = String::new();
+    for registered in &document.registered {
+        let id = paint.bold(registered.entry.id.as_str());
+        let version = &registered.registered_version;
+        let line = match registered.outcome {
+            "new" => format!("registered {id} {version}"),
+            "new-revision" => {
+                format!("registered {id} {version} as revision {}", registered.registered_revision)
+            }
+            "waiting" => format!(
+                "registered {id} {version} as revision {}; {} stays active until `runtime activate {}@{version}`",
+                registered.registered_revision, registered.entry.version, registered.entry.id
+            ),
+            _ => format!("unchanged {id} {version}"),
+        };
+        text.push_str(&line);
+        text.push('\n');
+    }
+    if document.registered.len() > 1 {
+        text.push_str(&paint.dim(&plural(document.registered.len(), "component")));
+        text.push('\n');
+    }
+    if let Some(activation) = &document.activation {
+        text.push_str(&activate::text(activation, paint));
+    }
+    text
+}

@@ -1,0 +1,138 @@
+use domain::Status;
+use domain::text::{escape_block, escape_line};
+use domain::units::{format_duration, format_size};
+
+use crate::commands::print_each;
+use crate::dto::{DependencyDoc, EntryDoc, FailedDoc};
+use crate::error::{CliError, Done};
+use crate::output::{human_count, human_size};
+use crate::select::{ID_HELP, resolve_all};
+use crate::session::Session;
+use crate::style::Paint;
+
+/// Show everything about a component
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  runtime show demo:greeter
+  runtime show demo:greeter -o json")]
+pub(crate) struct Args {
+    #[arg(required = true, value_name = "ID", help = ID_HELP)]
+    pub(crate) ids: Vec<String>,
+}
+
+pub(crate) async fn run(session: &Session, args: Args) -> Result<Done, CliError> {
+    let registry = session.registry().await?;
+    let selected = resolve_all(registry, &args.ids).await;
+    let mut failed = selected.failed;
+    let mut documents = Vec::new();
+    for target in selected.targets {
+        match registry.get(&target.id).await {
+            Ok(view) => documents.push(EntryDoc::from(&view)),
+            Err(error) => failed.push(FailedDoc::new(&target.id, &error)),
+        }
+    }
+    print_each(session, "components", args.ids.len(), documents, failed, text)
+}
+
+/// Collects lines of a name and a value, aligned.
+struct Sheet {
+    text: String,
+    paint: Paint,
+}
+
+impl Sheet {
+    fn line(&mut self, name: &str, value: &str) {
+        self.text.push_str(&format!("  {} {}\n", self.paint.dim(&format!("{name:<14}")), value));
+    }
+
+    fn lines(&mut self, name: &str, values: impl IntoIterator<Item = String>) {
+        let mut name = name;
+        for value in values {
+            self.line(name, &value);
+            name = "";
+        }
+    }
+}
+
+fn text(entry: &EntryDoc, paint: Paint) -> String {
+    let status = entry.status.parse::<Status>().map_or_else(|_| entry.status.to_owned(), |status| paint.status(status));
+    let mut sheet = Sheet { text: format!("{} {}\n", paint.bold(entry.id.as_str()), entry.version), paint };
+    if let Some(description) = &entry.description {
+        sheet.text.push_str(&format!("  {}\n", escape_line(description)));
+    }
+    sheet.line(
+        "status",
+        &if entry.healthy || entry.status == "error" { status } else { format!("{status}, unhealthy") },
+    );
+    if let Some(error) = &entry.last_error {
+        sheet.lines("last error", escape_block(error).lines().map(str::to_owned));
+    }
+    sheet.line("kind", &entry.kind);
+    sheet.line("instance", entry.instance);
+    sheet.line("revision", &revision(entry));
+    sheet.line("digest", &entry.digest);
+    sheet.line("size", &human_size(entry.size));
+    sheet.lines("imports", entry.imports.iter().map(|name| escape_line(name).into_owned()));
+    sheet.lines("exports", entry.exports.iter().map(|name| escape_line(name).into_owned()));
+    sheet.lines("needs", entry.dependencies.iter().map(dependency));
+    sheet.lines(
+        "unresolved",
+        entry.unresolved_reasons.iter().map(|unresolved| escape_line(&unresolved.message).into_owned()),
+    );
+    sheet.lines("needed by", entry.dependents.iter().map(ToString::to_string));
+    limits(&mut sheet, entry);
+    sheet.lines("asks for", asked(entry));
+    sheet
+        .lines("config", entry.config.iter().map(|(key, value)| escape_line(&format!("{key} = {value}")).into_owned()));
+    sheet.lines(
+        "metadata",
+        entry.metadata.iter().map(|(key, value)| escape_line(&format!("{key} = {value}")).into_owned()),
+    );
+    sheet.lines("path", entry.path.iter().map(|path| escape_line(path).into_owned()));
+    sheet.line("registered", &entry.registered_at);
+    sheet.line("used", &used(entry));
+    sheet.text
+}
+
+fn revision(entry: &EntryDoc) -> String {
+    if entry.newest_revision > entry.revision {
+        format!("{} (revision {} waits for its activation)", entry.revision, entry.newest_revision)
+    } else {
+        entry.revision.to_string()
+    }
+}
+
+fn dependency(edge: &DependencyDoc) -> String {
+    match (&edge.interface, &edge.range) {
+        (Some(interface), _) => format!("{} for {}", edge.id, escape_line(interface)),
+        (None, Some(range)) => format!("{} {range} declared by {}", edge.id, edge.declared_by.unwrap_or_default()),
+        (None, None) => edge.id.to_string(),
+    }
+}
+
+fn limits(sheet: &mut Sheet, entry: &EntryDoc) {
+    let deadline = format_duration(std::time::Duration::from_millis(entry.limits.deadline_ms));
+    sheet.line(
+        "limits",
+        &format!(
+            "{} fuel per call, {} per activation, {deadline}, {}",
+            human_count(entry.limits.fuel),
+            human_count(entry.limits.activation_fuel),
+            format_size(entry.limits.memory_bytes)
+        ),
+    );
+}
+
+fn asked(entry: &EntryDoc) -> Vec<String> {
+    let env = entry.grants.env.iter().map(|name| escape_line(&format!("variable {name}")).into_owned());
+    let folders =
+        entry.grants.folders.iter().map(|folder| {
+            escape_line(&format!("folder {} at {} ({})", folder.path, folder.at, folder.mode)).into_owned()
+        });
+    env.chain(folders).collect()
+}
+
+fn used(entry: &EntryDoc) -> String {
+    let last = entry.last_accessed.as_ref().map(|at| format!(", last at {at}")).unwrap_or_default();
+    format!("{} accesses, {} errors{last}", human_count(entry.access_count), human_count(entry.error_count))
+}

@@ -1,0 +1,129 @@
+use domain::ComponentId;
+use domain::stats::{ComponentStats, StatsReport};
+use serde::Serialize;
+
+use crate::error::{CliError, Done};
+use crate::output::{human_count, human_us};
+use crate::select::resolve_all;
+use crate::session::Session;
+use crate::style::Paint;
+use crate::table::Table;
+
+/// Show usage and timings
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  runtime stats
+  runtime stats demo:greeter -o json")]
+pub(crate) struct Args {
+    /// Components [default: all]
+    #[arg(value_name = "ID")]
+    pub(crate) ids: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct StatsDoc {
+    total_components: u64,
+    active_components: u64,
+    total_accesses: u64,
+    avg_accesses: f64,
+    most_accessed: Option<ComponentId>,
+    avg_activation_us: u64,
+    avg_lookup_us: u64,
+    cache_hit_rate: f64,
+    components: Vec<ComponentDoc>,
+}
+
+#[derive(Debug, Serialize)]
+struct ComponentDoc {
+    id: ComponentId,
+    calls: u64,
+    errors: u64,
+    fuel: u64,
+    mean_us: u64,
+    p50_us: u64,
+    p99_us: u64,
+}
+
+impl From<StatsReport> for StatsDoc {
+    fn from(report: StatsReport) -> Self {
+        Self {
+            total_components: report.total_components,
+            active_components: report.active_components,
+            total_accesses: report.total_accesses,
+            avg_accesses: report.avg_accesses,
+            most_accessed: report.most_accessed,
+            avg_activation_us: report.avg_activation_us,
+            avg_lookup_us: report.avg_lookup_us,
+            cache_hit_rate: report.cache_hit_rate,
+            components: report.components.into_iter().map(ComponentDoc::from).collect(),
+        }
+    }
+}
+
+impl From<ComponentStats> for ComponentDoc {
+    fn from(stats: ComponentStats) -> Self {
+        Self {
+            id: stats.id,
+            calls: stats.calls,
+            errors: stats.errors,
+            fuel: stats.fuel,
+            mean_us: stats.mean_us,
+            p50_us: stats.p50_us,
+            p99_us: stats.p99_us,
+        }
+    }
+}
+
+pub(crate) async fn run(session: &Session, args: Args) -> Result<Done, CliError> {
+    let registry = session.registry().await?;
+    let selected = resolve_all(registry, &args.ids).await;
+    if let Some(failed) = selected.failed.into_iter().next() {
+        return Err(failed.error);
+    }
+    let report = match selected.targets.as_slice() {
+        [only] => registry.stats(Some(&only.id)).await?,
+        several => {
+            let mut report = registry.stats(None).await?;
+            if !several.is_empty() {
+                report.components.retain(|component| several.iter().any(|target| target.id == component.id));
+            }
+            report
+        }
+    };
+    session.out.result(&StatsDoc::from(report), text)?;
+    Ok(Done::All)
+}
+
+fn text(document: &StatsDoc, paint: Paint) -> String {
+    let mut text = format!(
+        "{} components, {} active; {} accesses",
+        human_count(document.total_components),
+        human_count(document.active_components),
+        human_count(document.total_accesses),
+    );
+    if let Some(most) = &document.most_accessed {
+        text.push_str(&format!(", most of {}", paint.bold(most.as_str())));
+    }
+    text.push_str(&format!(
+        "\nactivation {}, look-up {}, {:.0}% of uses found a live instance\n",
+        human_us(document.avg_activation_us),
+        human_us(document.avg_lookup_us),
+        document.cache_hit_rate * 100.0
+    ));
+    let mut table = Table::new(&["COMPONENT", ">CALLS", ">ERRORS", ">FUEL", ">MEAN", ">MEDIAN", ">P99"]);
+    for component in document.components.iter().filter(|component| component.calls > 0) {
+        table.row(vec![
+            component.id.to_string().into(),
+            human_count(component.calls).into(),
+            human_count(component.errors).into(),
+            human_count(component.fuel).into(),
+            human_us(component.mean_us).into(),
+            human_us(component.p50_us).into(),
+            human_us(component.p99_us).into(),
+        ]);
+    }
+    if !table.is_empty() {
+        text.push_str(&table.render());
+    }
+    text
+}

@@ -1,0 +1,349 @@
+//! The JSON documents that several verbs print. Their fields are public: added to, never renamed.
+
+use std::collections::BTreeMap;
+
+use domain::entry::{DeclaredBy, Unresolved, UnresolvedReason};
+use domain::inspection::ExternItem;
+use domain::manifest::{FolderMode, GrantRequests, InstanceMode};
+use domain::{ComponentId, Edge, EdgeKind, Limits};
+use registry::{ActivateReport, EdgeView, EntryView, Outcomes, RegistryError};
+use serde::Serialize;
+
+use crate::error::CliError;
+
+/// One component with what the registry knows of it.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct EntryDoc {
+    pub(crate) id: ComponentId,
+    pub(crate) version: String,
+    pub(crate) revision: u32,
+    pub(crate) newest_revision: u32,
+    pub(crate) kind: String,
+    pub(crate) status: &'static str,
+    pub(crate) healthy: bool,
+    pub(crate) digest: String,
+    pub(crate) size: u64,
+    pub(crate) description: Option<String>,
+    pub(crate) metadata: BTreeMap<String, serde_json::Value>,
+    pub(crate) imports: Vec<String>,
+    pub(crate) exports: Vec<String>,
+    pub(crate) dependencies: Vec<DependencyDoc>,
+    pub(crate) dependents: Vec<ComponentId>,
+    pub(crate) unresolved: Vec<String>,
+    pub(crate) unresolved_reasons: Vec<UnresolvedDoc>,
+    pub(crate) limits: LimitsDoc,
+    pub(crate) grants: GrantsDoc,
+    pub(crate) config: BTreeMap<String, String>,
+    pub(crate) bind: BTreeMap<String, ComponentId>,
+    pub(crate) instances: InstancesDoc,
+    pub(crate) path: Option<String>,
+    pub(crate) last_modified: Option<String>,
+    pub(crate) instance: &'static str,
+    pub(crate) registered_at: String,
+    pub(crate) changed_at: String,
+    pub(crate) last_accessed: Option<String>,
+    pub(crate) access_count: u64,
+    pub(crate) calls: u64,
+    pub(crate) error_count: u64,
+    pub(crate) last_error: Option<String>,
+}
+
+impl From<&EntryView> for EntryDoc {
+    fn from(view: &EntryView) -> Self {
+        let entry = &*view.entry;
+        let revision = &entry.revision;
+        let manifest = &revision.manifest;
+        Self {
+            id: entry.id.clone(),
+            version: revision.version.to_string(),
+            revision: revision.number,
+            newest_revision: entry.newest,
+            kind: revision.kind().to_string(),
+            status: entry.status.as_str(),
+            healthy: entry.is_healthy(),
+            digest: revision.digest.to_string(),
+            size: revision.size,
+            description: revision.description.clone(),
+            metadata: manifest.metadata.clone(),
+            imports: names(&revision.imports),
+            exports: names(&revision.exports),
+            dependencies: entry.dependencies.iter().map(DependencyDoc::from).collect(),
+            dependents: view.dependents.clone(),
+            unresolved: entry.unresolved.iter().map(|unresolved| unresolved.need.to_string()).collect(),
+            unresolved_reasons: entry.unresolved.iter().map(UnresolvedDoc::from).collect(),
+            limits: view.limits.into(),
+            grants: (&manifest.grants).into(),
+            config: manifest.config.clone(),
+            bind: manifest.bind.clone(),
+            instances: InstancesDoc {
+                mode: match manifest.instances.mode {
+                    InstanceMode::Shared => "shared",
+                    InstanceMode::Pool => "pool",
+                    InstanceMode::PerCall => "per-call",
+                },
+            },
+            path: revision.path.clone(),
+            last_modified: revision.last_modified.map(|at| at.to_string()),
+            instance: view.instance.as_str(),
+            registered_at: entry.registered_at.to_string(),
+            changed_at: entry.changed_at.to_string(),
+            last_accessed: view.usage.last_accessed.map(|at| at.to_string()),
+            access_count: view.usage.access_count,
+            calls: view.usage.calls,
+            error_count: entry.error_count,
+            last_error: entry.last_error.clone(),
+        }
+    }
+}
+
+/// Returns the names of imports or exports.
+pub(crate) fn names(items: &[ExternItem]) -> Vec<String> {
+    items.iter().map(|item| item.name.clone()).collect()
+}
+
+/// A dependency of a component.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct DependencyDoc {
+    pub(crate) id: ComponentId,
+    pub(crate) kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) interface: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) export: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) range: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) declared_by: Option<&'static str>,
+}
+
+impl From<&Edge> for DependencyDoc {
+    fn from(edge: &Edge) -> Self {
+        let bare = Self {
+            id: edge.on.clone(),
+            kind: edge.kind_str(),
+            interface: None,
+            export: None,
+            range: None,
+            declared_by: None,
+        };
+        match &edge.kind {
+            EdgeKind::Import { import, export } => {
+                Self { interface: Some(import.clone()), export: Some(export.clone()), ..bare }
+            }
+            EdgeKind::Declared { range, origin } => Self {
+                range: Some(range.to_string()),
+                declared_by: Some(match origin {
+                    DeclaredBy::Manifest => "manifest",
+                    DeclaredBy::Operator => "operator",
+                }),
+                ..bare
+            },
+        }
+    }
+}
+
+/// A need for which no single provider is known.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct UnresolvedDoc {
+    pub(crate) need: String,
+    pub(crate) why: &'static str,
+    pub(crate) message: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) candidates: Vec<ComponentId>,
+}
+
+impl From<&Unresolved> for UnresolvedDoc {
+    fn from(unresolved: &Unresolved) -> Self {
+        let need = unresolved.need.to_string();
+        let (why, message, candidates) = match &unresolved.reason {
+            UnresolvedReason::Missing => ("missing", format!("nothing provides `{need}`"), vec![]),
+            UnresolvedReason::Ambiguous { candidates } => {
+                let ids: Vec<_> = candidates.iter().map(ToString::to_string).collect();
+                ("ambiguous", format!("several components provide `{need}`: {}", ids.join(", ")), candidates.clone())
+            }
+            UnresolvedReason::BadBinding { to, exists: true } => {
+                ("bad-binding", format!("`[bind]` names `{to}` for `{need}`, which does not provide it"), vec![])
+            }
+            UnresolvedReason::BadBinding { to, exists: false } => {
+                ("bad-binding", format!("`[bind]` names `{to}` for `{need}`, which is not registered"), vec![])
+            }
+            UnresolvedReason::OutOfRange { range, found } => {
+                ("out-of-range", format!("`{need}` has version {found}, needed is {range}"), vec![])
+            }
+        };
+        Self { need, why, message, candidates }
+    }
+}
+
+/// The limits in force.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct LimitsDoc {
+    pub(crate) fuel: u64,
+    pub(crate) activation_fuel: u64,
+    pub(crate) deadline_ms: u64,
+    pub(crate) memory_bytes: u64,
+}
+
+impl From<Limits> for LimitsDoc {
+    fn from(limits: Limits) -> Self {
+        Self {
+            fuel: limits.fuel,
+            activation_fuel: limits.activation_fuel,
+            deadline_ms: limits.deadline_ms,
+            memory_bytes: limits.memory_bytes,
+        }
+    }
+}
+
+/// What the component asks for beyond the default set.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct GrantsDoc {
+    pub(crate) env: Vec<String>,
+    pub(crate) folders: Vec<FolderDoc>,
+}
+
+/// A folder that the component asks for.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct FolderDoc {
+    pub(crate) path: String,
+    pub(crate) at: String,
+    pub(crate) mode: &'static str,
+}
+
+impl From<&GrantRequests> for GrantsDoc {
+    fn from(grants: &GrantRequests) -> Self {
+        let folder = |folder: &domain::manifest::FolderRequest| FolderDoc {
+            path: folder.path.clone(),
+            at: folder.at.clone(),
+            mode: match folder.mode {
+                FolderMode::Ro => "ro",
+                FolderMode::Rw => "rw",
+            },
+        };
+        Self { env: grants.env.clone(), folders: grants.folders.iter().map(folder).collect() }
+    }
+}
+
+/// How instances are kept.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct InstancesDoc {
+    pub(crate) mode: &'static str,
+}
+
+/// An edge from a dependency to a dependent.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct EdgeDoc {
+    pub(crate) from: ComponentId,
+    pub(crate) to: ComponentId,
+    pub(crate) kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) interface: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) range: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) status: Option<&'static str>,
+}
+
+impl From<&EdgeView> for EdgeDoc {
+    fn from(view: &EdgeView) -> Self {
+        let edge = DependencyDoc::from(&view.edge);
+        Self {
+            from: view.from.clone(),
+            to: view.to.clone(),
+            kind: edge.kind,
+            interface: edge.interface,
+            range: edge.range,
+            status: view.status.map(domain::Status::as_str),
+        }
+    }
+}
+
+/// One item that could not be done.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct FailedDoc {
+    /// The id, or what was typed for it.
+    pub(crate) id: String,
+    pub(crate) error: CliError,
+}
+
+impl FailedDoc {
+    pub(crate) fn new(id: impl ToString, error: &RegistryError) -> Self {
+        Self { id: id.to_string(), error: error.into() }
+    }
+}
+
+/// What was done to several components, and what was not.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct OutcomesDoc {
+    pub(crate) done: Vec<ComponentId>,
+    pub(crate) failed: Vec<FailedDoc>,
+    /// The first failure, where a script looks for the error of any verb.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) error: Option<CliError>,
+}
+
+impl OutcomesDoc {
+    /// Puts the failures of names that mean nothing before those of the operation.
+    pub(crate) fn new(mut failed: Vec<FailedDoc>, outcomes: Outcomes) -> Self {
+        failed.extend(outcomes.failed.iter().map(|(id, error)| FailedDoc::new(id, error)));
+        Self { done: outcomes.done, error: failed.first().map(|failed| failed.error.clone()), failed }
+    }
+}
+
+/// What an activation did, or would do.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct ActivationDoc {
+    pub(crate) order: Vec<ComponentId>,
+    pub(crate) waves: Vec<Vec<ComponentId>>,
+    pub(crate) activated: Vec<ActivatedDoc>,
+    pub(crate) already_active: Vec<ComponentId>,
+    pub(crate) failed: Vec<FailedDoc>,
+    pub(crate) skipped: Vec<SkippedDoc>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) dry_run: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) error: Option<CliError>,
+}
+
+/// A component that was activated.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct ActivatedDoc {
+    pub(crate) id: ComponentId,
+    pub(crate) version: String,
+    pub(crate) duration_us: u64,
+    pub(crate) fuel: u64,
+}
+
+/// A component that was not tried.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct SkippedDoc {
+    pub(crate) id: ComponentId,
+    /// The component whose failure is the reason.
+    pub(crate) because: ComponentId,
+}
+
+impl ActivationDoc {
+    /// Puts the failures of names that mean nothing before those of the operation.
+    pub(crate) fn new(mut failed: Vec<FailedDoc>, report: ActivateReport, dry_run: bool) -> Self {
+        failed.extend(report.failed.iter().map(|(id, error)| FailedDoc::new(id, error)));
+        Self {
+            order: report.order,
+            waves: report.waves,
+            activated: report
+                .activated
+                .into_iter()
+                .map(|activated| ActivatedDoc {
+                    id: activated.id,
+                    version: activated.version.to_string(),
+                    duration_us: u64::try_from(activated.duration.as_micros()).unwrap_or(u64::MAX),
+                    fuel: activated.fuel,
+                })
+                .collect(),
+            already_active: report.already_active,
+            skipped: report.skipped.into_iter().map(|(id, because)| SkippedDoc { id, because }).collect(),
+            dry_run,
+            error: failed.first().map(|failed| failed.error.clone()),
+            failed,
+        }
+    }
+}

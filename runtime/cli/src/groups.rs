@@ -1,0 +1,109 @@
+//! The first screen: verbs grouped by what people do.
+
+use clap::Command;
+
+/// One line of a group: verbs as they are written, and what they do.
+pub(crate) struct Line {
+    usage: &'static str,
+    about: &'static str,
+}
+
+const fn line(usage: &'static str, about: &'static str) -> Line {
+    Line { usage, about }
+}
+
+#[cfg(test)]
+impl Line {
+    /// Returns the names of the verbs: `list, show ID` stands for two.
+    pub(crate) fn verbs(&self) -> impl Iterator<Item = &'static str> {
+        self.usage.split(", ").filter_map(|part| part.split_whitespace().next())
+    }
+}
+
+/// The groups in reading order, each with its title.
+pub(crate) const GROUPS: &[(&str, &[Line])] = &[
+    (
+        "Components",
+        &[
+            line("register PATH…", "Add components, or new versions of them"),
+            line("scan DIR", "List what `register` would find in a folder"),
+            line("inspect FILE…", "Show what a binary is before it is registered"),
+            line("unregister ID…", "Remove components"),
+            line("list, show ID", "List components, or show everything about one"),
+            line("wit ID", "Print a component's interfaces as WIT"),
+        ],
+    ),
+    (
+        "Running",
+        &[
+            line("activate ID…", "Activate components and all that they need"),
+            line("call ID 'f(args)'", "Call a function; arguments and result in WAVE"),
+            line("deactivate ID…", "Take components out of service"),
+            line("evict ID", "Drop the live instance, keep the status"),
+            line("logs ID", "Show what a component printed and logged"),
+        ],
+    ),
+    (
+        "Dependencies",
+        &[
+            line("deps, dependents ID", "Show what a component needs, or what needs it"),
+            line("depend, undepend", "Declare or remove a dependency: `depend A --on B`"),
+            line("order, cycles", "Show the activation order, or all cycles"),
+            line("graph", "Draw the graph: tree, svg, dot, mermaid, json"),
+        ],
+    ),
+    (
+        "Operations",
+        &[
+            line("status ID", "Show or set the status of components"),
+            line("health, stats", "Count healthy components; show usage and timings"),
+            line("errors [ID]", "Show or clear the history of failures"),
+            line("log", "Read the journal: who did what when"),
+            line("index", "Make and use indexes on metadata keys"),
+            line("settings", "Show or change the registry's settings"),
+            line("completions SHELL", "Print completions for a shell"),
+        ],
+    ),
+];
+
+/// Returns `command` with the grouped first screen in place of clap's flat list.
+pub(crate) fn with_groups(command: Command) -> Command {
+    let mut verbs = String::new();
+    for (title, lines) in GROUPS {
+        verbs.push_str(&format!("{title}:\n"));
+        for line in *lines {
+            verbs.push_str(&format!("  {:<21}{}\n", line.usage, line.about));
+        }
+    }
+    let template = format!(
+        "{{about}}\n\nUsage: runtime [OPTIONS] <VERB> …\n\n{verbs}\nOptions:\n{{options}}\n\n`runtime help VERB` explains a verb, with examples."
+    );
+    command.help_template(template)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_verb_stands_in_one_group_and_the_screen_is_small() {
+        let mut grouped: Vec<_> = GROUPS.iter().flat_map(|(_, lines)| lines.iter()).flat_map(Line::verbs).collect();
+        grouped.sort_unstable();
+        let command = crate::args::command();
+        let mut verbs: Vec<_> =
+            command.get_subcommands().filter(|c| !c.is_hide_set()).map(|c| c.get_name().to_owned()).collect();
+        verbs.sort_unstable();
+        assert_eq!(grouped, verbs);
+        let help = crate::args::command().render_help().to_string();
+        assert!(help.lines().count() <= 45, "{} lines:\n{help}", help.lines().count());
+        assert!(help.lines().all(|line| line.chars().count() <= 80), "{help}");
+    }
+
+    #[test]
+    fn every_verb_has_an_example() {
+        for verb in crate::args::command().get_subcommands() {
+            let help = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("Examples:") && help.contains("runtime "), "{}", verb.get_name());
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! Standard output: the result alone, as text or as JSON.
+
+use std::io::{IsTerminal, Write};
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::error::CliError;
+use crate::style::Paint;
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON document; one per line for verbs that stream.
+    Json,
+}
+
+/// Prints results on standard output.
+pub(crate) struct Output {
+    format: Format,
+    paint: Paint,
+}
+
+impl Output {
+    /// Makes a printer.
+    pub(crate) fn new(format: Format) -> Self {
+        Self { format, paint: Paint::stdout() }
+    }
+
+    pub(crate) fn is_json(&self) -> bool {
+        self.format == Format::Json
+    }
+
+    pub(crate) fn paint(&self) -> Paint {
+        self.paint
+    }
+
+    /// Prints the verb's one result: `document` as JSON, or what `text` makes of it.
+    ///
+    /// # Errors
+    /// [`CliError`] if standard output cannot be written; a reader that went away is none.
+    pub(crate) fn result<T: Serialize>(
+        &self,
+        document: &T,
+        text: impl FnOnce(&T, Paint) -> String,
+    ) -> Result<(), CliError> {
+        if self.is_json() { self.json(document) } else { self.text(&text(document, self.paint)) }
+    }
+
+    /// Prints one JSON document: on several lines for a terminal, else on one.
+    ///
+    /// # Errors
+    /// As [`Self::result`].
+    pub(crate) fn json<T: Serialize>(&self, document: &T) -> Result<(), CliError> {
+        let text = if std::io::stdout().is_terminal() {
+            serde_json::to_string_pretty(document)
+        } else {
+            serde_json::to_string(document)
+        };
+        let text = text.map_err(|e| CliError::internal(format!("the result cannot be written as JSON: {e}")))?;
+        self.text(&format!("{text}\n")).map(|_| ())
+    }
+
+    /// Prints one line of a stream; `false` once nobody reads any more.
+    ///
+    /// # Errors
+    /// As [`Self::result`].
+    pub(crate) fn line<T: Serialize>(
+        &self,
+        document: &T,
+        text: impl FnOnce(Paint) -> String,
+    ) -> Result<bool, CliError> {
+        if self.is_json() {
+            let line = serde_json::to_string(document)
+                .map_err(|e| CliError::internal(format!("the result cannot be written as JSON: {e}")))?;
+            write(&format!("{line}\n"))
+        } else {
+            write(&format!("{}\n", text(self.paint)))
+        }
+    }
+
+    /// Prints text as it is.
+    ///
+    /// # Errors
+    /// As [`Self::result`].
+    pub(crate) fn text(&self, text: &str) -> Result<(), CliError> {
+        write(text).map(|_| ())
+    }
+}
+
+fn write(text: &str) -> Result<bool, CliError> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(CliError::stdout(&error)),
+    }
+}
+
+/// Writes bytes for people: `17.9 MiB`.
+pub(crate) fn human_size(bytes: u64) -> String {
+    for (shift, unit) in [(30, "GiB"), (20, "MiB"), (10, "KiB")] {
+        if bytes >= 1 << shift {
+            return format!("{:.1} {unit}", bytes as f64 / (1u64 << shift) as f64);
+        }
+    }
+    format!("{bytes} B")
+}
+
+/// Writes a duration for people: `940 µs`, `4.2 ms`, `3.1 s`.
+pub(crate) fn human_duration(duration: Duration) -> String {
+    let us = duration.as_micros();
+    match us {
+        0..1_000 => format!("{us} µs"),
+        1_000..1_000_000 => format!("{:.1} ms", us as f64 / 1e3),
+        _ => format!("{:.1} s", us as f64 / 1e6),
+    }
+}
+
+/// As [`human_duration`], from microseconds.
+pub(crate) fn human_us(us: u64) -> String {
+    human_duration(Duration::from_micros(us))
+}
+
+/// Writes a count with a comma between groups of three digits.
+pub(crate) fn human_count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Writes one thing or several: `1 component`, `3 components`.
+pub(crate) fn plural(number: usize, word: &str) -> String {
+    if number == 1 { format!("1 {word}") } else { format!("{number} {word}s") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_for_people() {
+        assert_eq!((human_count(7), human_count(1_234_567)), ("7".to_owned(), "1,234,567".to_owned()));
+        assert_eq!((human_size(900), human_size(18 << 20)), ("900 B".to_owned(), "18.0 MiB".to_owned()));
+        assert_eq!((human_us(940), human_us(4_210)), ("940 µs".to_owned(), "4.2 ms".to_owned()));
+        assert_eq!(
+            (plural(1, "component"), plural(2, "component")),
+            ("1 component".to_owned(), "2 components".to_owned())
+        );
+    }
+}

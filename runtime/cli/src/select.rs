@@ -1,0 +1,115 @@
+//! Which components a verb is about: names, all, or those that meet a filter.
+
+use domain::ComponentId;
+use domain::Status;
+use domain::filter::{Condition, Filter};
+use domain::manifest::Kind;
+use registry::{Registry, Target};
+
+use crate::dto::FailedDoc;
+use crate::error::CliError;
+
+/// How a component is written, for every verb's help.
+pub(crate) const ID_HELP: &str = "Component: `namespace:name`, `namespace:name@1.2.0`, or a bare name that is unique";
+
+/// Conditions on components.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(crate) struct Filters {
+    /// Only components of this kind
+    #[arg(long, visible_alias = "type", value_name = "KIND")]
+    pub(crate) kind: Option<Kind>,
+
+    /// Only components in this status
+    #[arg(long, value_name = "STATUS")]
+    pub(crate) status: Option<Status>,
+
+    /// Only components with this metadata, version or digest
+    #[arg(long = "where", value_name = "KEY=VALUE")]
+    pub(crate) conditions: Vec<Condition>,
+}
+
+impl Filters {
+    /// Tells whether nothing is asked for.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.kind.is_none() && self.status.is_none() && self.conditions.is_empty()
+    }
+
+    /// Returns the filter that the registry takes.
+    pub(crate) fn filter(&self) -> Filter {
+        Filter {
+            kind: self.kind.clone(),
+            status: self.status,
+            conditions: self.conditions.clone(),
+            ..Filter::default()
+        }
+    }
+}
+
+/// Names, or all, or a filter.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(crate) struct Selection {
+    /// Components: `namespace:name`, `namespace:name@1.2.0`, or bare names that are unique
+    #[arg(value_name = "ID")]
+    pub(crate) ids: Vec<String>,
+
+    /// All components
+    #[arg(long, conflicts_with = "ids")]
+    pub(crate) all: bool,
+
+    #[command(flatten)]
+    pub(crate) filters: Filters,
+}
+
+/// The components that a selection means, and the names that mean none.
+#[derive(Debug, Default)]
+pub(crate) struct Selected {
+    pub(crate) targets: Vec<Target>,
+    pub(crate) failed: Vec<FailedDoc>,
+}
+
+impl Selected {
+    /// Returns the ids alone, each once.
+    pub(crate) fn ids(&self) -> Vec<ComponentId> {
+        let mut ids: Vec<ComponentId> = Vec::with_capacity(self.targets.len());
+        for target in &self.targets {
+            if !ids.contains(&target.id) {
+                ids.push(target.id.clone());
+            }
+        }
+        ids
+    }
+}
+
+impl Selection {
+    /// Finds the components.
+    ///
+    /// # Errors
+    /// [`CliError`] if nothing is selected, or the registry cannot be read; a name that means nothing is no error here.
+    pub(crate) async fn resolve(&self, registry: &Registry) -> Result<Selected, CliError> {
+        let filtered = !self.filters.is_empty();
+        if !self.ids.is_empty() && filtered {
+            return Err(CliError::usage("give components by name or by a filter, not both"));
+        }
+        if !self.ids.is_empty() {
+            return Ok(resolve_all(registry, &self.ids).await);
+        }
+        if !self.all && !filtered {
+            return Err(CliError::usage("name at least one component")
+                .hint("`--all` means every component; `--kind`, `--status` and `--where` choose among them"));
+        }
+        let entries = registry.list(&self.filters.filter()).await?;
+        Ok(Selected { targets: entries.iter().map(|view| Target::from(&view.entry.id)).collect(), failed: vec![] })
+    }
+}
+
+/// Finds what each name means.
+pub(crate) async fn resolve_all(registry: &Registry, names: &[String]) -> Selected {
+    let mut selected = Selected::default();
+    for name in names {
+        match registry.resolve(name).await {
+            Ok(target) => selected.targets.push(target),
+            Err(error) => selected.failed.push(FailedDoc::new(name, &error)),
+        }
+    }
+    selected
+}

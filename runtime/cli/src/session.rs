@@ -1,0 +1,244 @@
+//! One run of the program: opens the registry when a verb first needs it, and closes it whatever happens.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use domain::{Actor, Record};
+use registry::Registry;
+use tokio::sync::{OnceCell, broadcast};
+
+use crate::args::{Args, Globals, Verb};
+use crate::commands;
+use crate::error::{CliError, Done};
+use crate::guest_output::GuestPrinter;
+use crate::interrupt::Signals;
+use crate::output::{Output, human_duration};
+use crate::progress::CompileDisplay;
+use crate::terminal::Terminal;
+
+/// After this long, people are told that a data folder is being waited for.
+const WAIT_NOTE_AFTER: Duration = Duration::from_secs(1);
+/// Most threads that run guests.
+const WORKERS_MAX: usize = 4;
+
+/// What a verb works with.
+pub(crate) struct Session {
+    /// Standard output.
+    pub(crate) out: Output,
+    /// Standard error.
+    pub(crate) terminal: Arc<Terminal>,
+    globals: Globals,
+    registry: OnceCell<Registry>,
+    /// Every change of state since the registry was opened, for the last words of an interrupted verb.
+    events: Mutex<Option<broadcast::Receiver<Arc<Record>>>>,
+}
+
+impl Session {
+    fn new(globals: Globals) -> Self {
+        Self {
+            out: Output::new(globals.format()),
+            terminal: Arc::new(Terminal::new(globals.quiet, globals.verbose)),
+            globals,
+            registry: OnceCell::new(),
+            events: Mutex::new(None),
+        }
+    }
+
+    /// Returns the registry, opening it if this is the first need of it.
+    ///
+    /// # Errors
+    /// [`CliError`] if the data folder cannot be used.
+    pub(crate) async fn registry(&self) -> Result<&Registry, CliError> {
+        self.registry.get_or_try_init(|| self.open()).await
+    }
+
+    /// Opens the registry for a moment, for verbs that look again and again: nobody else is kept out in between.
+    ///
+    /// # Errors
+    /// As [`Self::registry`]. The caller closes it.
+    pub(crate) async fn open(&self) -> Result<Registry, CliError> {
+        let folder = data_folder(&self.globals)?;
+        let started = Instant::now();
+        let terminal = self.terminal.clone();
+        let options = embed::OpenOptions {
+            on_warning: Some(Arc::new(move |text: &str| terminal.warn(text))),
+            lock_timeout: self.globals.lock_timeout,
+            actor: Actor::Cli(user_name()),
+            output: Some(Arc::new(GuestPrinter::new(self.terminal.clone()))),
+            compile_progress: Some(Arc::new(CompileDisplay::new(self.terminal.clone()))),
+            ..embed::OpenOptions::default()
+        };
+        let opening = embed::open(&folder, options);
+        tokio::pin!(opening);
+        let opened = tokio::select! {
+            opened = &mut opening => opened,
+            () = tokio::time::sleep(WAIT_NOTE_AFTER) => {
+                self.terminal.note(&format!("waiting for the data folder {} …", folder.display()));
+                opening.await
+            }
+        };
+        let registry = opened?;
+        self.terminal.detail(&format!("opened {} in {}", folder.display(), human_duration(started.elapsed())));
+        *self.events.lock().unwrap_or_else(PoisonError::into_inner) = Some(registry.subscribe());
+        Ok(registry)
+    }
+
+    /// Closes the registry if it was opened: guests end in order, usage is written.
+    async fn close(&self) -> Result<(), CliError> {
+        match self.registry.get() {
+            Some(registry) => registry.close().await.map_err(CliError::from),
+            None => Ok(()),
+        }
+    }
+
+    /// Counts the changes made, for instance `37 registered, 2 activated`.
+    fn changes(&self) -> String {
+        let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(events) = events.as_mut() else { return String::new() };
+        let mut counts: Vec<(&'static str, u64)> = Vec::new();
+        let mut count = |name, number| match counts.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, sum)) => *sum += number,
+            None => counts.push((name, number)),
+        };
+        loop {
+            match events.try_recv() {
+                Ok(record) => count(record.event.name(), 1),
+                Err(broadcast::error::TryRecvError::Lagged(missed)) => count("earlier changes", missed),
+                Err(broadcast::error::TryRecvError::Empty | broadcast::error::TryRecvError::Closed) => break,
+            }
+        }
+        counts.iter().map(|(name, number)| format!("{number} {name}")).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// Runs one verb and returns the exit code.
+pub(crate) fn run(args: Args) -> u8 {
+    let started = Instant::now();
+    let Args { globals, verb } = args;
+    let session = Session::new(globals);
+    if let Some(directory) = &session.globals.directory
+        && let Err(error) = std::env::set_current_dir(directory)
+    {
+        let error = CliError::file(directory, "change to", &error);
+        error.report(session.out.is_json(), &session.terminal);
+        return crate::error::exit_code(error.kind);
+    }
+    let code = match threads(&verb) {
+        Ok(threads) => threads.block_on(drive(&session, verb)),
+        Err(error) => {
+            let error = CliError::internal(format!("cannot start threads: {error}"));
+            error.report(session.out.is_json(), &session.terminal);
+            crate::error::exit_code(error.kind)
+        }
+    };
+    session.terminal.detail(&format!("took {}", human_duration(started.elapsed())));
+    code
+}
+
+/// Makes as many threads as the verb can use: starting one costs time.
+fn threads(verb: &Verb) -> std::io::Result<tokio::runtime::Runtime> {
+    if verb.runs_guests() {
+        let workers = std::thread::available_parallelism().map_or(1, usize::from).clamp(1, WORKERS_MAX);
+        tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()
+    } else {
+        tokio::runtime::Builder::new_current_thread().enable_all().build()
+    }
+}
+
+async fn drive(session: &Session, verb: Verb) -> u8 {
+    let streams = verb.streams();
+    let mut signals = match Signals::new() {
+        Ok(signals) => signals,
+        Err(error) => {
+            let error = CliError::internal(format!("cannot listen to signals: {error}"));
+            error.report(session.out.is_json(), &session.terminal);
+            return crate::error::exit_code(error.kind);
+        }
+    };
+    let ended = tokio::select! {
+        result = commands::run(session, verb) => Ok(result),
+        interrupt = signals.next() => Err(interrupt),
+    };
+    let closed = tokio::select! {
+        closed = session.close() => closed,
+        again = signals.next() => return again.exit_code(),
+    };
+    match ended {
+        Ok(result) => finish(session, result, closed),
+        Err(interrupt) if streams => interrupt.exit_code(),
+        Err(interrupt) => {
+            last_words(session);
+            interrupt.exit_code()
+        }
+    }
+}
+
+fn finish(session: &Session, result: Result<Done, CliError>, closed: Result<(), CliError>) -> u8 {
+    let json = session.out.is_json();
+    let code = match &result {
+        Ok(done) => done.exit_code(),
+        Err(error) => {
+            error.report(json, &session.terminal);
+            crate::error::exit_code(error.kind)
+        }
+    };
+    match closed {
+        Ok(()) => code,
+        Err(error) => {
+            // The result is on standard output already, where there may be only one document.
+            error.print(Some("closing the registry"), &session.terminal);
+            if code == crate::error::EXIT_OK { crate::error::exit_code(error.kind) } else { code }
+        }
+    }
+}
+
+/// Says what an interrupted verb had done.
+fn last_words(session: &Session) {
+    let changes = session.changes();
+    let message = if changes.is_empty() {
+        "interrupted before anything was changed".to_owned()
+    } else {
+        format!("interrupted; what was done stays: {changes}")
+    };
+    CliError::interrupted(message)
+        .hint("the same command again goes on where this one stopped")
+        .report(session.out.is_json(), &session.terminal);
+}
+
+/// Returns the folder that holds the registry.
+fn data_folder(globals: &Globals) -> Result<PathBuf, CliError> {
+    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    // An empty variable is as good as none.
+    if let Some(folder) = globals.data.as_ref().filter(|folder| !folder.as_os_str().is_empty()) {
+        return Ok(folder.clone());
+    }
+    if let Some(folder) = absolute("XDG_DATA_HOME") {
+        return Ok(folder.join("runtime"));
+    }
+    match absolute("HOME") {
+        Some(home) => Ok(home.join(".local").join("share").join("runtime")),
+        None => Err(CliError::usage("there is no data folder: neither HOME nor XDG_DATA_HOME is set")
+            .hint("name one with `--data DIR` or RUNTIME_DATA")),
+    }
+}
+
+/// Returns the name of the person at the command line, by user id rather than by a variable that anybody can set.
+fn user_name() -> String {
+    #[cfg(unix)]
+    {
+        let uid = rustix::process::getuid().as_raw().to_string();
+        let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+        let mut lines = users.lines().map(|line| line.split(':'));
+        lines
+            .find_map(|mut fields| {
+                let name = fields.next()?;
+                (fields.nth(1) == Some(uid.as_str())).then(|| name.to_owned())
+            })
+            .unwrap_or(uid)
+    }
+    #[cfg(not(unix))]
+    {
+        std::env::var("USERNAME").unwrap_or_else(|_| "unknown".to_owned())
+    }
+}
