@@ -29,7 +29,7 @@ pub(crate) fn show<'a>(ids: impl IntoIterator<Item = &'a ComponentId>) -> String
 }
 
 pub(crate) fn show_waves(waves: &[Vec<ComponentId>]) -> String {
-    waves.iter().map(|wave| show(wave)).collect::<Vec<_>>().join(" | ")
+    waves.iter().map(show).collect::<Vec<_>>().join(" | ")
 }
 
 /// An entry without edges.
