@@ -1,9 +1,5 @@
 //! What the domain promises, checked from outside: one binary, one module for each topic.
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test that cannot go on is a test that fails"
-)]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on is a test that fails")]
 
 mod activation;
 mod fake;
