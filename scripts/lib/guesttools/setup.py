@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from . import apt
 from .catalogue import ALIASES, LANGUAGES, NEEDS, TITLES, Catalogue, language_named
 from .console import Progress, colour, seconds
-from .environment import missing_tools, rust_is_ready
+from .environment import is_there, missing_tools
 from .installers import INSTALL_ORDER, install, system_packages_for
 from .pins import all_languages_required
-from .process import ToolError, end_all, interrupt_on_signals, interrupted, tail, which
+from .process import ToolError, end_all, interrupt_on_signals, interrupted, tail
 
 # Downloads wait for the network and compilers for the two or more cores: a few more than cores keep both busy.
 _PARALLEL = 4
@@ -74,7 +74,7 @@ def _set_up(catalogue: Catalogue, languages: list[str], required: bool) -> int:
 
 def _set_up_tool(catalogue: Catalogue, name: str) -> int:
     with _exclusive(catalogue):
-        missing = [] if _is_there(catalogue, name) else _install_all(catalogue, [name])
+        missing = [] if is_there(catalogue, name) else _install_all(catalogue, [name])
     for item in missing:
         _explain(item, [])
     if missing:
@@ -98,16 +98,10 @@ def _exclusive(catalogue: Catalogue):
 
 def _tools_to_install(catalogue: Catalogue, languages: list[str]) -> list[str]:
     needed = {name for language in languages for name in NEEDS[language]}
-    absent = [name for name in INSTALL_ORDER if name in needed and not _is_there(catalogue, name)]
+    absent = [name for name in INSTALL_ORDER if name in needed and not is_there(catalogue, name)]
     return absent
 
 
-def _is_there(catalogue: Catalogue, name: str) -> bool:
-    if name == "rust":
-        return rust_is_ready(catalogue)
-    if name == "javascript-tools" and which("node") is None:
-        return False
-    return catalogue[name].ready
 
 
 def _install_all(catalogue: Catalogue, names: list[str]) -> list[Missing]:
