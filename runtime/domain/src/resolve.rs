@@ -270,11 +270,7 @@ pub fn closed_cycle(
     Ok(None)
 }
 
-fn path_back(
-    id: &ComponentId,
-    last: &ComponentId,
-    came_from: &BTreeMap<ComponentId, ComponentId>,
-) -> Vec<ComponentId> {
+fn path_back(id: &ComponentId, last: &ComponentId, came_from: &BTreeMap<ComponentId, ComponentId>) -> Vec<ComponentId> {
     let mut path = vec![id.clone(), last.clone()];
     let mut at = last;
     while let Some(before) = came_from.get(at) {
