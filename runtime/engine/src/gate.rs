@@ -188,7 +188,7 @@ impl Gate {
         if path.len() >= CALL_DEPTH_MAX {
             return Err(Interrupt::Depth);
         }
-        let caller = Caller { chain: path, ..served.caller.clone() };
+        let caller = Arc::new(Caller { chain: path, ..Caller::clone(&served.caller) });
         Ok(Entrance { fuel: None, deadline: served.deadline, caller })
     }
 

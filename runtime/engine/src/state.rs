@@ -26,7 +26,7 @@ pub struct StoreState {
 #[derive(Clone, Debug)]
 pub struct ServedCall {
     /// Who calls; its chain does not hold the component itself.
-    pub caller: Caller,
+    pub caller: Arc<Caller>,
     /// When the call is interrupted.
     pub deadline: Deadline,
 }

@@ -199,7 +199,7 @@ fn integer<T: TryFrom<i128>>(value: &Value, ty: &str) -> Result<T, JsonError> {
         Value::String(digits) => digits.parse::<i128>().ok(),
         _ => None,
     };
-    number.and_then(|number| T::try_from(number).ok()).ok_or_else(|| expected(&format!("a {ty}"), value))
+    number.and_then(|number| T::try_from(number).ok()).ok_or_else(|| expected(ty, value))
 }
 
 /// Reads `3.0` and `1e3`, which some programs write for whole numbers.

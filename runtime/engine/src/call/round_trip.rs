@@ -10,22 +10,20 @@ use super::json::{from_json, to_json};
 
 /// Every kind of type, once and nested in others.
 const TYPES: &str = r#"(component
-    (type $record (record (field "flag" bool) (field "maybe" (option string)) (field "far" (option (option u8)))))
-    (type $variant (variant (case "none-at-all") (case "some-number" s64) (case "true")))
-    (type $enum (enum "red" "green" "blue"))
-    (type $flags (flags "read" "write" "run"))
-    (type $tuple (tuple u8 s8 u16 s16 u32 s32 u64 s64 f32 f64 char string))
-    (type $result (result (list u8) (error string)))
-    (type $bare (result))
-    (type $all (tuple (list $record) $variant $enum $flags $tuple $result $bare (option (list $tuple))
-        (result $variant) (result (error $enum)) (list (list $flags)) (option $result)))
     (import "types" (instance
-        (alias outer 1 $record (type $r)) (export "record" (type $er (eq $r)))
-        (alias outer 1 $variant (type $v)) (export "variant" (type $ev (eq $v)))
-        (alias outer 1 $enum (type $e)) (export "enum" (type $ee (eq $e)))
-        (alias outer 1 $flags (type $f)) (export "flags" (type $ef (eq $f)))
-        (alias outer 1 $tuple (type $t)) (export "tuple" (type $et (eq $t)))
-        (alias outer 1 $all (type $a)) (export "all" (type $ea (eq $a))))))"#;
+        (type $r (record (field "flag" bool) (field "maybe" (option string)) (field "far" (option (option u8)))))
+        (export "record" (type $record (eq $r)))
+        (type $v (variant (case "none-at-all") (case "some-number" s64) (case "true")))
+        (export "variant" (type $variant (eq $v)))
+        (type $e (enum "red" "green" "blue"))
+        (export "enum" (type $enum (eq $e)))
+        (type $f (flags "read" "write" "run"))
+        (export "flags" (type $flags (eq $f)))
+        (type $tuple (tuple u8 s8 u16 s16 u32 s32 u64 s64 f32 f64 char string))
+        (type $result (result (list u8) (error string)))
+        (type $all (tuple (list $record) $variant $enum $flags $tuple $result (result) (option (list $tuple))
+            (result $variant) (result (error $enum)) (list (list $flags)) (option $result)))
+        (export "all" (type (eq $all))))))"#;
 
 fn all_types() -> Type {
     let engine = wasmtime::Engine::new(&crate::config::config(&crate::EngineSettings::default())).unwrap();
@@ -137,5 +135,22 @@ fn says_where_a_json_value_does_not_fit() {
         wrong(&types[5], json!({"ok": [1, 2.5]})),
         wrong(&types[5], json!({"fine": []})),
     ];
-    insta::assert_snapshot!(told.join("\n"), @"");
+    insta::assert_snapshot!(told.join("\n"), @r#"
+    [1].flag: expected true or false, found 1
+    [0]: there is no field `colour`, the fields are flag, maybe, far
+    [0]: the field `flag` is missing
+    [0].far: expected null or {"some": …}, found 3
+    : there is no `some`, the names are none-at-all, some-number, true
+    .some-number: expected s64, found the string "x"
+    : `none-at-all` has no value
+    : there is no `pink`, the names are red, green, blue
+    : there is no `fly`, the names are read, write, run
+    : expected an array of 12, found an array of 1
+    [0]: expected u8, found 256
+    [6]: expected u64, found the string "18446744073709551616"
+    [9]: expected a number, "nan", "inf" or "-inf", found the string "infinite"
+    [10]: expected a string of one character, found the string "cc"
+    .ok[1]: expected u8, found 2.5
+    : expected {"ok": …} or {"err": …}, found an object
+    "#);
 }

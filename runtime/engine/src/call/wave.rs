@@ -80,9 +80,24 @@ impl Split<'_> {
         {
             reason = source.to_string();
         } else if let Some(detail) = error.detail() {
-            reason = format!("{reason}: {detail}");
+            reason = format!("{reason}: {}", symbol(detail));
         }
         marked(&reason, self.source, self.open + error.span().start)
+    }
+}
+
+/// Returns the character behind the parser's name of a token, which is all that it tells.
+fn symbol(token: &str) -> &str {
+    match token {
+        "BraceOpen" => "`{`",
+        "BraceClose" => "`}`",
+        "ParenOpen" => "`(`",
+        "ParenClose" => "`)`",
+        "BracketOpen" => "`[`",
+        "BracketClose" => "`]`",
+        "Colon" => "`:`",
+        "Comma" => "`,`",
+        other => other,
     }
 }
 
@@ -126,15 +141,47 @@ mod tests {
     #[test]
     fn points_at_the_character_that_is_wrong() {
         let one = [("a", Type::U32)];
-        insta::assert_snapshot!(message("add(1, ]", &one), @"");
-        insta::assert_snapshot!(message("add(\"x\")", &one), @"");
-        insta::assert_snapshot!(message("add(1) 2", &one), @"");
-        insta::assert_snapshot!(message("add", &one), @"");
-        insta::assert_snapshot!(message("add 1", &one), @"");
-        insta::assert_snapshot!(message("(1)", &one), @"");
-        insta::assert_snapshot!(message("add(\n  1é,\n  %)", &one), @"");
-        insta::assert_snapshot!(message("add()", &one), @"");
-        insta::assert_snapshot!(message("add(1, 2)", &one), @"");
-        insta::assert_snapshot!(message("add(4294967296)", &one), @"");
+        insta::assert_snapshot!(message("add(1, ]", &one), @r"
+        unexpected token: `]`
+          add(1, ]
+                 ^
+        ");
+        insta::assert_snapshot!(message("add(\"x\")", &one), @r#"
+        invalid value type
+          add("x")
+              ^
+        "#);
+        insta::assert_snapshot!(message("add(1) 2", &one), @r"
+        trailing characters after value
+          add(1) 2
+                 ^
+        ");
+        insta::assert_snapshot!(message("add", &one), @r"
+        expected `(` and the arguments
+          add
+             ^
+        ");
+        insta::assert_snapshot!(message("add 1", &one), @r"
+        expected `(` and the arguments
+          add 1
+               ^
+        ");
+        insta::assert_snapshot!(message("(1)", &one), @r"
+        expected a function's name
+          (1)
+          ^
+        ");
+        insta::assert_snapshot!(message("add(\n  1é,\n  %)", &one), @r"
+        invalid token (line 2)
+            1é,
+             ^
+        ");
+        insta::assert_snapshot!(message("add()", &one), @"the function takes 1 argument, 0 were given");
+        insta::assert_snapshot!(message("add(1, 2)", &one), @"the function takes 1 argument, 2 were given");
+        insta::assert_snapshot!(message("add(4294967296)", &one), @r"
+        invalid value
+          add(4294967296)
+              ^
+        ");
     }
 }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use domain::call::Caller;
 use wasmtime::component::{
     ComponentExportIndex, ComponentNamedList, Func, Instance, InstancePre, Lift, Lower, TypedFunc, Val,
 };
@@ -38,7 +37,7 @@ impl Live {
         is_live: &Arc<AtomicBool>,
     ) -> wasmtime::Result<Self> {
         shared.ticker.start(&shared.engine)?;
-        let call = ServedCall { caller: Caller::default(), deadline: Deadline::after(std::time::Duration::ZERO) };
+        let call = ServedCall { caller: Arc::default(), deadline: Deadline::after(std::time::Duration::ZERO) };
         let mut state = StoreState::new(
             spec.component.clone(),
             StoreLimiter::new(memory_bytes_max),

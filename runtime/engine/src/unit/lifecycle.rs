@@ -27,7 +27,7 @@ impl ComponentUnit {
             return Ok(Started::default());
         }
         let watch = Stopwatch::start();
-        let (live, fuel) = self.make(&Caller::default(), None).await?;
+        let (live, fuel) = self.make(&Arc::default(), None).await?;
         *slot = Some(live);
         Ok(Started { fuel, duration: watch.elapsed() })
     }
@@ -35,7 +35,7 @@ impl ComponentUnit {
     /// Makes an instance and returns it with the fuel that this took; nothing of it is left if it fails.
     ///
     /// A guest that cannot take over its saved state starts without it, and the observer hears why.
-    pub(super) async fn make(&self, caller: &Caller, outer: Option<Deadline>) -> Result<(Live, u64), Failure> {
+    pub(super) async fn make(&self, caller: &Arc<Caller>, outer: Option<Deadline>) -> Result<(Live, u64), Failure> {
         let mut spent = 0;
         if let Some(state) = self.load_state(caller).await? {
             match self.attempt(caller, outer, Some(state)).await {
@@ -69,7 +69,7 @@ impl ComponentUnit {
     /// Instantiates, restores if there is a state, and activates, all under the activation fuel.
     async fn attempt(
         &self,
-        caller: &Caller,
+        caller: &Arc<Caller>,
         outer: Option<Deadline>,
         state: Option<Arc<[u8]>>,
     ) -> Result<(Live, u64), Failure> {
@@ -110,7 +110,7 @@ impl ComponentUnit {
     }
 
     async fn checked_health(&self) -> Result<(), Failure> {
-        let nobody = Caller::default();
+        let nobody = Arc::<Caller>::default();
         let deadline = Deadline::after(self.spec.limits.deadline());
         let mut slot = self.live.lock().await;
         let live = match slot.take() {
@@ -138,7 +138,7 @@ impl ComponentUnit {
     pub(super) async fn stop_instance(&self) {
         let mut slot = self.live.lock().await;
         let Some(live) = slot.take() else { return };
-        let nobody = Caller::default();
+        let nobody = Arc::<Caller>::default();
         let deadline = Deadline::after(self.spec.limits.deadline());
         let fuel = self.spec.limits.activation_fuel;
         let mut steps = Steps { unit: self, live, caller: &nobody, deadline, time: deadline.left(), fuel };
@@ -162,7 +162,7 @@ impl ComponentUnit {
 struct Steps<'a> {
     unit: &'a ComponentUnit,
     live: Live,
-    caller: &'a Caller,
+    caller: &'a Arc<Caller>,
     deadline: Deadline,
     time: std::time::Duration,
     fuel: u64,
@@ -170,7 +170,7 @@ struct Steps<'a> {
 
 impl Steps<'_> {
     fn begin(&mut self, phase: Phase) -> Result<(), Failure> {
-        let served = ServedCall { caller: self.caller.clone(), deadline: self.deadline };
+        let served = ServedCall { caller: Arc::clone(self.caller), deadline: self.deadline };
         let begun = self.live.begin(self.fuel, served);
         self.check(phase, begun)
     }

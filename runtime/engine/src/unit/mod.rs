@@ -15,7 +15,8 @@ use domain::failure::FailureKind;
 use domain::inspection::FunctionSignature;
 use domain::ports::{BoxFuture, CallRecord, EngineError, InstanceState, Started, Unit, UnitSpec};
 use domain::{ComponentId, Failure, Phase};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
+use tokio::time::error::Elapsed;
 use wasmtime::component::{InstancePre, Val};
 
 pub(crate) use exports::{Export, Exports};
@@ -50,7 +51,7 @@ pub(crate) struct Entrance {
     /// The end of the call, never after the component's own limit.
     pub(crate) deadline: Deadline,
     /// Who calls.
-    pub(crate) caller: Caller,
+    pub(crate) caller: Arc<Caller>,
 }
 
 /// What a call gave back.
@@ -128,8 +129,9 @@ impl ComponentUnit {
         let Some(export) = self.exports.get(position) else {
             return Err(scene.failure(Phase::Call, FailureKind::Host, "the component has no such function"));
         };
-        let Ok(mut slot) = tokio::time::timeout_at(deadline.host_limit(), self.live.lock()).await else {
-            let message = format!("another call kept the component busy for {} ms, this call's deadline", time.as_millis());
+        let Ok(mut slot) = self.turn(deadline).await else {
+            let message =
+                format!("other calls kept the component busy for {} ms, this call's deadline", time.as_millis());
             return Err(scene.failure(Phase::Call, FailureKind::Deadline, &message));
         };
         self.shared.observer.instance_used(&self.spec.id, slot.is_some());
@@ -138,7 +140,7 @@ impl ComponentUnit {
             None => self.make(&entrance.caller, Some(deadline)).await?.0,
         };
         let fuel = entrance.fuel.map_or(self.spec.limits.fuel, |fuel| fuel.min(self.spec.limits.fuel));
-        let served = ServedCall { caller: entrance.caller.clone(), deadline };
+        let served = ServedCall { caller: Arc::clone(&entrance.caller), deadline };
         let called = match live.begin(fuel, served) {
             Ok(()) => bounded(deadline, live.call(position, &export.index, args, export.ty.results().len())).await,
             Err(error) => Err(error),
@@ -152,6 +154,14 @@ impl ComponentUnit {
             }
             // The instance goes with its store: after a trap or a timeout it is never called again.
             Err(error) => Err(scene.trap(Phase::Call, &error, &self.allowed(fuel, time, &live), Some(used))),
+        }
+    }
+
+    /// Waits for the instance to be free.
+    async fn turn(&self, deadline: Deadline) -> Result<MutexGuard<'_, Option<Live>>, Elapsed> {
+        match self.live.try_lock() {
+            Ok(slot) => Ok(slot),
+            Err(_) => tokio::time::timeout_at(deadline.host_limit(), self.live.lock()).await,
         }
     }
 
@@ -194,7 +204,7 @@ impl Unit for ComponentUnit {
             let watch = Stopwatch::start();
             let limit = self.spec.limits.deadline();
             let deadline = Deadline::after(request.timeout.map_or(limit, |timeout| timeout.min(limit)));
-            let entrance = Entrance { fuel: request.fuel, deadline, caller: request.caller };
+            let entrance = Entrance { fuel: request.fuel, deadline, caller: Arc::new(request.caller) };
             let returned = self
                 .enter(prepared.position, &prepared.args, entrance)
                 .await

@@ -64,8 +64,8 @@ async fn takes_json_arguments() {
         Err(EngineError::BadArguments { reason, signature }) => format!("{reason} | {}", signature.unwrap()),
         other => panic!("{other:?}"),
     };
-    insta::assert_snapshot!(message(unit.call(request(vec![json!(1)])).await), @"");
-    insta::assert_snapshot!(message(unit.call(request(vec![json!(1), json!(-2)])).await), @"");
+    insta::assert_snapshot!(message(unit.call(request(vec![json!(1)])).await), @"the function takes 2 arguments, 1 was given | func(a: u32, b: u32) -> u32");
+    insta::assert_snapshot!(message(unit.call(request(vec![json!(1), json!(-2)])).await), @"argument `b`: expected u32, found -2 | func(a: u32, b: u32) -> u32");
     assert_eq!(unit.instance_state(), InstanceState::Live, "bad arguments do not touch the instance");
     assert!(world.heard.failures().is_empty());
 }
@@ -77,15 +77,18 @@ async fn a_trap_is_recorded_once_and_the_next_call_gets_a_new_instance() {
     assert_eq!(call(&unit, "pages()").await.json, json!(1));
     let crash = failure(&unit, wave("crash()")).await;
     assert_eq!(crash.kind, FailureKind::Trap);
-    insta::assert_snapshot!(crash.message, @"");
+    insta::assert_snapshot!(crash.message, @"the guest trapped: wasm `unreachable` instruction executed");
     assert_eq!(crash.function.as_deref(), Some("crash"));
-    insta::assert_snapshot!(crash.backtrace.join("\n"), @"");
+    insta::assert_snapshot!(crash.backtrace.join("\n"), @r"
+    m!inner
+    m!<wasm function 3>
+    ");
     assert_eq!(unit.instance_state(), InstanceState::Cold);
     assert_eq!(call(&unit, "pages()").await.json, json!(1));
     assert_eq!(unit.instance_state(), InstanceState::Live);
     assert_eq!(world.heard.failures().len(), 1);
     let divide = failure(&unit, wave("divide(1, 0)")).await;
-    insta::assert_snapshot!(divide.message, @"");
+    insta::assert_snapshot!(divide.message, @"the guest trapped: integer divide by zero");
 }
 
 #[tokio::test]

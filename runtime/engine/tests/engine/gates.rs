@@ -66,10 +66,10 @@ async fn turning_the_slot_relinks_at_once() {
     slot.turn(None);
     let absent = failure(&caller, wave("twice(5)")).await;
     assert_eq!(absent.kind, FailureKind::Dependency);
-    insta::assert_snapshot!(absent.message, @"");
+    insta::assert_snapshot!(absent.message, @"dependency demo:adder is not active");
     let other = ADDER.replace("\"b\" u32", "\"b\" s32");
     slot.turn(Some(world.unit("demo:adder", &other).await));
-    insta::assert_snapshot!(failure(&caller, wave("twice(5)")).await.message, @"");
+    insta::assert_snapshot!(failure(&caller, wave("twice(5)")).await.message, @"dependency demo:adder failed: `add` has another type in its revision 1");
 }
 
 #[tokio::test]
@@ -81,7 +81,10 @@ async fn a_failing_dependency_is_recorded_for_both_sides() {
     let caller = world.linked("demo:caller", CALLER, &[(OPS, OPS, &slot)]).await;
     let failed = failure(&caller, wave("twice(1)")).await;
     assert_eq!((failed.kind, failed.phase), (FailureKind::Dependency, Phase::Call));
-    insta::assert_snapshot!(world.heard.failures().join("\n"), @"");
+    insta::assert_snapshot!(world.heard.failures().join("\n"), @r"
+    demo:adder call trap: the guest trapped: wasm `unreachable` instruction executed
+    demo:caller call dependency: dependency demo:adder failed: the guest trapped: wasm `unreachable` instruction executed
+    ");
     let failures = world.heard.failures.lock().unwrap();
     assert_eq!(failures[0].callers, ["demo:caller".parse().unwrap()]);
     assert!(failures[1].callers.is_empty());
@@ -155,7 +158,7 @@ async fn a_chain_of_deeply_recursing_components_returns_or_is_refused_but_never_
     assert_eq!(refused.kind, FailureKind::Dependency);
     let deepest = world.heard.failures.lock().unwrap()[0].clone();
     assert_eq!(deepest.kind, FailureKind::Limit);
-    insta::assert_snapshot!(deepest.message, @"");
+    insta::assert_snapshot!(deepest.message, @"the call went through 64 components, more are not allowed");
 }
 
 #[tokio::test]
@@ -169,7 +172,10 @@ async fn a_call_that_comes_back_is_refused_with_its_path() {
     let a = world.linked("demo:a", &passer(1, 2), &[("demo:chain/c2", "demo:chain/c2", &slot_b)]).await;
     empty.turn(Some(Arc::clone(&a)));
     failure(&a, wave("pass(1)")).await;
-    insta::assert_snapshot!(world.heard.failures().join("\n"), @"");
+    insta::assert_snapshot!(world.heard.failures().join("\n"), @r"
+    demo:b call dependency: a call may not come back to a component that waits for it: demo:a → demo:b → demo:a
+    demo:a call dependency: dependency demo:b failed: a call may not come back to a component that waits for it: demo:a → demo:b → demo:a
+    ");
 }
 
 #[tokio::test]
@@ -206,14 +212,14 @@ async fn other_types_are_refused_when_linking() {
     let ops = slot(&adder);
     let spec = |wat: &str| UnitSpec { links: links_of(&[(OPS, OPS, &ops)]), ..world.spec("demo:caller", wat) };
     let other = CALLER.replacen("\"b\" u32", "\"b\" s32", 1);
-    insta::assert_snapshot!(world.refusal(spec(&other)).await, @"");
+    insta::assert_snapshot!(world.refusal(spec(&other)).await, @"demo:caller link type-mismatch: import `demo:math/ops@0.1.0` needs `add: func(a: u32, b: s32) -> u32`, but that of demo:adder is `func(a: u32, b: u32) -> u32`");
     let more = CALLER.replace("\"add\"", "\"plus\"");
-    insta::assert_snapshot!(world.refusal(spec(&more)).await, @"");
+    insta::assert_snapshot!(world.refusal(spec(&more)).await, @"demo:caller link type-mismatch: import `demo:math/ops@0.1.0` needs `plus: func(a: u32, b: u32) -> u32`, which demo:adder does not have in `demo:math/ops@0.1.0`");
     let resource = r#"(component (import "demo:math/ops@0.1.0" (instance
         (export "thing" (type $thing (sub resource))) (export "make" (func (result (own $thing)))))))"#;
-    insta::assert_snapshot!(world.refusal(spec(resource)).await, @"");
+    insta::assert_snapshot!(world.refusal(spec(resource)).await, @"demo:caller link type-mismatch: import `demo:math/ops@0.1.0`: `thing` holds a resource, which cannot cross from one component to another yet");
     ops.turn(None);
-    insta::assert_snapshot!(world.refusal(spec(CALLER)).await, @"");
+    insta::assert_snapshot!(world.refusal(spec(CALLER)).await, @"demo:caller link dependency: demo:adder, which provides `demo:math/ops@0.1.0`, is not active");
 }
 
 #[tokio::test]
@@ -227,7 +233,13 @@ async fn missing_and_denied_imports_are_named() {
     let both = r#"(component (import "demo:a/b" (instance (export "f" (func)))) (import "run" (func))
         (import "wasi:http/types@0.2.0" (instance (export "f" (func)))))"#;
     said.push(world.refusal(world.spec("demo:x", both)).await);
-    insta::assert_snapshot!(said.join("\n"), @"");
-    let types = r#"(component (import "demo:a/types" (instance (export "t" (type (eq u32))))))"#;
+    insta::assert_snapshot!(said.join("\n"), @r"
+    demo:x link denied: `wasi:sockets/tcp@0.2.0` is not granted and cannot be: the host has no such capability; a component that exports it can be bound to the import with `[bind]`
+    demo:x link denied: `wasi:clocks/wall-clock@0.3.0` is not granted and cannot be: the host has no such capability; the host serves wasi:clocks/wall-clock@0.2; a component that exports it can be bound to the import with `[bind]`
+    demo:x link denied: `wasi:http/types@0.2.0` is not granted and cannot be: the host has no such capability; a component that exports it can be bound to the import with `[bind]`
+    demo:x link missing-import: nobody provides the import `demo:a/b@1.0.0`
+    demo:x link denied: `wasi:http/types@0.2.0` is not granted and cannot be: the host has no such capability; a component that exports it can be bound to the import with `[bind]`; nobody provides the import `demo:a/b`; nobody provides the import `run`
+    ");
+    let types = r#"(component (import "demo:a/types" (instance (type $t u32) (export "t" (type (eq $t))))))"#;
     world.unit("demo:x", types).await;
 }

@@ -25,7 +25,7 @@ fn lists_imports_exports_and_functions() {
         items.iter().map(|item| format!("{} {:?}", item.name, item.kind)).collect::<Vec<_>>()
     };
     assert_eq!(listed(&found.imports), ["demo:shop/till@0.1.0 Interface"]);
-    assert_eq!(listed(&found.exports), ["relay Function", "sum Function"]);
+    assert_eq!(listed(&found.exports), ["sum Function", "relay Function"]);
     let functions: Vec<_> = found.functions.iter().map(|f| format!("{}: {}", f.qualified(), f.wit)).collect();
     insta::assert_snapshot!(functions.join("\n"), @"");
     assert_eq!(found.size, binary(ECHO_CALLER).len() as u64);
@@ -44,17 +44,39 @@ async fn a_unit_lists_the_same_functions_as_the_inspection() {
 #[test]
 fn tells_interfaces_of_types_from_those_that_need_a_provider() {
     let wat = r#"(component
-        (import "a:b/types" (instance (export "t" (type (eq u32)))))
+        (import "a:b/types" (instance (type $t u32) (export "t" (type (eq $t)))))
         (import "a:b/things" (instance (export "t" (type (sub resource)))))
         (import "f" (func))
-        (import "t" (type (eq u8))))"#;
+        (type $u u8)
+        (import "t" (type (eq $u))))"#;
     let kinds: Vec<_> = World::new().engine.inspect(wat.as_bytes()).unwrap().imports.iter().map(|i| i.kind).collect();
     assert_eq!(kinds, [ExternKind::TypesOnly, ExternKind::Interface, ExternKind::Function, ExternKind::Other]);
 }
 
 #[test]
 fn writes_the_world_as_wit() {
-    insta::assert_snapshot!(World::new().engine.wit(ECHO_CALLER.replace(", ", ",").as_bytes()).unwrap(), @"");
+    insta::assert_snapshot!(World::new().engine.wit(ECHO_CALLER.replace(", ", ",").as_bytes()).unwrap(), @r"
+package root:component;
+
+world root {
+  import demo:shop/till@0.1.0;
+
+  export sum: func(items: list<item>) -> u32;
+  export relay: func(text: string) -> string;
+}
+package demo:shop@0.1.0 {
+  interface till {
+    record item {
+      label: string,
+      price: u32,
+    }
+
+    echo: func(text: string) -> string;
+
+    total: func(items: list<item>) -> u32;
+  }
+}
+");
 }
 
 #[test]
@@ -75,7 +97,31 @@ fn says_what_other_bytes_are() {
         refusal(&vec![0; (64 << 20) + 1]),
         refusal(b"\0asm\x0e\0\x01\0"),
     ];
-    insta::assert_snapshot!(told.join("\n---\n"), @"");
+    insta::assert_snapshot!(told.join("\n---\n"), @r#"
+    the file is empty
+    ---
+    not WebAssembly: it does not start with the bytes `\0asm`
+    ---
+    is a core module, not a component; make one with `wasm-tools component new`, or build for `wasm32-wasip2`
+    ---
+    truncated: a WebAssembly file has at least 8 bytes
+    ---
+    truncated or damaged: unexpected end-of-file (at byte 152)
+    ---
+    not a valid component: invalid leading byte (0x2) for type (at byte 22)
+    ---
+    not valid component text: expected `)`
+         --> <anon>:1:31
+          |
+        1 | (component (import "x" (func))
+          |                               ^
+    ---
+    not a valid component: unknown function 7: function index out of bounds (at byte 11)
+    ---
+    the file has 67108865 bytes, at most 67108864 (64 MiB) are allowed
+    ---
+    not a valid component: unknown binary version:    0x1000e (at byte 4)
+    "#);
 }
 
 #[test]
@@ -93,7 +139,7 @@ fn refuses_a_tower_of_components_before_anything_recurses() {
         outer.append(&mut tower);
         tower = outer;
     }
-    insta::assert_snapshot!(refusal(&tower), @"");
+    insta::assert_snapshot!(refusal(&tower), @"components and modules are nested more than 100 levels deep");
 }
 
 #[test]
@@ -109,7 +155,7 @@ fn names_the_feature_that_is_off() {
     assert_eq!(core("(func (param externref))"), "externref");
     assert_eq!(core("(tag)"), "exceptions");
     assert_eq!(core("(func (return_call 0))"), "tail-call");
-    assert_eq!(core("(type (func (param (ref 0))))"), "function-references");
+    assert_eq!(core("(type $t (func)) (func (param (ref $t)))"), "function-references");
     assert_eq!(
         core("(func (result v128) (i32x4.relaxed_trunc_f32x4_s (v128.const i32x4 0 0 0 0)))"),
         "relaxed-simd"

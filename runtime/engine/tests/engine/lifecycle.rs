@@ -104,7 +104,7 @@ async fn an_err_from_activate_refuses_the_start() {
     let unit = counter.unit(&[("activate", ERR)]).await;
     let refused = unit.start().await.unwrap_err();
     assert_eq!((refused.kind, refused.phase), (FailureKind::Err, Phase::Activate));
-    insta::assert_snapshot!(refused.message, @"");
+    insta::assert_snapshot!(refused.message, @r#"`lifecycle.activate` answered: no \u{1b}[2J"#);
     assert!(counter.world.heard.failures().is_empty());
     let called = failure(&unit, wave("next()")).await;
     assert_eq!((called.kind, called.phase), (FailureKind::Err, Phase::Activate));
@@ -164,7 +164,7 @@ async fn a_state_that_is_too_big_is_not_kept() {
     let unit = counter.world.prepare(UnitSpec { limits, state, ..counter.world.spec("demo:big", &wat) }).await;
     unit.start().await.unwrap();
     unit.stop().await;
-    insta::assert_snapshot!(counter.world.heard.failures().join("\n"), @"");
+    insta::assert_snapshot!(counter.world.heard.failures().join("\n"), @"demo:big snapshot limit: the state has 67108865 bytes, at most 67108864 are kept");
 }
 
 #[tokio::test]
@@ -193,5 +193,5 @@ async fn lifecycle_functions_of_another_type_are_refused() {
         (export "registry:component/lifecycle@0.1.0" (instance $x)))"#;
     let world = World::new();
     let unit = world.unit("demo:odd", wat).await;
-    insta::assert_snapshot!(said(&unit.start().await.unwrap_err()), @"");
+    insta::assert_snapshot!(said(&unit.start().await.unwrap_err()), @"demo:odd activate type-mismatch: the function has another type than in `registry:component`: type mismatch with results: expected `result` found `u32`");
 }
