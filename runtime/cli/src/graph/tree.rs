@@ -148,7 +148,7 @@ impl Printer<'_> {
         let _ = write!(self.out, " {on}[{}]{off}", item.status_word());
         if let Item::Entry(node) = item {
             let (on, off) = self.paint("31");
-            if node.error {
+            if node.error && node.status != Status::Error {
                 let _ = write!(self.out, " {on}(failing){off}");
             }
             if !node.unresolved.is_empty() {

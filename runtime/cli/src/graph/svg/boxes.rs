@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use domain::status::Status;
+
 use super::measure::{self, Face};
 use super::palette::{self, Look};
 use super::xml::{Px, Text};
@@ -115,7 +117,7 @@ pub(super) fn draw_badge(out: &mut String, x: f64, y: f64) {
 
 /// Tells whether something is wrong that the status does not say.
 pub(super) fn has_badge(item: Item<'_>) -> bool {
-    matches!(item, Item::Entry(node) if node.error || !node.unresolved.is_empty())
+    matches!(item, Item::Entry(node) if (node.error && node.status != Status::Error) || !node.unresolved.is_empty())
 }
 
 fn hint(item: Item<'_>, needs: usize, needed_by: usize) -> String {
