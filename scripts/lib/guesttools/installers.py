@@ -226,6 +226,10 @@ def _install_javascript_tools(catalogue: Catalogue, place: Place) -> None:
         timeout=_DOWNLOAD_TIMEOUT_S,
         advice="npm install must work (network, the npm registry)",
     )
+    # Its own command is an ES module without the name of one, which not every Node.js runs.
+    script = place.folder / "node_modules" / "componentize-qjs" / "cli.mjs"
+    place.bin.mkdir()
+    _write_command(place.bin / "componentize-qjs", f'exec node {shlex.quote(str(script))} "$@"')
     for command in ("componentize-qjs", "esbuild", "tsc"):
         if not (place.folder / "node_modules" / ".bin" / command).exists():
             raise ToolError(f"npm installed no {command}", log=place.log)
