@@ -7,11 +7,16 @@
 
 mod blobs;
 mod code_cache;
+mod committer;
 mod files;
 mod folder;
+mod group;
+mod index;
+mod journal;
 mod lock;
 mod memory;
 mod output;
+mod recover;
 mod settings;
 mod state;
 

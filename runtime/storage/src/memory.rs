@@ -1,19 +1,113 @@
-//! A state without a disk.
+//! The state without a disk.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
 use domain::ComponentId;
 use domain::entry::{Entry, Revision};
 use domain::event::{Actor, Record};
 use domain::failure::LoggedFailure;
 use domain::ports::{BoxFuture, Clock, Committed, Decision, StateStore, StateView, StorageError};
 use domain::usage::Usage;
-use std::path::Path;
-use std::sync::Arc;
-/// A state in memory.
-pub struct MemoryStore;
+
+use crate::group::decide;
+use crate::index::{MapRows, Overlay, RowsView, add_usage};
+
+/// The registry's state in memory, gone with the process: the same reducer and the same questions as on disk.
+pub struct MemoryStore {
+    clock: Arc<dyn Clock>,
+    rows: MapRows,
+    records: Mutex<Vec<Arc<Record>>>,
+    /// Held from reading the state to changing it.
+    deciding: Mutex<()>,
+}
+
 impl MemoryStore {
-    /// Makes an empty one.
-    pub fn new(_clock: Arc<dyn Clock>) -> Self {
-        let _: Option<&Path> = None;
-        Self
+    /// Makes an empty state that takes the times of its records from `clock`.
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { clock, rows: MapRows::default(), records: Mutex::default(), deciding: Mutex::default() }
+    }
+
+    fn ask<T>(&self, question: impl FnOnce(&RowsView<'_>) -> Result<T, StorageError>) -> Result<T, StorageError> {
+        question(&RowsView { rows: &self.rows, last_seq: self.last_seq() })
+    }
+
+    fn commit_now(&self, actor: &Actor, decision: Decision) -> Result<Committed, StorageError> {
+        let _deciding = self.deciding.lock().unwrap_or_else(PoisonError::into_inner);
+        let (records, changes) = decide(&self.rows, self.last_seq(), self.clock.now(), actor, decision)?;
+        self.rows.change(changes);
+        self.records.lock().unwrap_or_else(PoisonError::into_inner).extend(records.iter().cloned());
+        Ok(records)
     }
 }
-crate::state::closed!(MemoryStore);
+
+impl StateView for MemoryStore {
+    fn entry(&self, id: &ComponentId) -> Result<Option<Arc<Entry>>, StorageError> {
+        self.ask(|view| view.entry(id))
+    }
+
+    fn revision(&self, id: &ComponentId, number: u32) -> Result<Option<Arc<Revision>>, StorageError> {
+        self.ask(|view| view.revision(id, number))
+    }
+
+    fn revisions(&self, id: &ComponentId) -> Result<Vec<Arc<Revision>>, StorageError> {
+        self.ask(|view| view.revisions(id))
+    }
+
+    fn dependents(&self, id: &ComponentId) -> Result<Vec<ComponentId>, StorageError> {
+        self.ask(|view| view.dependents(id))
+    }
+
+    fn find(&self, index: &str, key: &str) -> Result<Vec<ComponentId>, StorageError> {
+        self.ask(|view| view.find(index, key))
+    }
+
+    fn count(&self, index: &str, key: &str) -> Result<u64, StorageError> {
+        self.ask(|view| view.count(index, key))
+    }
+
+    fn index_keys(&self, index: &str) -> Result<Vec<(String, u64)>, StorageError> {
+        self.ask(|view| view.index_keys(index))
+    }
+
+    fn ids(&self, after: Option<&ComponentId>, limit: usize) -> Result<Vec<ComponentId>, StorageError> {
+        self.ask(|view| view.ids(after, limit))
+    }
+
+    fn failures(&self, id: Option<&ComponentId>, limit: usize) -> Result<Vec<LoggedFailure>, StorageError> {
+        self.ask(|view| view.failures(id, limit))
+    }
+
+    fn usage(&self, id: &ComponentId) -> Result<Usage, StorageError> {
+        self.ask(|view| view.usage(id))
+    }
+
+    fn custom_indexes(&self) -> Result<Vec<String>, StorageError> {
+        self.ask(|view| view.custom_indexes())
+    }
+
+    fn last_seq(&self) -> u64 {
+        self.records.lock().unwrap_or_else(PoisonError::into_inner).last().map_or(0, |record| record.seq)
+    }
+}
+
+impl StateStore for MemoryStore {
+    fn commit(&self, actor: Actor, decide: Decision) -> BoxFuture<'static, Result<Committed, StorageError>> {
+        let committed = self.commit_now(&actor, decide);
+        Box::pin(std::future::ready(committed))
+    }
+
+    fn add_usage(&self, usage: &[(ComponentId, Usage)]) -> Result<(), StorageError> {
+        let _deciding = self.deciding.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut overlay = Overlay::over(&self.rows);
+        add_usage(&mut overlay, usage)?;
+        let changes = overlay.into_changes();
+        self.rows.change(changes);
+        Ok(())
+    }
+
+    fn records(&self, from: u64, limit: usize) -> Result<Vec<Record>, StorageError> {
+        let records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
+        let wanted = records.iter().filter(|record| record.seq >= from).take(limit);
+        Ok(wanted.map(|record| (**record).clone()).collect())
+    }
+}

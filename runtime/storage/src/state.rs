@@ -1,83 +1,170 @@
-//! placeholder of the body, the signatures are final
-use crate::folder::Warning;
-use crate::lock::FolderLock;
+//! The state in a data folder: reads from the index, changes through the committer.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
 use domain::ComponentId;
 use domain::entry::{Entry, Revision};
 use domain::event::{Actor, Record};
 use domain::failure::LoggedFailure;
 use domain::ports::{BoxFuture, Clock, Committed, Decision, StateStore, StateView, StorageError};
 use domain::usage::Usage;
-use std::path::Path;
-use std::sync::Arc;
 
-/// The state in a data folder.
+use crate::committer::Committer;
+use crate::folder::Warning;
+use crate::index::{RowsView, SledIndex};
+use crate::journal;
+use crate::lock::FolderLock;
+use crate::recover::recover;
+
+/// The registry's state in a data folder: a journal that is the truth, and a sled index that answers questions.
+///
+/// Readers look at the index and never wait for a sync. Changes queue for one committer thread, which syncs all that wait
+/// together; at most a few thousand decisions wait, then `commit` blocks until there is room. Use it through
+/// [`crate::Storage`].
 pub struct JournaledState {
-    _lock: FolderLock,
+    journal: PathBuf,
+    last_seq: Arc<AtomicU64>,
+    parts: RwLock<Option<Parts>>,
 }
+
+/// What ends when the folder is closed, in this order.
+struct Parts {
+    committer: Committer,
+    index: Arc<SledIndex>,
+    lock: FolderLock,
+}
+
 impl JournaledState {
+    /// Opens journal and index in `folder`, which `lock` has, and says what had to be mended.
     pub(crate) fn open(
-        _path: &Path,
-        _clock: Arc<dyn Clock>,
+        folder: &Path,
+        clock: Arc<dyn Clock>,
         lock: FolderLock,
     ) -> Result<(Self, Vec<Warning>), StorageError> {
-        Ok((Self { _lock: lock }, Vec::new()))
+        let journal_folder = folder.join("journal");
+        let recovered = recover(&journal_folder, &folder.join("index"), clock.now())?;
+        let last_seq = Arc::new(AtomicU64::new(recovered.journal.head().seq));
+        let index = Arc::new(recovered.index);
+        let committer = Committer::start(recovered.journal, index.clone(), clock, last_seq.clone())?;
+        let parts = RwLock::new(Some(Parts { committer, index, lock }));
+        Ok((Self { journal: journal_folder, last_seq, parts }, recovered.warnings))
     }
+
+    /// Carries out what waits, ends the committer, and lets go of the folder.
     pub(crate) fn close(&self) -> Result<(), StorageError> {
-        Ok(())
+        let parts = self.parts.write().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(Parts { committer, mut index, lock }) = parts else { return Ok(()) };
+        committer.end();
+        let sealed = index.seal();
+        // Readers that came before are still asking; sled's files must be free before the lock is.
+        while let Err(shared) = Arc::try_unwrap(index).map(drop) {
+            index = shared;
+            std::thread::yield_now();
+        }
+        drop(lock);
+        sealed
+    }
+
+    fn index(&self) -> Result<Arc<SledIndex>, StorageError> {
+        let parts = self.parts.read().unwrap_or_else(PoisonError::into_inner);
+        parts.as_ref().map(|parts| parts.index.clone()).ok_or(StorageError::Closed)
+    }
+
+    /// Asks a question that looks at one row, or at rows that never change.
+    fn look<T>(&self, question: impl FnOnce(&RowsView<'_>) -> Result<T, StorageError>) -> Result<T, StorageError> {
+        question(&RowsView { rows: &*self.index()?, last_seq: self.last_seq() })
+    }
+
+    /// Asks a question that looks at several rows.
+    fn ask<T>(&self, question: impl Fn(&RowsView<'_>) -> Result<T, StorageError>) -> Result<T, StorageError> {
+        self.index()?.ask(|index| question(&RowsView { rows: index, last_seq: self.last_seq() }))
     }
 }
-macro_rules! closed {
-    ($t:ty) => {
-        impl StateView for $t {
-            fn entry(&self, _: &ComponentId) -> Result<Option<Arc<Entry>>, StorageError> {
-                Err(StorageError::Closed)
-            }
-            fn revision(&self, _: &ComponentId, _: u32) -> Result<Option<Arc<Revision>>, StorageError> {
-                Err(StorageError::Closed)
-            }
-            fn revisions(&self, _: &ComponentId) -> Result<Vec<Arc<Revision>>, StorageError> {
-                Err(StorageError::Closed)
-            }
-            fn dependents(&self, _: &ComponentId) -> Result<Vec<ComponentId>, StorageError> {
-                Err(StorageError::Closed)
-            }
-            fn find(&self, _: &str, _: &str) -> Result<Vec<ComponentId>, StorageError> {
-                Err(StorageError::Closed)
-            }
-            fn count(&self, _: &str, _: &str) -> Result<u64, StorageError> {
-                Err(StorageError::Closed)
-            }
-            fn index_keys(&self, _: &str) -> Result<Vec<(String, u64)>, StorageError> {
-                Err(StorageError::Closed)
-            }
-            fn ids(&self, _: Option<&ComponentId>, _: usize) -> Result<Vec<ComponentId>, StorageError> {
-                Err(StorageError::Closed)
-            }
-            fn failures(&self, _: Option<&ComponentId>, _: usize) -> Result<Vec<LoggedFailure>, StorageError> {
-                Err(StorageError::Closed)
-            }
-            fn usage(&self, _: &ComponentId) -> Result<Usage, StorageError> {
-                Err(StorageError::Closed)
-            }
-            fn custom_indexes(&self) -> Result<Vec<String>, StorageError> {
-                Err(StorageError::Closed)
-            }
-            fn last_seq(&self) -> u64 {
-                0
-            }
-        }
-        impl StateStore for $t {
-            fn commit(&self, _: Actor, _: Decision) -> BoxFuture<'static, Result<Committed, StorageError>> {
-                Box::pin(async { Err(StorageError::Closed) })
-            }
-            fn add_usage(&self, _: &[(ComponentId, Usage)]) -> Result<(), StorageError> {
-                Err(StorageError::Closed)
-            }
-            fn records(&self, _: u64, _: usize) -> Result<Vec<Record>, StorageError> {
-                Err(StorageError::Closed)
-            }
-        }
-    };
+
+impl Drop for JournaledState {
+    fn drop(&mut self) {
+        // What could not be written is the counters of use at most; whoever wants to know calls `close`.
+        let _ = self.close();
+    }
 }
-pub(crate) use closed;
-closed!(JournaledState);
+
+impl StateView for JournaledState {
+    fn entry(&self, id: &ComponentId) -> Result<Option<Arc<Entry>>, StorageError> {
+        self.ask(|view| view.entry(id))
+    }
+
+    fn revision(&self, id: &ComponentId, number: u32) -> Result<Option<Arc<Revision>>, StorageError> {
+        self.look(|view| view.revision(id, number))
+    }
+
+    fn revisions(&self, id: &ComponentId) -> Result<Vec<Arc<Revision>>, StorageError> {
+        self.ask(|view| view.revisions(id))
+    }
+
+    fn dependents(&self, id: &ComponentId) -> Result<Vec<ComponentId>, StorageError> {
+        self.ask(|view| view.dependents(id))
+    }
+
+    fn find(&self, index: &str, key: &str) -> Result<Vec<ComponentId>, StorageError> {
+        self.ask(|view| view.find(index, key))
+    }
+
+    fn count(&self, index: &str, key: &str) -> Result<u64, StorageError> {
+        self.look(|view| view.count(index, key))
+    }
+
+    fn index_keys(&self, index: &str) -> Result<Vec<(String, u64)>, StorageError> {
+        self.ask(|view| view.index_keys(index))
+    }
+
+    fn ids(&self, after: Option<&ComponentId>, limit: usize) -> Result<Vec<ComponentId>, StorageError> {
+        self.ask(|view| view.ids(after, limit))
+    }
+
+    fn failures(&self, id: Option<&ComponentId>, limit: usize) -> Result<Vec<LoggedFailure>, StorageError> {
+        self.ask(|view| view.failures(id, limit))
+    }
+
+    fn usage(&self, id: &ComponentId) -> Result<Usage, StorageError> {
+        self.look(|view| view.usage(id))
+    }
+
+    fn custom_indexes(&self) -> Result<Vec<String>, StorageError> {
+        self.ask(|view| view.custom_indexes())
+    }
+
+    fn last_seq(&self) -> u64 {
+        self.last_seq.load(Ordering::Acquire)
+    }
+}
+
+impl StateStore for JournaledState {
+    fn commit(&self, actor: Actor, decide: Decision) -> BoxFuture<'static, Result<Committed, StorageError>> {
+        let queue = {
+            let parts = self.parts.read().unwrap_or_else(PoisonError::into_inner);
+            parts.as_ref().map(|parts| parts.committer.queue())
+        };
+        let answer = queue.and_then(|queue| queue.put(actor, decide));
+        Box::pin(async move {
+            match answer {
+                Some(answer) => answer.await.unwrap_or(Err(StorageError::Closed)),
+                None => Err(StorageError::Closed),
+            }
+        })
+    }
+
+    fn add_usage(&self, usage: &[(ComponentId, Usage)]) -> Result<(), StorageError> {
+        self.index()?.add_usage(usage)
+    }
+
+    fn records(&self, from: u64, limit: usize) -> Result<Vec<Record>, StorageError> {
+        self.index()?;
+        let last_seq = self.last_seq();
+        if limit == 0 || from > last_seq {
+            return Ok(Vec::new());
+        }
+        journal::records(&self.journal, from, last_seq, limit)
+    }
+}

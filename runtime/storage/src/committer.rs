@@ -1,0 +1,183 @@
+//! The one thread that changes the state.
+//!
+//! It takes every decision that waits, runs each on the state that the ones before it lead to, appends all their events, syncs
+//! once, applies the changes to the index in one transaction, and only then answers. It ends when the last queue handle is
+//! dropped, after carrying out what was queued.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+
+use domain::event::Actor;
+use domain::ports::{Clock, Committed, Decision, StorageError};
+use futures::channel::oneshot;
+
+use crate::group::decide;
+use crate::index::{Mark, Overlay, SledIndex};
+use crate::journal::Journal;
+
+/// Most decisions that wait; whoever comes then waits for room.
+const QUEUE_MAX: usize = 4_096;
+/// Most decisions of one group.
+const GROUP_MAX: usize = 1_024;
+/// How many changed rows make a group large enough.
+const GROUP_ROWS: usize = 50_000;
+
+type Answer = Result<Committed, StorageError>;
+
+struct Job {
+    actor: Actor,
+    decision: Decision,
+    answer: oneshot::Sender<Answer>,
+}
+
+/// The running committer.
+pub(crate) struct Committer {
+    jobs: SyncSender<Job>,
+    thread: JoinHandle<()>,
+}
+
+/// Where decisions are put to wait.
+pub(crate) struct Queue(SyncSender<Job>);
+
+impl Queue {
+    /// Queues a decision and returns where its answer will come; `None` if the committer is gone.
+    pub(crate) fn put(&self, actor: Actor, decision: Decision) -> Option<oneshot::Receiver<Answer>> {
+        let (answer, receiver) = oneshot::channel();
+        self.0.send(Job { actor, decision, answer }).ok().map(|()| receiver)
+    }
+}
+
+impl Committer {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// [`StorageError::Index`] if the system gives no thread.
+    pub(crate) fn start(
+        journal: Journal,
+        index: Arc<SledIndex>,
+        clock: Arc<dyn Clock>,
+        last_seq: Arc<AtomicU64>,
+    ) -> Result<Self, StorageError> {
+        let (jobs, queue) = sync_channel(QUEUE_MAX);
+        let mut work = Work { journal, index, clock, last_seq };
+        let thread = std::thread::Builder::new()
+            .name("committer".to_owned())
+            .spawn(move || work.run(&queue))
+            .map_err(|error| StorageError::Index { reason: format!("no thread for the committer: {error}") })?;
+        Ok(Self { jobs, thread })
+    }
+
+    /// Returns a handle that puts decisions into the queue.
+    pub(crate) fn queue(&self) -> Queue {
+        Queue(self.jobs.clone())
+    }
+
+    /// Lets the committer carry out what waits, and waits for its end.
+    pub(crate) fn end(self) {
+        drop(self.jobs);
+        // A committer that panicked has answered nobody; its callers got `Closed`.
+        let _ = self.thread.join();
+    }
+}
+
+struct Work {
+    journal: Journal,
+    index: Arc<SledIndex>,
+    clock: Arc<dyn Clock>,
+    last_seq: Arc<AtomicU64>,
+}
+
+impl Work {
+    fn run(&mut self, queue: &Receiver<Job>) {
+        while let Ok(first) = queue.recv() {
+            self.commit_group(first, queue);
+        }
+    }
+
+    /// Decides, writes, applies and answers one group.
+    fn commit_group(&mut self, first: Job, queue: &Receiver<Job>) {
+        let mut answers = Vec::new();
+        let done = self.write_group(first, queue, &mut answers);
+        for (answer, committed) in answers {
+            let committed = match &done {
+                Ok(()) => committed,
+                Err(error) => Err(again(error)),
+            };
+            // Nobody waiting any more takes nothing back.
+            let _ = answer.send(committed);
+        }
+    }
+
+    fn write_group(
+        &mut self,
+        first: Job,
+        queue: &Receiver<Job>,
+        answers: &mut Vec<(oneshot::Sender<Answer>, Answer)>,
+    ) -> Result<(), StorageError> {
+        let index = self.index.clone();
+        let mut overlay = Overlay::over(&*index);
+        let mut group = match self.journal.begin_group(self.clock.now()) {
+            Ok(group) => group,
+            Err(error) => {
+                answers.push((first.answer, Err(again(&error))));
+                return Err(error);
+            }
+        };
+        let (end, head) = (self.journal.end(), self.journal.head().clone());
+        let mut next = Some(first);
+        while let Some(Job { actor, decision, answer }) = next.take() {
+            let decided = decide(&overlay, group.head().seq, self.clock.now(), &actor, decision);
+            let committed = decided.and_then(|(records, changes)| {
+                let unwritable = |error: serde_json::Error| StorageError::Index { reason: error.to_string() };
+                group.add(&records).map_err(unwritable)?;
+                overlay.changes.absorb(changes);
+                Ok(records)
+            });
+            answers.push((answer, committed));
+            if answers.len() < GROUP_MAX && overlay.changes.len() < GROUP_ROWS {
+                next = queue.try_recv().ok();
+            }
+        }
+        if group.is_empty() {
+            return Ok(());
+        }
+        let after = group.head().clone();
+        self.journal.append(group)?;
+        let mark = Mark { seq: after.seq, hash: after.hash };
+        if let Err(error) = index.change(&overlay.into_changes(), &mark) {
+            // Nothing was acknowledged yet: journal and index both stay as they were.
+            self.journal.take_back(end, head);
+            return Err(error);
+        }
+        self.last_seq.store(mark.seq, Ordering::Release);
+        Ok(())
+    }
+}
+
+/// Makes an error once more: all callers of a group get the one that the group met.
+fn again(error: &StorageError) -> StorageError {
+    let source = |source: &std::io::Error| match source.raw_os_error() {
+        Some(code) => std::io::Error::from_raw_os_error(code),
+        None => std::io::Error::new(source.kind(), source.to_string()),
+    };
+    match error {
+        StorageError::Full { path, source: s } => StorageError::Full { path: path.clone(), source: source(s) },
+        StorageError::Denied { path, source: s } => StorageError::Denied { path: path.clone(), source: source(s) },
+        StorageError::Io { path, source: s } => StorageError::Io { path: path.clone(), source: source(s) },
+        StorageError::NotAFolder { path } => StorageError::NotAFolder { path: path.clone() },
+        StorageError::Held { path, pid, command } => {
+            StorageError::Held { path: path.clone(), pid: *pid, command: command.clone() }
+        }
+        StorageError::NewerFormat { what, found, known } => {
+            StorageError::NewerFormat { what, found: *found, known: *known }
+        }
+        StorageError::Damaged { path, offset, reason } => {
+            StorageError::Damaged { path: path.clone(), offset: *offset, reason: reason.clone() }
+        }
+        StorageError::MissingBlob { digest } => StorageError::MissingBlob { digest: *digest },
+        StorageError::Index { reason } => StorageError::Index { reason: reason.clone() },
+        StorageError::Closed => StorageError::Closed,
+    }
+}

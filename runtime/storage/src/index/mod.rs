@@ -1,0 +1,19 @@
+//! The state that the journal's events add up to, as rows of a few fixed trees.
+//!
+//! Everything here works on [`Rows`]: on sled, on a map in memory, or on changes laid over either of them. So the committer, a
+//! replay after a crash and the store without a disk run the same code.
+
+mod apply;
+mod keys;
+mod map;
+mod overlay;
+mod rows;
+mod sled;
+mod view;
+
+pub(crate) use apply::{add_usage, apply};
+pub(crate) use map::MapRows;
+pub(crate) use overlay::{Changes, Overlay};
+pub(crate) use rows::Rows;
+pub(crate) use sled::{Mark, OpenedIndex, SledIndex};
+pub(crate) use view::RowsView;

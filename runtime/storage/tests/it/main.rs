@@ -1,0 +1,14 @@
+//! Storage over real folders: what survives, what is refused, what is mended.
+
+#[cfg(test)]
+mod children;
+#[cfg(test)]
+mod concurrency;
+#[cfg(test)]
+mod damage;
+#[cfg(test)]
+mod fixtures;
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod round_trip;
