@@ -7,12 +7,14 @@ use crate::settings::{BACKTRACE_FRAMES_MAX, EngineSettings, FIBER_STACK_BYTES, W
 
 /// Returns the wasm features that are on.
 ///
-/// WebAssembly 2.0 with SIMD, extended constants and several memories, and the synchronous component model. Multi-memory
-/// must stay on: the adapters between the parts of a composed component use it, and wasmtime panics without.
+/// WebAssembly 2.0 with SIMD, tail calls (compiled interpreters use them), extended constants and several memories, and the
+/// synchronous component model. Multi-memory must stay on: the adapters between the parts of a composed component use it,
+/// and wasmtime panics without.
 pub(crate) fn features(settings: &EngineSettings) -> WasmFeatures {
     let mut features = WasmFeatures::WASM2
         | WasmFeatures::EXTENDED_CONST
         | WasmFeatures::MULTI_MEMORY
+        | WasmFeatures::TAIL_CALL
         | WasmFeatures::COMPONENT_MODEL;
     features.remove(WasmFeatures::GC_TYPES);
     features.set(WasmFeatures::MEMORY64, settings.memory64);
@@ -20,7 +22,7 @@ pub(crate) fn features(settings: &EngineSettings) -> WasmFeatures {
 }
 
 /// Makes the configuration.
-pub(crate) fn config(settings: &EngineSettings) -> Config {
+pub fn config(settings: &EngineSettings) -> Config {
     let features = features(settings);
     let mut config = Config::new();
     config

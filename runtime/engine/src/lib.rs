@@ -22,6 +22,7 @@ mod state;
 mod unit;
 mod wit;
 
+pub use config::config as wasmtime_config;
 pub use capability::{Capability, InstanceSpec};
 pub use engine::{EngineParts, StartError, WasmtimeEngine};
 pub use epoch::{Deadline, TICK};
