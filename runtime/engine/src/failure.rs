@@ -112,13 +112,14 @@ fn classify(error: &wasmtime::Error, allowed: &Allowed) -> (FailureKind, String)
         return (FailureKind::Exit, format!("the guest ended its own program with status {}", exit.0));
     }
     if let Some(ResourceTableError::Full) = error.downcast_ref() {
-        return (FailureKind::Limit, format!("the guest holds {RESOURCES_MAX} resources of the host, the most allowed"));
+        return (
+            FailureKind::Limit,
+            format!("the guest holds {RESOURCES_MAX} resources of the host, the most allowed"),
+        );
     }
     let text = truncate(&error.root_cause().to_string(), MESSAGE_MAX).into_owned();
     match error.downcast_ref::<Trap>() {
-        Some(Trap::OutOfFuel) => {
-            (FailureKind::Fuel, format!("the guest used up its fuel of {}", allowed.fuel))
-        }
+        Some(Trap::OutOfFuel) => (FailureKind::Fuel, format!("the guest used up its fuel of {}", allowed.fuel)),
         Some(Trap::StackOverflow) => (FailureKind::Stack, "the guest's stack overflowed".to_owned()),
         Some(Trap::Interrupt) => (FailureKind::Deadline, too_slow(allowed)),
         Some(_) => {
@@ -147,7 +148,12 @@ fn interrupted(interrupt: &Interrupt, allowed: &Allowed) -> (FailureKind, String
 }
 
 fn too_slow(allowed: &Allowed) -> String {
-    format!("the guest was not done after {} ms, its deadline", allowed.time.as_millis())
+    format!("the guest was not done after {} ms, its deadline", millis(allowed.time))
+}
+
+/// Returns a duration in whole milliseconds, rounded up.
+pub(crate) fn millis(time: Duration) -> u128 {
+    time.as_micros().div_ceil(1_000)
 }
 
 /// A guest that is refused memory usually aborts at once: then the refusal is what to tell.

@@ -189,7 +189,7 @@ impl Gate {
             return Err(Interrupt::Depth);
         }
         let caller = Arc::new(Caller { chain: path, ..Caller::clone(&served.caller) });
-        Ok(Entrance { fuel: None, deadline: served.deadline, caller })
+        Ok(Entrance { fuel: None, deadline: served.deadline, time: served.deadline.left(), caller })
     }
 
     /// Returns the place of the function in `unit`, looking it up again only when another unit came into service.
@@ -202,10 +202,8 @@ impl Gate {
             id: self.slot.id().clone(),
             message: format!("`{}` {what} in its revision {}", shown(&self.name), unit.revision()),
         };
-        let callee = component_unit(&**unit).map_err(|(_, message)| Interrupt::Dependency {
-            id: self.slot.id().clone(),
-            message,
-        })?;
+        let callee = component_unit(&**unit)
+            .map_err(|(_, message)| Interrupt::Dependency { id: self.slot.id().clone(), message })?;
         let position = callee.exports().position(self.interface.as_deref(), &self.name);
         let position = position.ok_or_else(|| changed("is missing"))?;
         let export = callee.exports().get(position).ok_or_else(|| changed("is missing"))?;

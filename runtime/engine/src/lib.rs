@@ -22,8 +22,8 @@ mod state;
 mod unit;
 mod wit;
 
-pub use config::config as wasmtime_config;
 pub use capability::{Capability, InstanceSpec};
+pub use config::config as wasmtime_config;
 pub use engine::{EngineParts, StartError, WasmtimeEngine};
 pub use epoch::{Deadline, TICK};
 pub use output::{BYTES_PER_CALL_MAX, LINE_BYTES_MAX, LINES_PER_CALL_MAX, Output, Stdio};

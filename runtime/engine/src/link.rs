@@ -86,7 +86,10 @@ fn link_provider(
         ComponentItem::ComponentFunc(function) => gate::link_function(shared, link, function, linker),
         _ => Err((
             FailureKind::MissingImport,
-            format!("import `{}` is neither an interface nor a function: no component can provide it", shown(&link.import)),
+            format!(
+                "import `{}` is neither an interface nor a function: no component can provide it",
+                shown(&link.import)
+            ),
         )),
     }
 }

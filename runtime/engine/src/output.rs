@@ -94,8 +94,7 @@ impl Output {
             return;
         }
         drop(pending);
-        let stream =
-            OutputStream::Log { level: level.to_owned(), context: escape_line(&context).into_owned() };
+        let stream = OutputStream::Log { level: level.to_owned(), context: escape_line(&context).into_owned() };
         self.hand_on(&[self.line(stream, &message)]);
     }
 

@@ -18,8 +18,7 @@ pub(super) fn resolve<'a>(
     if let Some(found) = exports.position(None, name).and_then(|i| Some((i, exports.get(i)?))) {
         return Ok(found);
     }
-    let matching: Vec<_> =
-        exports.all().iter().enumerate().filter(|(_, export)| is_meant(export, name)).collect();
+    let matching: Vec<_> = exports.all().iter().enumerate().filter(|(_, export)| is_meant(export, name)).collect();
     match matching.as_slice() {
         [one] => Ok(*one),
         [] => Err(EngineError::UnknownFunction {

@@ -45,12 +45,12 @@ fn value(ty: &Type) -> BoxedStrategy<Val> {
         Type::U32 => any::<u32>().prop_map(Val::U32).boxed(),
         Type::S64 => any::<i64>().prop_map(Val::S64).boxed(),
         Type::U64 => any::<u64>().prop_map(Val::U64).boxed(),
-        Type::Float32 => prop_oneof![any::<f32>(), select(vec![f32::NAN, f32::INFINITY, -0.0])]
-            .prop_map(Val::Float32)
-            .boxed(),
-        Type::Float64 => prop_oneof![any::<f64>(), select(vec![f64::NAN, f64::NEG_INFINITY, -0.0])]
-            .prop_map(Val::Float64)
-            .boxed(),
+        Type::Float32 => {
+            prop_oneof![any::<f32>(), select(vec![f32::NAN, f32::INFINITY, -0.0])].prop_map(Val::Float32).boxed()
+        }
+        Type::Float64 => {
+            prop_oneof![any::<f64>(), select(vec![f64::NAN, f64::NEG_INFINITY, -0.0])].prop_map(Val::Float64).boxed()
+        }
         Type::Char => any::<char>().prop_map(Val::Char).boxed(),
         Type::String => any::<String>().prop_map(Val::String).boxed(),
         Type::List(list) => vec(value(&list.ty()), 0..4).prop_map(Val::List).boxed(),
@@ -64,9 +64,7 @@ fn value(ty: &Type) -> BoxedStrategy<Val> {
             .prop_map(Val::Record)
             .boxed(),
         Type::Tuple(tuple) => tuple.types().map(|ty| value(&ty)).collect::<Vec<_>>().prop_map(Val::Tuple).boxed(),
-        Type::Enum(names) => {
-            select(names.names().map(str::to_owned).collect::<Vec<_>>()).prop_map(Val::Enum).boxed()
-        }
+        Type::Enum(names) => select(names.names().map(str::to_owned).collect::<Vec<_>>()).prop_map(Val::Enum).boxed(),
         Type::Flags(flags) => {
             let names: Vec<_> = flags.names().map(str::to_owned).collect();
             subsequence(names.clone(), 0..=names.len()).prop_map(Val::Flags).boxed()

@@ -71,13 +71,17 @@ pub(super) fn validate(bytes: &[u8], settings: &EngineSettings) -> Result<Types,
 /// Returns the names of a smallest set of features that makes the component valid.
 fn needed(on: WasmFeatures, valid_with: impl Fn(WasmFeatures) -> bool) -> String {
     let mut rest = WasmFeatures::all();
-    let mut names = Vec::new();
+    let (mut names, mut kept) = (Vec::new(), on);
     for (name, flags) in KNOWN {
-        let without = (rest - *flags) | on;
-        if valid_with(without) {
-            rest = without;
-        } else if !names.contains(name) {
-            names.push(*name);
+        // What an earlier name stands for is no reason to give a second one.
+        let own = *flags - kept;
+        if valid_with(rest - own) {
+            rest -= own;
+        } else {
+            kept |= own;
+            if !names.contains(name) {
+                names.push(*name);
+            }
         }
     }
     names.join(" and ")

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
+use wasmparser::PrimitiveValType;
 use wasmparser::component_types::{
     ComponentAnyTypeId, ComponentDefinedType, ComponentEntityType, ComponentFuncType, ComponentInstanceTypeId,
     ComponentValType,
 };
-use wasmparser::PrimitiveValType;
 use wasmparser::types::Types;
 
 use crate::wit::SIGNATURE_MAX;

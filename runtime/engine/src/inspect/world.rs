@@ -71,9 +71,7 @@ fn kind(types: &Types, ty: ComponentEntityType) -> ExternKind {
 
 fn only_types(types: &Types, id: ComponentInstanceTypeId) -> bool {
     types[id].exports.values().all(|item| match item.ty {
-        ComponentEntityType::Type { referenced, .. } => {
-            !matches!(referenced, ComponentAnyTypeId::Resource(_))
-        }
+        ComponentEntityType::Type { referenced, .. } => !matches!(referenced, ComponentAnyTypeId::Resource(_)),
         _ => false,
     })
 }

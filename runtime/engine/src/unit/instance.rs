@@ -107,9 +107,8 @@ impl Live {
         R: ComponentNamedList + Lift + Send + Sync + 'static,
     {
         let function = self.function(position, index)?;
-        let function: TypedFunc<P, R> = function
-            .typed(&self.store)
-            .map_err(|error| Interrupt::WrongType { reason: format!("{error:#}") })?;
+        let function: TypedFunc<P, R> =
+            function.typed(&self.store).map_err(|error| Interrupt::WrongType { reason: format!("{error:#}") })?;
         function.call_async(&mut self.store, args).await
     }
 

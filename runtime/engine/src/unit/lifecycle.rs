@@ -75,12 +75,15 @@ impl ComponentUnit {
     ) -> Result<(Live, u64), Failure> {
         let limits = &self.spec.limits;
         let own = Deadline::after(limits.deadline());
-        let deadline = outer.map_or(own, |outer| outer.min(own));
+        let (deadline, time) = match outer {
+            Some(outer) if outer < own => (outer, outer.left()),
+            _ => (own, limits.deadline()),
+        };
         let fuel = limits.activation_fuel;
         let count = self.exports.all().len();
         let made = Live::new(&self.shared, &self.instance_spec, limits.memory_bytes, count, &self.is_live);
         let mut steps = match made {
-            Ok(live) => Steps { unit: self, live, caller, deadline, time: deadline.left(), fuel },
+            Ok(live) => Steps { unit: self, live, caller, deadline, time, fuel },
             Err(error) => {
                 let message = format!("no instance can be made: {error:#}");
                 return Err(self.scene(caller).failure(Phase::Instantiate, FailureKind::Host, &message));
@@ -118,7 +121,7 @@ impl ComponentUnit {
             None => self.make(&nobody, Some(deadline)).await?.0,
         };
         let fuel = self.spec.limits.fuel;
-        let mut steps = Steps { unit: self, live, caller: &nobody, deadline, time: deadline.left(), fuel };
+        let mut steps = Steps { unit: self, live, caller: &nobody, deadline, time: self.spec.limits.deadline(), fuel };
         steps.begin(Phase::Health)?;
         match steps.ask(Phase::Health, "health", "check", ()).await {
             // An answer is not a trap: the instance lives on.
@@ -141,7 +144,7 @@ impl ComponentUnit {
         let nobody = Arc::<Caller>::default();
         let deadline = Deadline::after(self.spec.limits.deadline());
         let fuel = self.spec.limits.activation_fuel;
-        let mut steps = Steps { unit: self, live, caller: &nobody, deadline, time: deadline.left(), fuel };
+        let mut steps = Steps { unit: self, live, caller: &nobody, deadline, time: self.spec.limits.deadline(), fuel };
         // A guest that trapped is not called again.
         let alive = match steps.save_state().await {
             Ok(()) => true,
@@ -199,13 +202,7 @@ impl Steps<'_> {
     }
 
     /// Calls a function of `registry:component`; `None` if the component does not have it.
-    async fn call<P, R>(
-        &mut self,
-        phase: Phase,
-        interface: &str,
-        name: &str,
-        args: P,
-    ) -> Result<Option<R>, Failure>
+    async fn call<P, R>(&mut self, phase: Phase, interface: &str, name: &str, args: P) -> Result<Option<R>, Failure>
     where
         P: wasmtime::component::ComponentNamedList + wasmtime::component::Lower + Send + Sync + 'static,
         R: wasmtime::component::ComponentNamedList + wasmtime::component::Lift + Send + Sync + 'static,
@@ -238,8 +235,7 @@ impl Steps<'_> {
         let scene = self.unit.scene(self.caller);
         let state = answer.map_err(|text| self.refused(Phase::Snapshot, "state", "snapshot", &text))?;
         if state.len() > SNAPSHOT_BYTES_MAX {
-            let message =
-                format!("the state has {} bytes, at most {SNAPSHOT_BYTES_MAX} are kept", state.len());
+            let message = format!("the state has {} bytes, at most {SNAPSHOT_BYTES_MAX} are kept", state.len());
             return Err(scene.failure(Phase::Snapshot, FailureKind::Limit, &message));
         }
         keeper.save(state).await.map_err(|error| {
@@ -253,7 +249,7 @@ impl Steps<'_> {
         }
         // Its own time: a slow snapshot must not keep the component from closing what it opened.
         self.deadline = Deadline::after(self.unit.spec.limits.deadline());
-        self.time = self.deadline.left();
+        self.time = self.unit.spec.limits.deadline();
         self.begin(Phase::Deactivate)?;
         self.ask(Phase::Deactivate, "lifecycle", "deactivate", ()).await
     }

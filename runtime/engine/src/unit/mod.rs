@@ -26,7 +26,7 @@ use crate::call;
 use crate::capability::InstanceSpec;
 use crate::engine::Shared;
 use crate::epoch::{Deadline, Stopwatch};
-use crate::failure::{Allowed, Interrupt, Scene};
+use crate::failure::{Allowed, Interrupt, Scene, millis};
 use crate::output::Output;
 use crate::state::{ServedCall, StoreState};
 
@@ -50,6 +50,8 @@ pub(crate) struct Entrance {
     pub(crate) fuel: Option<u64>,
     /// The end of the call, never after the component's own limit.
     pub(crate) deadline: Deadline,
+    /// How long that was when the call began, for messages.
+    pub(crate) time: Duration,
     /// Who calls.
     pub(crate) caller: Arc<Caller>,
 }
@@ -66,24 +68,11 @@ impl ComponentUnit {
             component: spec.id.clone(),
             grants: Arc::new(spec.grants.clone()),
             config: Arc::new(spec.config.clone()),
-            output: Arc::new(Output::new(
-                spec.id.clone(),
-                Arc::clone(&shared.output),
-                Arc::clone(&shared.clock),
-            )),
+            output: Arc::new(Output::new(spec.id.clone(), Arc::clone(&shared.output), Arc::clone(&shared.clock))),
         };
         let callable = |export: &&Export| !export.signature.name.starts_with('[');
         let functions = exports.all().iter().filter(callable).map(|export| export.signature.clone()).collect();
-        Self {
-            shared,
-            spec,
-            instance_spec,
-            pre,
-            exports,
-            functions,
-            live: Mutex::new(None),
-            is_live: Arc::default(),
-        }
+        Self { shared, spec, instance_spec, pre, exports, functions, live: Mutex::new(None), is_live: Arc::default() }
     }
 
     pub(crate) fn exports(&self) -> &Exports {
@@ -124,14 +113,14 @@ impl ComponentUnit {
 
     async fn run(&self, position: usize, args: &[Val], entrance: &Entrance) -> Result<Returned, Failure> {
         let scene = self.scene(&entrance.caller);
-        let deadline = entrance.deadline.min(Deadline::after(self.spec.limits.deadline()));
-        let time = deadline.left();
+        let limit = self.spec.limits.deadline();
+        let own = Deadline::after(limit);
+        let (deadline, time) = if own < entrance.deadline { (own, limit) } else { (entrance.deadline, entrance.time) };
         let Some(export) = self.exports.get(position) else {
             return Err(scene.failure(Phase::Call, FailureKind::Host, "the component has no such function"));
         };
         let Ok(mut slot) = self.turn(deadline).await else {
-            let message =
-                format!("other calls kept the component busy for {} ms, this call's deadline", time.as_millis());
+            let message = format!("other calls kept the component busy for {} ms, this call's deadline", millis(time));
             return Err(scene.failure(Phase::Call, FailureKind::Deadline, &message));
         };
         self.shared.observer.instance_used(&self.spec.id, slot.is_some());
@@ -171,10 +160,7 @@ impl ComponentUnit {
 }
 
 /// Runs `work` until `deadline` and a little longer: a guest that waits in a host function is stopped by nothing else.
-async fn bounded<T>(
-    deadline: Deadline,
-    work: impl Future<Output = wasmtime::Result<T>> + Send,
-) -> wasmtime::Result<T> {
+async fn bounded<T>(deadline: Deadline, work: impl Future<Output = wasmtime::Result<T>> + Send) -> wasmtime::Result<T> {
     match tokio::time::timeout_at(deadline.host_limit(), work).await {
         Ok(outcome) => outcome,
         Err(_) => Err(Interrupt::Deadline.into()),
@@ -203,8 +189,9 @@ impl Unit for ComponentUnit {
             let prepared = call::prepare(&self.spec.id, &self.exports, &request.expression)?;
             let watch = Stopwatch::start();
             let limit = self.spec.limits.deadline();
-            let deadline = Deadline::after(request.timeout.map_or(limit, |timeout| timeout.min(limit)));
-            let entrance = Entrance { fuel: request.fuel, deadline, caller: Arc::new(request.caller) };
+            let time = request.timeout.map_or(limit, |timeout| timeout.min(limit));
+            let deadline = Deadline::after(time);
+            let entrance = Entrance { fuel: request.fuel, deadline, time, caller: Arc::new(request.caller) };
             let returned = self
                 .enter(prepared.position, &prepared.args, entrance)
                 .await

@@ -200,8 +200,15 @@ async fn two_ways_to_one_dependency_share_its_instance() {
     let top = world.linked("demo:top", top, &[("left", "twice", &l), ("right", "twice", &r)]).await;
     assert_eq!(call(&top, "both(3)").await.json, json!(12));
     assert_eq!(adder.instance_state(), InstanceState::Live);
-    let used: Vec<_> =
-        world.heard.instances.lock().unwrap().iter().filter(|(id, _)| id == "demo:adder").map(|(_, hit)| *hit).collect();
+    let used: Vec<_> = world
+        .heard
+        .instances
+        .lock()
+        .unwrap()
+        .iter()
+        .filter(|(id, _)| id == "demo:adder")
+        .map(|(_, hit)| *hit)
+        .collect();
     assert_eq!(used, [false, true]);
 }
 

@@ -158,14 +158,14 @@ fn names_the_feature_that_is_off() {
     assert_eq!(core("(func (param externref))"), "externref");
     assert_eq!(core("(tag)"), "exceptions");
     assert_eq!(core("(type $t (func)) (func (param (ref $t)))"), "function-references");
-    assert_eq!(
-        core("(func (result v128) (i32x4.relaxed_trunc_f32x4_s (v128.const i32x4 0 0 0 0)))"),
-        "relaxed-simd"
-    );
+    assert_eq!(core("(func (result v128) (i32x4.relaxed_trunc_f32x4_s (v128.const i32x4 0 0 0 0)))"), "relaxed-simd");
     assert_eq!(core("(memory i64 1) (func (param externref))"), "memory64 and externref");
     assert_eq!(feature(r#"(component (import "f" (func async)))"#), "component-model-async");
     assert_eq!(feature(r#"(component (import "f" (func (result (stream u8)))))"#), "component-model-async");
-    assert_eq!(feature(r#"(component (import "f" (func (result (list u8 4)))))"#), "component-model-fixed-length-lists");
+    assert_eq!(
+        feature(r#"(component (import "f" (func (result (list u8 4)))))"#),
+        "component-model-fixed-length-lists"
+    );
     let world = World::with(Vec::new(), EngineSettings { memory64: true });
     world.engine.inspect(b"(component (core module (memory i64 1)))").unwrap();
 }

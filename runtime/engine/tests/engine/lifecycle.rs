@@ -141,10 +141,7 @@ async fn a_failed_snapshot_is_recorded_and_a_trapped_guest_is_not_called_again()
     let phases = |counter: &Counter| {
         counter.world.heard.failures.lock().unwrap().iter().map(|f| (f.phase, f.kind)).collect::<Vec<_>>()
     };
-    assert_eq!(
-        phases(&counter),
-        [(Phase::Snapshot, FailureKind::Err), (Phase::Deactivate, FailureKind::Err)]
-    );
+    assert_eq!(phases(&counter), [(Phase::Snapshot, FailureKind::Err), (Phase::Deactivate, FailureKind::Err)]);
     let counter = Counter::new();
     let unit = counter.unit(&[("snapshot", "unreachable"), ("deactivate", ERR)]).await;
     unit.start().await.unwrap();

@@ -22,7 +22,7 @@ async fn fuel_ends_a_loop_and_a_request_can_only_lower_it() {
     let unit = world.prepare(limited(&world, Limits { fuel: 10_000, ..Limits::DEFAULT })).await;
     let spin = failure(&unit, wave("spin()")).await;
     assert_eq!((spin.kind, spin.phase, spin.fuel), (FailureKind::Fuel, Phase::Call, Some(10_000)));
-    insta::assert_snapshot!(spin.message, @"");
+    insta::assert_snapshot!(spin.message, @"the guest used up its fuel of 10000");
     let less = failure(&unit, CallRequest { fuel: Some(100), ..wave("spin()") }).await;
     assert_eq!(less.fuel, Some(100));
     let more = failure(&unit, CallRequest { fuel: Some(1_000_000), ..wave("spin()") }).await;
@@ -44,7 +44,7 @@ async fn the_deadline_ends_a_loop_and_others_run_meanwhile() {
         call(&neighbour, "pages()").await
     });
     assert_eq!((spin.kind, pages.json), (FailureKind::Deadline, json!(1)));
-    insta::assert_snapshot!(spin.message, @"");
+    insta::assert_snapshot!(spin.message, @"the guest was not done after 100 ms, its deadline");
 }
 
 #[tokio::test]
@@ -55,7 +55,7 @@ async fn a_call_that_waits_too_long_for_its_turn_leaves_the_instance_alone() {
     let hurry = CallRequest { timeout: Some(Duration::from_millis(50)), ..wave("pages()") };
     let (spin, waited) = tokio::join!(failure(&unit, wave("spin()")), failure(&unit, hurry));
     assert_eq!((spin.kind, waited.kind), (FailureKind::Deadline, FailureKind::Deadline));
-    insta::assert_snapshot!(waited.message, @"");
+    insta::assert_snapshot!(waited.message, @"other calls kept the component busy for 50 ms, this call's deadline");
 }
 
 #[tokio::test]
@@ -66,7 +66,7 @@ async fn refused_memory_is_named_when_the_guest_gives_up() {
     assert_eq!(call(&unit, "pages()").await.json, json!(16));
     let grow = failure(&unit, wave("grow(1)")).await;
     assert_eq!(grow.kind, FailureKind::Memory);
-    insta::assert_snapshot!(grow.message, @"");
+    insta::assert_snapshot!(grow.message, @"the guest asked for 1114112 bytes of memory, 1048576 are allowed (the guest trapped: wasm `unreachable` instruction executed)");
     let small = world.prepare(limited(&world, Limits { memory_bytes: 1, ..Limits::DEFAULT })).await;
     let start = small.start().await.unwrap_err();
     assert_eq!((start.kind, start.phase), (FailureKind::Memory, Phase::Instantiate));

@@ -1,0 +1,5 @@
+//! What guests get of the host.
+
+mod guests;
+mod support;
+mod table;
