@@ -69,4 +69,4 @@ bench *ARGS: setup build-components
 # Run the tests of the scripts alone
 [group('work on the project')]
 test-scripts:
-    PYTHONPATH=scripts/lib python3 -W error -m unittest discover --quiet --start-directory scripts/tests
+    @scripts/lib/python -W error -m unittest discover --quiet --start-directory scripts/tests

@@ -71,6 +71,7 @@ def _install_wheel(catalogue: Catalogue, place: Place, package: str) -> Path:
         log=place.log,
         timeout=_DOWNLOAD_TIMEOUT_S,
         advice=f"pip install {package}=={place.version} must work (network, PyPI)",
+        name="pip",
     )
     place.bin.mkdir()
     return library
