@@ -61,10 +61,10 @@ impl Lifecycle for Logger {
     }
 
     fn deactivate() -> Result<(), String> {
-        let tally = Self::counts();
-        let seen = tally.debug + tally.info + tally.warn + tally.error;
-        if seen > 0 {
-            let text = format!("{seen} messages, {} of them written", tally.written);
+        let (wanted, tally) = JOURNAL.with_borrow(|journal| (journal.threshold == Level::Debug, journal.tally));
+        if wanted {
+            let seen = tally.debug + tally.info + tally.warn + tally.error;
+            let text = format!("messages: {seen}, of which written: {}", tally.written);
             logging::log(logging::Level::Debug, "demo:logger", &text);
         }
         Ok(())
