@@ -4,7 +4,9 @@ import tempfile
 import unittest
 from pathlib import Path
 
+from guesttools import component
 from guesttools.component import BuildRecord, input_digest, load
+from guesttools.pins import SCRIPTS
 from guesttools.process import ToolError
 
 MANIFEST = """
@@ -31,9 +33,9 @@ class InFolder(unittest.TestCase):
 class Load(InFolder):
     def test_reads_id_language_command_and_output(self):
         self.write(MANIFEST)
-        component = load(self.folder)
-        self.assertEqual((component.id, component.language, component.command), ("acme:greeter", "c", "make"))
-        self.assertEqual(component.output, self.folder / "build" / "greeter.wasm")
+        read = load(self.folder)
+        self.assertEqual((read.id, read.language, read.command), ("acme:greeter", "c", "make"))
+        self.assertEqual(read.output, self.folder / "build" / "greeter.wasm")
 
     def test_takes_the_language_from_the_command_where_metadata_has_none(self):
         for command, language in [
@@ -89,6 +91,10 @@ class Inputs(InFolder):
             path.write_text("made")
         (self.folder / "left.wasm").write_bytes(b"\0asm")
         self.assertEqual(self.digest(), before)
+
+    def test_the_recipes_that_count_are_there(self):
+        for name in component._RECIPES:
+            self.assertTrue((SCRIPTS / "lib" / name).is_file(), name)
 
     def test_moving_text_from_one_file_to_another_counts(self):
         (self.folder / "a").write_text("12")

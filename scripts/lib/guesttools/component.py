@@ -15,7 +15,16 @@ COMPONENTS = REPO / "components"
 
 # Folders that hold what a build makes, or an editor leaves behind.
 _NOT_INPUTS = {"build", "target", "node_modules", "__pycache__", ".git", ".zig-cache"}
-_CHUNK = 1 << 20
+
+# Under scripts/lib: the code that decides how a component comes out.
+_RECIPES = (
+    "guest-types.mjs",
+    "guesttools/builders.py",
+    "guesttools/environment.py",
+    "guesttools/go_guest.py",
+    "guesttools/python_guest.py",
+    "guesttools/wit.py",
+)
 
 
 @dataclass(frozen=True)
@@ -91,8 +100,8 @@ def shared_digest() -> str:
     """Returns the digest of what every component is built with: the recipes, the versions, the host's WIT."""
     digest = hashlib.sha256()
     _add_file(digest, VERSIONS_FILE)
-    _add_file(digest, SCRIPTS / "guest")
-    _add_tree(digest, SCRIPTS / "lib")
+    for name in _RECIPES:
+        _add_file(digest, SCRIPTS / "lib" / name)
     _add_tree(digest, REPO / "wit")
     return digest.hexdigest()
 
