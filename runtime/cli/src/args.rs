@@ -1,6 +1,7 @@
 //! What can be typed: options that every verb has, and the verbs.
 
 use std::ffi::OsString;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -156,7 +157,7 @@ impl Verb {
 
 /// Returns the whole command line as clap knows it.
 pub(crate) fn command() -> clap::Command {
-    with_groups(Args::command())
+    with_groups(Args::command()).bin_name("runtime")
 }
 
 /// Reads the process's arguments.
@@ -165,6 +166,11 @@ pub(crate) fn command() -> clap::Command {
 /// The exit code, after help, version or the error was printed.
 pub(crate) fn parse() -> Result<Args, u8> {
     let words: Vec<OsString> = std::env::args_os().collect();
+    if words.len() < 2 {
+        // A closed standard error is nobody's loss.
+        let _ = write!(std::io::stderr(), "{}", command().render_help());
+        return Err(EXIT_INVALID);
+    }
     let parsed = command().try_get_matches_from(&words).and_then(|matches| Args::from_arg_matches(&matches));
     parsed.map_err(|error| {
         if !error.use_stderr() {

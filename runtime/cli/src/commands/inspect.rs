@@ -87,7 +87,7 @@ pub(crate) async fn run(session: &Session, args: Args) -> Result<Done, CliError>
     }
     for document in &documents {
         for warning in &document.warnings {
-            session.terminal.warn(&format!("{}: {warning}", document.id));
+            session.terminal.warn(warning);
         }
     }
     print_each(session, "components", args.files.len(), documents, failed, text)

@@ -200,6 +200,8 @@ fn text(record: &Record, paint: Paint) -> String {
     };
     let component = record.event.component().map(|id| format!(" {}", paint.bold(id.as_str()))).unwrap_or_default();
     let detail = detail(&record.event);
+    // The first line says what it is; what follows points into an argument.
+    let detail = detail.lines().next().unwrap_or_default().to_owned();
     let detail = if detail.is_empty() { detail } else { format!(" {}", escape_line(&detail)) };
     let at = record.at.to_string();
     format!("{:>6} {} {} {word}{component}{detail}", record.seq, paint.dim(&at), paint.dim(&record.actor.to_string()))

@@ -232,7 +232,7 @@ pub(crate) fn finish(session: &Session, document: &RegisterDoc) -> Result<Done, 
     session.out.result(document, text)?;
     for registered in &document.registered {
         for warning in &registered.warnings {
-            session.terminal.warn(&format!("{}: {warning}", registered.entry.id));
+            session.terminal.warn(warning);
         }
         for unresolved in &registered.entry.unresolved_reasons {
             session.terminal.warn(&format!("{} cannot be activated yet: {}", registered.entry.id, unresolved.message));

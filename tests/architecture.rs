@@ -1,0 +1,174 @@
+//! The crates' arrows and owners are those of the table in ARCHITECTURE.md.
+//!
+//! The table has a row per crate: its name in backticks, what of ours it may use (names in backticks, or nothing), what it
+//! owns. A wrong arrow fails here.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that meets what it does not expect has to fail"
+)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
+
+/// Crates of others that only some of ours may name.
+const OWNERS: &[(&str, &[&str])] = &[
+    ("petgraph", &["domain"]),
+    ("sled", &["storage"]),
+    ("wasmtime", &["engine", "capabilities"]),
+    ("wasmtime-wasi", &["engine", "capabilities"]),
+    ("clap", &["cli"]),
+    ("clap_complete", &["cli"]),
+    ("indicatif", &["cli"]),
+];
+
+/// What the domain must not name, in its sources.
+const NOT_IN_DOMAIN: &[&str] = &[
+    "tokio::", "wasmtime::", "sled::", "axum::", "std::fs", "std::net", "SystemTime::now", "Instant::now", "std::thread",
+    "std::env",
+];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
+}
+
+fn metadata() -> Metadata {
+    MetadataCommand::new().manifest_path(root().join("Cargo.toml")).no_deps().exec().unwrap()
+}
+
+/// Our crates by the name of their folder below `runtime/`, with the names of what they depend on.
+fn crates(metadata: &Metadata, kinds: &[DependencyKind]) -> BTreeMap<String, BTreeSet<String>> {
+    let mut crates = BTreeMap::new();
+    for package in &metadata.packages {
+        let folder = package.manifest_path.parent().unwrap();
+        if folder.parent().and_then(|parent| parent.file_name()) != Some("runtime") {
+            continue;
+        }
+        let needs = package.dependencies.iter().filter(|dependency| kinds.contains(&dependency.kind));
+        crates.insert(folder.file_name().unwrap().to_owned(), needs.map(|needs| needs.name.to_string()).collect());
+    }
+    assert!(crates.contains_key("domain") && crates.contains_key("cli"), "the crates were not found: {crates:?}");
+    crates
+}
+
+/// The rows of the table: crate → what of ours it may use.
+fn table() -> BTreeMap<String, BTreeSet<String>> {
+    let text = std::fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let mut rows = text
+        .lines()
+        .skip_while(|line| !(line.starts_with("| crate |") && line.contains("may use")))
+        .take_while(|line| line.starts_with('|'));
+    let head: Vec<_> = rows.next().expect("the table of crates is in ARCHITECTURE.md").split('|').map(str::trim).collect();
+    let column = head.iter().position(|title| title.starts_with("may use")).unwrap();
+    rows.skip(1)
+        .map(|row| {
+            let cells: Vec<_> = row.split('|').map(str::trim).collect();
+            (words(cells[1]).pop_first().expect("a crate in backticks"), words(cells[column]))
+        })
+        .collect()
+}
+
+/// The words between backticks.
+fn words(cell: &str) -> BTreeSet<String> {
+    cell.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+#[test]
+fn each_crate_uses_those_of_ours_that_the_table_allows() {
+    let table = table();
+    let metadata = metadata();
+    let crates = crates(&metadata, &[DependencyKind::Normal, DependencyKind::Build]);
+    let ours: BTreeSet<_> = crates.keys().cloned().collect();
+    assert_eq!(table.keys().cloned().collect::<BTreeSet<_>>(), ours, "the table and the folders below runtime/ differ");
+    for (name, needs) in &crates {
+        let used: BTreeSet<_> = needs.intersection(&ours).cloned().collect();
+        assert!(used.is_subset(&table[name]), "{name} uses {used:?}, the table allows {:?}", table[name]);
+    }
+}
+
+#[test]
+fn the_allowed_arrows_have_no_cycle() {
+    let table = table();
+    let mut left = table.clone();
+    while !left.is_empty() {
+        let ready: Vec<_> =
+            left.iter().filter(|(_, uses)| uses.iter().all(|used| !left.contains_key(used))).map(|(n, _)| n.clone()).collect();
+        assert!(!ready.is_empty(), "a cycle among {:?}", left.keys());
+        for name in ready {
+            left.remove(&name);
+        }
+    }
+}
+
+#[test]
+fn heavy_crates_have_one_owner() {
+    let crates = crates(&metadata(), &[DependencyKind::Normal, DependencyKind::Build]);
+    for (heavy, owners) in OWNERS {
+        for (name, needs) in &crates {
+            assert!(!needs.contains(*heavy) || owners.contains(&name.as_str()), "{name} names {heavy}, which is {owners:?}'s");
+        }
+        let named = crates.values().any(|needs| needs.contains(*heavy));
+        assert!(named, "nobody names {heavy}: take it out of this test");
+    }
+    for forbidden in ["tokio", "futures", "wasmtime", "sled"] {
+        assert!(!crates["domain"].contains(forbidden), "the domain names {forbidden}");
+    }
+}
+
+#[test]
+fn the_domain_does_no_input_and_output_and_asks_no_clock() {
+    let mut files = vec![root().join("runtime/domain/src")];
+    let mut seen = 0;
+    while let Some(path) = files.pop() {
+        if path.is_dir() {
+            files.extend(std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+            continue;
+        }
+        seen += 1;
+        let text = std::fs::read_to_string(&path).unwrap();
+        // Tests may do what the code must not.
+        let code = text.split("#[cfg(test)]").next().unwrap();
+        if path.file_name().is_some_and(|name| name == "tests.rs") {
+            continue;
+        }
+        for line in code.lines().filter(|line| !line.trim_start().starts_with("//")) {
+            for word in NOT_IN_DOMAIN {
+                assert!(!line.contains(word), "{} names {word}: {line}", path.display());
+            }
+        }
+    }
+    assert!(seen > 20, "the sources of the domain were not found");
+}
+
+#[test]
+fn versions_stand_in_one_table() {
+    for package in metadata().packages {
+        let manifest = std::fs::read_to_string(&package.manifest_path).unwrap();
+        let table: toml_lines::Lines = toml_lines::dependencies(&manifest);
+        for line in table.0 {
+            assert!(line.contains("workspace = true"), "{}: `{line}` names its own version", package.manifest_path);
+        }
+    }
+}
+
+/// Just enough of TOML to find the lines of dependency tables.
+mod toml_lines {
+    pub(crate) struct Lines(pub(crate) Vec<String>);
+
+    pub(crate) fn dependencies(manifest: &str) -> Lines {
+        let mut lines = Vec::new();
+        let mut inside = false;
+        for line in manifest.lines().map(str::trim) {
+            if line.starts_with('[') {
+                inside = line.ends_with("dependencies]") && !line.contains("workspace");
+            } else if inside && !line.is_empty() && !line.starts_with('#') {
+                lines.push(line.to_owned());
+            }
+        }
+        Lines(lines)
+    }
+}

@@ -1,0 +1,139 @@
+//! What wrong names, calls and options get.
+
+use crate::harness::sandbox::string;
+use crate::harness::{Sandbox, wat};
+
+fn with_adder() -> Sandbox {
+    let sandbox = Sandbox::new();
+    sandbox.register_fixture("test:adder", "adder.wat");
+    sandbox.ok(&["activate", "adder"]);
+    sandbox
+}
+
+#[test]
+fn an_unknown_name_gets_what_may_have_been_meant() {
+    let sandbox = with_adder();
+    for verb in ["show", "wit", "deps", "dependents", "status", "logs", "stats", "order", "graph", "errors", "health"] {
+        let (_, error) = sandbox.fails(&[verb, "addre"], 3);
+        assert_eq!(error["code"], "component-not-found", "{verb}");
+        assert!(error["hints"].to_string().contains("did you mean test:adder?"), "{verb}: {error}");
+    }
+    for verb in ["activate", "deactivate", "unregister", "evict"] {
+        let (_, error) = sandbox.fails(&[verb, "test:addre"], 3);
+        assert!(error["hints"].to_string().contains("test:adder"), "{verb}: {error}");
+    }
+    let (_, error) = sandbox.fails(&["show", "zebra"], 3);
+    assert!(error["hints"].to_string().contains("runtime list"), "{error}");
+}
+
+#[test]
+fn a_bare_name_of_several_is_ambiguous() {
+    let sandbox = Sandbox::new();
+    sandbox.register("one:log", &wat::answer(1));
+    sandbox.register("two:log", &wat::answer(2));
+    let (ran, error) = sandbox.fails(&["show", "log"], 2);
+    assert_eq!(error["code"], "ambiguous-name");
+    assert!(ran.stderr.contains("one:log") && ran.stderr.contains("two:log"), "{ran:#?}");
+    sandbox.ok(&["show", "two:log"]);
+}
+
+#[test]
+fn what_is_no_name_at_all() {
+    let sandbox = with_adder();
+    for name in ["", "Adder", "a:b:c", "..", "../../etc/passwd", "test:adder@one", "tеst:adder"] {
+        let (_, error) = sandbox.fails(&["show", name], 2);
+        assert_eq!(error["code"], "invalid-name", "{name}");
+    }
+    let (ran, _) = sandbox.fails(&["show", "\u{1b}[31mred"], 2);
+    assert!(!ran.stderr.contains('\u{1b}'), "{ran:#?}");
+}
+
+#[test]
+fn an_unknown_function_gets_the_known_ones() {
+    let sandbox = with_adder();
+    let (_, error) = sandbox.fails(&["call", "adder", "ad(1, 2)"], 3);
+    assert_eq!(error["code"], "function-not-found");
+    assert!(error["hints"].to_string().contains("test:math/ops@1.2.0#add"), "{error}");
+    sandbox.fails(&["call", "adder", "nothing-like-it()"], 3);
+    sandbox.fails(&["call", "adder", "test:other/ops#add(1, 2)"], 3);
+}
+
+#[test]
+fn wrong_arguments_are_told_with_the_type() {
+    let sandbox = with_adder();
+    for call in ["add(1)", "add(1, 2, 3)", "add()", "add(1, \"two\")", "add(1, -2)", "add(1, 4294967296)", "add(1.5, 2)"] {
+        let (_, error) = sandbox.fails(&["call", "adder", call], 2);
+        assert_eq!(error["code"], "invalid-arguments", "{call}");
+        let all = format!("{} {}", error["message"], error["hints"]);
+        assert!(all.contains("u32"), "{call}: {error}");
+    }
+    assert_eq!(sandbox.ok(&["call", "adder", "add(1, 2)"]), "3\n");
+    assert_eq!(sandbox.json(&["errors"])["errors"], serde_json::json!([]));
+}
+
+#[test]
+fn a_syntax_error_points_at_the_character() {
+    let sandbox = with_adder();
+    for (call, column) in [("add(1, ]2)", 7), ("add(1, 2", 8), ("add(1 2)", 6)] {
+        let (ran, _) = sandbox.fails(&["call", "adder", call], 2);
+        let lines: Vec<_> = ran.stderr.lines().collect();
+        let at = lines.iter().position(|line| line.contains('^')).unwrap_or_else(|| panic!("no mark: {ran:#?}"));
+        let indent = lines[at - 1].find("add(").unwrap_or_else(|| panic!("the call is not above its mark: {ran:#?}"));
+        let mark = lines[at].find('^').unwrap() - indent;
+        assert!(mark.abs_diff(column) <= 1, "{call}: column {mark} in {ran:#?}");
+    }
+}
+
+#[test]
+fn json_arguments_have_to_be_an_array_that_fits() {
+    let sandbox = with_adder();
+    assert_eq!(sandbox.ok(&["call", "adder", "add", "--json-args", "[1, 2]"]), "3\n");
+    for (function, args) in
+        [("add", "{}"), ("add", "[1,"), ("add", "[1]"), ("add", "[1, \"two\"]"), ("add(1, 2)", "[]"), ("add", "7")]
+    {
+        sandbox.fails(&["call", "adder", function, "--json-args", args], 2);
+    }
+    sandbox.fails(&["call", "adder", "no-such", "--json-args", "[]"], 3);
+}
+
+#[test]
+fn a_call_to_what_is_not_active_says_how_to_activate() {
+    let sandbox = with_adder();
+    sandbox.ok(&["deactivate", "adder"]);
+    let (ran, error) = sandbox.fails(&["call", "adder", "add(1, 2)"], 4);
+    assert_eq!(error["code"], "component-not-active");
+    assert_eq!(error["component"], "test:adder");
+    assert!(ran.stderr.contains("runtime activate test:adder"), "{ran:#?}");
+}
+
+#[test]
+fn wrong_options_are_told() {
+    let sandbox = with_adder();
+    for args in [
+        &["call", "adder", "add(1, 2)", "--fuel", "lots"][..],
+        &["call", "adder", "add(1, 2)", "--timeout", "soon"],
+        &["call", "adder"],
+        &["list", "--status", "asleep"],
+        &["list", "--where", "author"],
+        &["list", "--kind", "Two Words"],
+        &["graph", "--format", "png"],
+        &["completions", "cobol"],
+        &["errors", "--clear"],
+        &["status"],
+        &["status", "adder", "--message", "why"],
+        &["depend", "adder"],
+        &["log", "--since", "yesterday"],
+        &["list", "--lock-timeout", "never"],
+        &["list", "-q", "-v"],
+    ] {
+        let (_, error) = sandbox.fails(args, 2);
+        assert!(!string(&error["message"]).is_empty());
+    }
+}
+
+#[test]
+fn a_working_folder_that_is_not_there() {
+    let sandbox = Sandbox::new();
+    let (ran, _) = sandbox.fails(&["-C", "nowhere", "list"], 3);
+    assert!(ran.stderr.contains("nowhere"), "{ran:#?}");
+}

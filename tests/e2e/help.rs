@@ -1,0 +1,104 @@
+//! Help, version and completions.
+
+use crate::harness::Sandbox;
+
+#[test]
+fn the_first_screen_groups_the_verbs() {
+    let sandbox = Sandbox::new();
+    let help = sandbox.ok(&["--help"]);
+    insta::assert_snapshot!(help, @r#"
+    Registry and sandbox for WebAssembly components
+
+    Usage: runtime [OPTIONS] <VERB> …
+
+    Components:
+      register PATH…       Add components, or new versions of them
+      scan DIR             List what `register` would find in a folder
+      inspect FILE…        Show what a binary is before it is registered
+      unregister ID…       Remove components
+      list, show ID        List components, or show everything about one
+      wit ID               Print a component's interfaces as WIT
+    Running:
+      activate ID…         Activate components and all that they need
+      call ID 'f(args)'    Call a function; arguments and result in WAVE
+      deactivate ID…       Take components out of service
+      evict ID             Drop the live instance, keep the status
+      logs ID              Show what a component printed and logged
+    Dependencies:
+      deps, dependents ID  Show what a component needs, or what needs it
+      depend, undepend     Declare or remove a dependency: `depend A --on B`
+      order, cycles        Show the activation order, or all cycles
+      graph                Draw the graph: tree, svg, dot, mermaid, json
+    Operations:
+      status ID            Show or set the status of components
+      health, stats        Count healthy components; show usage and timings
+      errors [ID]          Show or clear the history of failures
+      log                  Read the journal: who did what when
+      index                Make and use indexes on metadata keys
+      settings             Show or change the registry's settings
+      completions SHELL    Print completions for a shell
+
+    Options:
+      -C <DIR>                   Work as if started in DIR
+          --data <DIR>           Data folder [env: RUNTIME_DATA]
+      -o, --output <FORMAT>      Print the result as text, or as one JSON document
+          --json                 The same as `-o json`
+      -q, --quiet                Print errors and results alone
+      -v, --verbose              Print timings, and the causes of errors
+          --lock-timeout <TIME>  Longest wait for a busy data folder [default: 10s]
+      -h, --help                 Print help
+      -V, --version              Print version
+
+    `runtime help VERB` explains a verb, with examples.
+    "#);
+    assert!(!sandbox.data().exists(), "help made a data folder");
+}
+
+#[test]
+fn every_verb_explains_itself_with_an_example() {
+    let sandbox = Sandbox::new();
+    let verbs = [
+        "register", "scan", "inspect", "unregister", "list", "show", "wit", "activate", "call", "deactivate", "evict",
+        "logs", "deps", "dependents", "depend", "undepend", "order", "cycles", "graph", "status", "health", "stats",
+        "errors", "log", "index", "settings", "completions",
+    ];
+    for verb in verbs {
+        let help = sandbox.ok(&[verb, "--help"]);
+        assert!(help.contains("Examples:") && help.contains(&format!("runtime {verb}")), "{verb}: {help}");
+        assert_eq!(sandbox.ok(&["help", verb]), help, "{verb}");
+    }
+}
+
+#[test]
+fn prints_its_version() {
+    let version = Sandbox::new().ok(&["--version"]);
+    assert_eq!(version.trim(), format!("runtime {}", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn completes_in_every_shell() {
+    let sandbox = Sandbox::new();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = sandbox.ok(&["completions", shell]);
+        assert!(script.contains("register") && script.contains("lock-timeout"), "{shell}");
+    }
+    let document = sandbox.json(&["completions", "bash"]);
+    assert_eq!(document["shell"], "bash");
+}
+
+#[test]
+fn without_a_verb_it_shows_help_and_fails() {
+    let ran = Sandbox::new().run(&[]);
+    assert_eq!(ran.code, 2, "{ran:#?}");
+    assert!(ran.stderr.contains("Usage: runtime"), "{ran:#?}");
+}
+
+#[test]
+fn a_wrong_verb_or_option_is_told_with_what_was_meant() {
+    let sandbox = Sandbox::new();
+    let (text, error) = sandbox.fails(&["lst"], 2);
+    assert!(text.stderr.contains("list"), "{text:#?}");
+    assert_eq!(error["code"], "usage");
+    let (_, error) = sandbox.fails(&["list", "--helthy"], 2);
+    assert!(error["hints"].to_string().contains("--healthy"), "{error}");
+}

@@ -1,0 +1,27 @@
+//! Runs the binary `runtime` as people and scripts do, each test in a folder of its own.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that meets what it does not expect has to fail"
+)]
+
+mod activation;
+mod bad_arguments;
+mod bad_components;
+mod bad_folders;
+mod bad_graphs;
+mod calls;
+mod dependencies;
+mod files;
+mod generated;
+mod harness;
+mod help;
+mod journal;
+mod list;
+mod operations;
+mod output;
+mod processes;
+mod registering;
+mod settings;
