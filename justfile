@@ -5,6 +5,10 @@
 build_profile := env("RUNTIME_PROFILE", "release")
 test_profile := env("RUNTIME_PROFILE", "dev")
 
+# Where both are one profile, `build` makes the tests too: cargo then compiles each dependency once, not once for the
+# program alone and again, with the features that tests add, for the tests.
+build_scope := if build_profile == test_profile { "--workspace --bins --tests --examples" } else { "--package runtime --bin runtime" }
+
 # The folder in target/ where cargo puts what it builds with `build_profile`.
 build_folder := env("CARGO_TARGET_DIR", justfile_directory() / "target") / if build_profile == "dev" { "debug" } else { build_profile }
 
@@ -27,7 +31,7 @@ test *ARGS: setup build-components test-scripts
 # Build the program: target/release/runtime
 [group('first steps')]
 build:
-    cargo build --package runtime --bin runtime --profile {{ build_profile }}
+    cargo build {{ build_scope }} --profile {{ build_profile }}
 
 # Install the guest languages' tools into a cache folder (`just setup --status` tells which are there)
 [group('guest components')]
