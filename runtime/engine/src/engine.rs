@@ -114,7 +114,8 @@ impl Engine for WasmtimeEngine {
     fn prepare(&self, spec: UnitSpec) -> BoxFuture<'_, Result<Arc<dyn Unit>, Failure>> {
         Box::pin(async move {
             let component = code::load(&self.shared, &spec).await?;
-            let unit: Arc<dyn Unit> = Arc::new(link::prepare(&self.shared, spec, component)?);
+            let unit: Arc<dyn Unit> =
+                Arc::new(link::prepare(&self.shared, spec, component).map_err(|failure| *failure)?);
             Ok(unit)
         })
     }

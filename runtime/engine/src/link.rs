@@ -22,10 +22,14 @@ use crate::unit::{self, ComponentUnit};
 const NAMED_MAX: usize = 8;
 
 /// Makes a unit of a compiled component, or says why its imports cannot be met.
-pub(crate) fn prepare(shared: &Arc<Shared>, spec: UnitSpec, component: Component) -> Result<ComponentUnit, Failure> {
+pub(crate) fn prepare(
+    shared: &Arc<Shared>,
+    spec: UnitSpec,
+    component: Component,
+) -> Result<ComponentUnit, Box<Failure>> {
     let nobody = Caller::default();
     let scene = Scene { shared, component: &spec.id, revision: spec.revision, caller: &nobody };
-    let failed = |(kind, message): Unmet| scene.failure(Phase::Link, kind, &message);
+    let failed = |(kind, message): Unmet| Box::new(scene.failure(Phase::Link, kind, &message));
     check_grants(shared, &spec).map_err(failed)?;
     let linker = link(shared, &spec, &component).map_err(failed)?;
     let pre = linker.instantiate_pre(&component).map_err(|error| failed(refused_by_linker(&error)))?;
@@ -94,10 +98,10 @@ fn link_provider(
     }
 }
 
-fn link_host<'a>(
+fn link_host(
     shared: &Shared,
     name: &str,
-    served: &mut BTreeSet<&'a str>,
+    served: &mut BTreeSet<&'static str>,
     linker: &mut Linker<StoreState>,
 ) -> Result<(), Unmet> {
     let Ok(interface) = name.parse::<InterfaceName>() else {

@@ -89,9 +89,11 @@ impl ComponentUnit {
                 return Err(self.scene(caller).failure(Phase::Instantiate, FailureKind::Host, &message));
             }
         };
-        steps.begin(Phase::Instantiate)?;
-        let instantiated = bounded(deadline, steps.live.instantiate(&self.pre)).await;
-        steps.check(Phase::Instantiate, instantiated)?;
+        let instantiated = match steps.begin() {
+            Ok(()) => bounded(deadline, steps.live.instantiate(&self.pre)).await,
+            Err(error) => Err(error),
+        };
+        instantiated.map_err(|error| steps.failed(Phase::Instantiate, &error))?;
         if let Some(state) = state {
             steps.ask(Phase::Restore, "state", "restore", (state.to_vec(),)).await?;
         }
@@ -122,7 +124,7 @@ impl ComponentUnit {
         };
         let fuel = self.spec.limits.fuel;
         let mut steps = Steps { unit: self, live, caller: &nobody, deadline, time: self.spec.limits.deadline(), fuel };
-        steps.begin(Phase::Health)?;
+        steps.begin().map_err(|error| steps.failed(Phase::Health, &error))?;
         match steps.ask(Phase::Health, "health", "check", ()).await {
             // An answer is not a trap: the instance lives on.
             Err(failure) if failure.kind == FailureKind::Err => {
@@ -172,21 +174,18 @@ struct Steps<'a> {
 }
 
 impl Steps<'_> {
-    fn begin(&mut self, phase: Phase) -> Result<(), Failure> {
+    fn begin(&mut self) -> wasmtime::Result<()> {
         let served = ServedCall { caller: Arc::clone(self.caller), deadline: self.deadline };
-        let begun = self.live.begin(self.fuel, served);
-        self.check(phase, begun)
+        self.live.begin(self.fuel, served)
     }
 
     fn used(&self) -> u64 {
         self.fuel.saturating_sub(self.live.fuel_left())
     }
 
-    fn check<T>(&self, phase: Phase, outcome: wasmtime::Result<T>) -> Result<T, Failure> {
-        outcome.map_err(|error| {
-            let allowed = self.unit.allowed(self.fuel, self.time, &self.live);
-            self.unit.scene(self.caller).trap(phase, &error, &allowed, Some(self.used()))
-        })
+    fn failed(&self, phase: Phase, error: &wasmtime::Error) -> Failure {
+        let allowed = self.unit.allowed(self.fuel, self.time, &self.live);
+        self.unit.scene(self.caller).trap(phase, error, &allowed, Some(self.used()))
     }
 
     /// Calls a function of `registry:component` that answers `result<_, string>`, if the component has it.
@@ -213,7 +212,7 @@ impl Steps<'_> {
         let called = bounded(self.deadline, self.live.call_typed::<P, R>(position, &export.index, args)).await;
         self.live.end_output();
         let function = export.signature.qualified();
-        self.check(phase, called).map(Some).map_err(|failure| Failure { function: Some(function), ..failure })
+        called.map(Some).map_err(|error| Failure { function: Some(function), ..self.failed(phase, &error) })
     }
 
     fn refused(&self, phase: Phase, interface: &str, name: &str, text: &str) -> Failure {
@@ -228,7 +227,7 @@ impl Steps<'_> {
         if self.unit.exports.lifecycle("state", "snapshot").is_none() {
             return Ok(());
         }
-        self.begin(Phase::Snapshot)?;
+        self.begin().map_err(|error| self.failed(Phase::Snapshot, &error))?;
         let Some((answer,)) = self.call::<(), Snapshot>(Phase::Snapshot, "state", "snapshot", ()).await? else {
             return Ok(());
         };
@@ -250,7 +249,7 @@ impl Steps<'_> {
         // Its own time: a slow snapshot must not keep the component from closing what it opened.
         self.deadline = Deadline::after(self.unit.spec.limits.deadline());
         self.time = self.unit.spec.limits.deadline();
-        self.begin(Phase::Deactivate)?;
+        self.begin().map_err(|error| self.failed(Phase::Deactivate, &error))?;
         self.ask(Phase::Deactivate, "lifecycle", "deactivate", ()).await
     }
 }
