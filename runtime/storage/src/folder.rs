@@ -96,6 +96,16 @@ impl Storage {
     pub fn close(self) -> Result<(), StorageError> {
         self.state.close()
     }
+
+    /// As [`Self::close`], for a process that is about to end: saves a sync of the index, which the journal does not need.
+    ///
+    /// Files and lock stay open until the process ends; this process cannot open the folder again.
+    ///
+    /// # Errors
+    /// As [`Self::close`].
+    pub fn leave(self) -> Result<(), StorageError> {
+        self.state.leave()
+    }
 }
 
 impl fmt::Debug for Storage {

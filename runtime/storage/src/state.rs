@@ -52,6 +52,17 @@ impl JournaledState {
         Ok((Self { journal: journal_folder, last_seq, parts }, recovered.warnings))
     }
 
+    /// Carries out what waits, ends the committer, and leaves files and lock to the end of the process.
+    pub(crate) fn leave(&self) -> Result<(), StorageError> {
+        let parts = self.parts.write().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(Parts { committer, index, lock }) = parts else { return Ok(()) };
+        committer.end();
+        let sealed = index.seal();
+        // sled syncs its file when it is dropped, which the journal makes unnecessary; the system closes what is open.
+        std::mem::forget((index, lock));
+        sealed
+    }
+
     /// Carries out what waits, ends the committer, and lets go of the folder.
     pub(crate) fn close(&self) -> Result<(), StorageError> {
         let parts = self.parts.write().unwrap_or_else(PoisonError::into_inner).take();

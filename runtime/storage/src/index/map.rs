@@ -9,10 +9,12 @@ use domain::ports::StorageError;
 use super::overlay::Changes;
 use super::rows::{Rows, Tree, Visit};
 
+type Map = BTreeMap<(Tree, Vec<u8>), Vec<u8>>;
+
 /// Rows in a map.
 #[derive(Debug, Default)]
 pub(crate) struct MapRows {
-    rows: RwLock<BTreeMap<(Tree, Vec<u8>), Vec<u8>>>,
+    rows: RwLock<Map>,
 }
 
 impl MapRows {

@@ -43,6 +43,7 @@ fn plays_a_role_for_another_test() {
     match role.as_str() {
         "holder" => hold(&folder),
         "writer" => write_until_killed(&folder),
+        "leaver" => leave(&folder),
         "full" => fill_the_disk(&folder),
         other => panic!("no role {other}"),
     }
@@ -53,6 +54,25 @@ fn hold(folder: &Path) {
     println!("@held");
     let _ = std::io::stdin().read(&mut [0]);
     storage.close().unwrap();
+}
+
+fn leave(folder: &Path) {
+    let storage = open(folder);
+    let name = format!("c-{}", storage.state.last_seq());
+    commit(&*storage.state, vec![registered(&name, 1, &[])]);
+    storage.leave().unwrap();
+    assert!(matches!(try_open(folder), Err(StorageError::Held { .. })));
+}
+
+#[test]
+fn a_process_that_leaves_without_closing_leaves_a_whole_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    for _ in 0..5 {
+        assert!(child("leaver", folder.path(), None).wait().unwrap().success());
+    }
+    let storage = open(folder.path());
+    assert_eq!((storage.warnings(), storage.state.last_seq()), (&[][..], 5));
+    assert_eq!(storage.state.ids(None, 9).unwrap().len(), 5);
 }
 
 fn answers(child: &mut Child) -> impl Iterator<Item = String> + use<> {
