@@ -5,12 +5,15 @@
 build_profile := env("RUNTIME_PROFILE", "release")
 test_profile := env("RUNTIME_PROFILE", "dev")
 
-# Where both are one profile, `build` makes the tests too: cargo then compiles each dependency once, not once for the
-# program alone and again, with the features that tests add, for the tests.
-build_scope := if build_profile == test_profile { "--workspace --bins --tests --examples" } else { "--package runtime --bin runtime" }
+# The choice of targets for everything that is built for tests, always the same: cargo unites features over what it builds
+# together, and another choice would compile every dependency once more.
+as_tested := "--workspace --lib --bins --tests --examples"
+build_scope := if build_profile == test_profile { as_tested } else { "--package runtime --bin runtime" }
 
 # The folder in target/ where cargo puts what it builds with `build_profile`.
 build_folder := env("CARGO_TARGET_DIR", justfile_directory() / "target") / if build_profile == "dev" { "debug" } else { build_profile }
+
+test_folder := env("CARGO_TARGET_DIR", justfile_directory() / "target") / if test_profile == "dev" { "debug" } else { test_profile }
 
 [private]
 default:
@@ -26,7 +29,8 @@ demo: setup build-components build
 # Run every test: crates, examples in the docs, scripts (ARGS go to cargo test)
 [group('first steps')]
 test *ARGS: setup build-components test-scripts
-    cargo test --workspace {{ if test_profile == "dev" { "" } else { "--profile " + test_profile } }} {{ ARGS }}
+    cargo build {{ as_tested }} --profile {{ test_profile }}
+    RUNTIME_BIN={{ quote(test_folder / "runtime") }} cargo test --workspace --profile {{ test_profile }} {{ ARGS }}
 
 # Build the program: target/release/runtime
 [group('first steps')]
