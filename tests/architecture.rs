@@ -28,7 +28,15 @@ const OWNERS: &[(&str, &[&str])] = &[
 
 /// What the domain must not name, in its sources.
 const NOT_IN_DOMAIN: &[&str] = &[
-    "tokio::", "wasmtime::", "sled::", "axum::", "std::fs", "std::net", "SystemTime::now", "Instant::now", "std::thread",
+    "tokio::",
+    "wasmtime::",
+    "sled::",
+    "axum::",
+    "std::fs",
+    "std::net",
+    "SystemTime::now",
+    "Instant::now",
+    "std::thread",
     "std::env",
 ];
 
@@ -62,7 +70,8 @@ fn table() -> BTreeMap<String, BTreeSet<String>> {
         .lines()
         .skip_while(|line| !(line.starts_with("| crate |") && line.contains("may use")))
         .take_while(|line| line.starts_with('|'));
-    let head: Vec<_> = rows.next().expect("the table of crates is in ARCHITECTURE.md").split('|').map(str::trim).collect();
+    let head: Vec<_> =
+        rows.next().expect("the table of crates is in ARCHITECTURE.md").split('|').map(str::trim).collect();
     let column = head.iter().position(|title| title.starts_with("may use")).unwrap();
     rows.skip(1)
         .map(|row| {
@@ -95,8 +104,11 @@ fn the_allowed_arrows_have_no_cycle() {
     let table = table();
     let mut left = table.clone();
     while !left.is_empty() {
-        let ready: Vec<_> =
-            left.iter().filter(|(_, uses)| uses.iter().all(|used| !left.contains_key(used))).map(|(n, _)| n.clone()).collect();
+        let ready: Vec<_> = left
+            .iter()
+            .filter(|(_, uses)| uses.iter().all(|used| !left.contains_key(used)))
+            .map(|(n, _)| n.clone())
+            .collect();
         assert!(!ready.is_empty(), "a cycle among {:?}", left.keys());
         for name in ready {
             left.remove(&name);
@@ -109,7 +121,10 @@ fn heavy_crates_have_one_owner() {
     let crates = crates(&metadata(), &[DependencyKind::Normal, DependencyKind::Build]);
     for (heavy, owners) in OWNERS {
         for (name, needs) in &crates {
-            assert!(!needs.contains(*heavy) || owners.contains(&name.as_str()), "{name} names {heavy}, which is {owners:?}'s");
+            assert!(
+                !needs.contains(*heavy) || owners.contains(&name.as_str()),
+                "{name} names {heavy}, which is {owners:?}'s"
+            );
         }
         let named = crates.values().any(|needs| needs.contains(*heavy));
         assert!(named, "nobody names {heavy}: take it out of this test");

@@ -26,7 +26,8 @@ fn thousands_of_components_register_and_order_correctly() {
     let count = std::env::var("SCALE").ok().and_then(|text| text.parse().ok()).unwrap_or(COUNT);
     let sandbox = Sandbox::new();
     let needs = |n: usize| -> Vec<String> {
-        let mut needs: Vec<_> = [n / 2, n / 3, n * 2 / 3].into_iter().filter(|m| *m < n).map(|m| format!("n{m}")).collect();
+        let mut needs: Vec<_> =
+            [n / 2, n / 3, n * 2 / 3].into_iter().filter(|m| *m < n).map(|m| format!("n{m}")).collect();
         needs.sort();
         needs.dedup();
         needs

@@ -80,7 +80,10 @@ fn a_failing_component_is_recorded_its_dependents_are_skipped_the_rest_goes_on()
 
     let errors = sandbox.json(&["errors", "refuses"]);
     let error = &errors["errors"][0];
-    assert_eq!((&error["id"], &error["phase"], &error["kind"]), (&json!("test:refuses"), &json!("activate"), &json!("err")));
+    assert_eq!(
+        (&error["id"], &error["phase"], &error["kind"]),
+        (&json!("test:refuses"), &json!("activate"), &json!("err"))
+    );
     assert!(string(&error["message"]).contains("not today") && error["seq"].as_u64() > Some(0));
 
     // Asked for again, it is tried again.
@@ -99,7 +102,10 @@ fn deactivation_is_refused_while_dependents_are_active() {
 
     let document = sandbox.json(&["deactivate", "base", "--cascade"]);
     let done = strings(&document["done"]);
-    assert_eq!((done.first().map(String::as_str), done.last().map(String::as_str)), (Some("test:top"), Some("test:base")));
+    assert_eq!(
+        (done.first().map(String::as_str), done.last().map(String::as_str)),
+        (Some("test:top"), Some("test:base"))
+    );
     assert_eq!(done.len(), 4);
     assert_eq!(sandbox.status("top"), "inactive");
     sandbox.ok(&["activate", "base"]);

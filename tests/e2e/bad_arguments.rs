@@ -61,7 +61,9 @@ fn an_unknown_function_gets_the_known_ones() {
 #[test]
 fn wrong_arguments_are_told_with_the_type() {
     let sandbox = with_adder();
-    for call in ["add(1)", "add(1, 2, 3)", "add()", "add(1, \"two\")", "add(1, -2)", "add(1, 4294967296)", "add(1.5, 2)"] {
+    for call in
+        ["add(1)", "add(1, 2, 3)", "add()", "add(1, \"two\")", "add(1, -2)", "add(1, 4294967296)", "add(1.5, 2)"]
+    {
         let (_, error) = sandbox.fails(&["call", "adder", call], 2);
         assert_eq!(error["code"], "invalid-arguments", "{call}");
         let all = format!("{} {}", error["message"], error["hints"]);

@@ -60,7 +60,10 @@ fn a_trap_is_recorded_with_its_stack_and_the_component_goes_on() {
     let sandbox = with_flaky("");
     let (error, failure) = guest_fails(&sandbox, &["call", "flaky", "trap()"]);
     assert_eq!((&error["failure"]["kind"], &error["failure"]["phase"]), (&json!("trap"), &json!("call")));
-    assert_eq!((&failure["kind"], &failure["phase"], &failure["function"]), (&json!("trap"), &json!("call"), &json!("trap")));
+    assert_eq!(
+        (&failure["kind"], &failure["phase"], &failure["function"]),
+        (&json!("trap"), &json!("call"), &json!("trap"))
+    );
     let frames = failure["backtrace"].to_string();
     assert!(frames.contains("deepest") && frames.contains("deeper"), "{failure}");
     for field in ["id", "seq", "at", "message", "revision"] {
@@ -150,7 +153,10 @@ fn what_components_print_goes_to_stderr_escaped_and_is_kept() {
     assert_eq!(logs["id"], "test:chatty");
     let lines = logs["lines"].as_array().unwrap();
     assert_eq!(lines.len(), 2, "{logs}");
-    assert_eq!((&lines[0]["stream"], &lines[0]["level"], &lines[0]["context"]), (&json!("log"), &json!("warn"), &json!("beak")));
+    assert_eq!(
+        (&lines[0]["stream"], &lines[0]["level"], &lines[0]["context"]),
+        (&json!("log"), &json!("warn"), &json!("beak"))
+    );
     assert!(string(&lines[0]["text"]).contains("alert"));
     assert_eq!(sandbox.ok(&["logs", "chatty", "-n", "1"]).lines().count(), 1);
     let journal = sandbox.ok(&["log"]);

@@ -29,7 +29,10 @@ fn deps_and_dependents_show_edges_from_dependency_to_dependent() {
         }] })
     );
     let dependents = sandbox.json(&["dependents", "mid"]);
-    assert_eq!((&dependents["edges"][0]["from"], &dependents["edges"][0]["to"]), (&json!("test:mid"), &json!("test:top")));
+    assert_eq!(
+        (&dependents["edges"][0]["from"], &dependents["edges"][0]["to"]),
+        (&json!("test:mid"), &json!("test:top"))
+    );
     assert_eq!(sandbox.json(&["deps", "top", "--transitive"])["edges"].as_array().unwrap().len(), 2);
     assert_eq!(sandbox.json(&["dependents", "base", "--transitive"])["edges"].as_array().unwrap().len(), 2);
     assert_eq!(sandbox.json(&["deps", "alone"])["edges"], json!([]));

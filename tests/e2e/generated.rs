@@ -48,7 +48,8 @@ fn hundreds_of_components_register_and_order_correctly() {
     assert_eq!(document["failed"], serde_json::json!([]));
 
     let order = sandbox.json(&["order"]);
-    let place: HashMap<String, usize> = strings(&order["order"]).into_iter().enumerate().map(|(at, id)| (id, at)).collect();
+    let place: HashMap<String, usize> =
+        strings(&order["order"]).into_iter().enumerate().map(|(at, id)| (id, at)).collect();
     assert_eq!(place.len(), COUNT);
     for (name, needs) in &graph {
         for need in needs {

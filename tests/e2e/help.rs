@@ -58,9 +58,33 @@ fn the_first_screen_groups_the_verbs() {
 fn every_verb_explains_itself_with_an_example() {
     let sandbox = Sandbox::new();
     let verbs = [
-        "register", "scan", "inspect", "unregister", "list", "show", "wit", "activate", "call", "deactivate", "evict",
-        "logs", "deps", "dependents", "depend", "undepend", "order", "cycles", "graph", "status", "health", "stats",
-        "errors", "log", "index", "settings", "completions",
+        "register",
+        "scan",
+        "inspect",
+        "unregister",
+        "list",
+        "show",
+        "wit",
+        "activate",
+        "call",
+        "deactivate",
+        "evict",
+        "logs",
+        "deps",
+        "dependents",
+        "depend",
+        "undepend",
+        "order",
+        "cycles",
+        "graph",
+        "status",
+        "health",
+        "stats",
+        "errors",
+        "log",
+        "index",
+        "settings",
+        "completions",
     ];
     for verb in verbs {
         let help = sandbox.ok(&[verb, "--help"]);

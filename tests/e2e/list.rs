@@ -7,7 +7,8 @@ use crate::harness::{Sandbox, wat};
 
 fn shelf() -> Sandbox {
     let sandbox = Sandbox::new();
-    let skill = "kind = \"skill\"\ndescription = \"Adds\"\n[metadata]\nauthor = \"Acme\"\ntags = [\"math\", \"fast\"]\n";
+    let skill =
+        "kind = \"skill\"\ndescription = \"Adds\"\n[metadata]\nauthor = \"Acme\"\ntags = [\"math\", \"fast\"]\n";
     sandbox.component("test:a", "1.2.0", skill, &wat::answer(1));
     sandbox.component("test:b", "2.0.0", "kind = \"skill\"\n[metadata]\nauthor = \"Bolt\"\n", &wat::answer(2));
     sandbox.component("test:c", "1.2.0", "[metadata]\nauthor = \"Acme\"\n", &wat::answer(3));
@@ -28,7 +29,10 @@ fn filters_by_kind_status_metadata_version_digest_and_path() {
     assert_eq!(found(&sandbox, &["--kind", "skill"]), ["test:a", "test:b"]);
     assert_eq!(found(&sandbox, &["--type", "skill", "--status", "active"]), ["test:a"]);
     assert_eq!(found(&sandbox, &["--where", "author=Acme"]), ["test:a", "test:c"]);
-    assert_eq!(found(&sandbox, &["--where", "author=Acme", "--where", "version=1.2.0", "--kind", "component"]), ["test:c"]);
+    assert_eq!(
+        found(&sandbox, &["--where", "author=Acme", "--where", "version=1.2.0", "--kind", "component"]),
+        ["test:c"]
+    );
     assert_eq!(found(&sandbox, &["--where", "tags=fast"]), ["test:a"]);
     assert_eq!(found(&sandbox, &["--where", "version=2.0.0"]), ["test:b"]);
     let digest = string(&sandbox.json(&["show", "test:b"])["digest"]);
@@ -61,7 +65,9 @@ fn the_table_is_for_people() {
 fn show_has_everything_for_people() {
     let sandbox = shelf();
     let text = sandbox.ok(&["show", "test:a"]);
-    for word in ["test:a 1.2.0", "Adds", "active", "skill", "sha256:", "100,000,000 fuel", "author", "Acme", "5s", "64MiB"] {
+    for word in
+        ["test:a 1.2.0", "Adds", "active", "skill", "sha256:", "100,000,000 fuel", "author", "Acme", "5s", "64MiB"]
+    {
         assert!(text.contains(word), "no `{word}` in {text}");
     }
     let both = sandbox.json(&["show", "test:a", "test:b"]);

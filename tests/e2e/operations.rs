@@ -98,8 +98,15 @@ fn statistics_add_up_over_processes() {
     sandbox.ok(&["call", "test:a", "answer()"]);
     let stats = sandbox.json(&["stats"]);
     for field in [
-        "total_components", "active_components", "total_accesses", "avg_accesses", "most_accessed",
-        "avg_activation_us", "avg_lookup_us", "cache_hit_rate", "components",
+        "total_components",
+        "active_components",
+        "total_accesses",
+        "avg_accesses",
+        "most_accessed",
+        "avg_activation_us",
+        "avg_lookup_us",
+        "cache_hit_rate",
+        "components",
     ] {
         assert!(stats.get(field).is_some(), "no `{field}` in {stats}");
     }

@@ -26,7 +26,9 @@ fn standard_output_carries_the_result_alone() {
 fn nothing_is_coloured_where_there_is_no_terminal() {
     let sandbox = Sandbox::new();
     sandbox.register("test:a", &wat::answer(1));
-    for args in [&["list"][..], &["show", "test:a"], &["show", "nobody"], &["health"], &["graph"], &["log"], &["--help"]] {
+    for args in
+        [&["list"][..], &["show", "test:a"], &["show", "nobody"], &["health"], &["graph"], &["log"], &["--help"]]
+    {
         let ran = sandbox.run(args);
         assert!(!ran.stdout.contains('\u{1b}') && !ran.stderr.contains('\u{1b}'), "{ran:#?}");
     }

@@ -9,13 +9,14 @@ use crate::harness::{Sandbox, wat};
 fn many_commands_at_once_wait_for_each_other() {
     let sandbox = Sandbox::new();
     let count = 12;
-    let files: Vec<_> =
-        (0..count).map(|n| text(&sandbox.write(&format!("f{n}.wat"), wat::answer(n)))).collect();
+    let files: Vec<_> = (0..count).map(|n| text(&sandbox.write(&format!("f{n}.wat"), wat::answer(n)))).collect();
     let ids: Vec<_> = (0..count).map(|n| format!("test:f{n}")).collect();
     let args: Vec<_> = files
         .iter()
         .zip(&ids)
-        .map(|(file, id)| vec!["register", file, "--id", id, "--version", "1.0.0", "--activate", "--lock-timeout", "100s"])
+        .map(|(file, id)| {
+            vec!["register", file, "--id", id, "--version", "1.0.0", "--activate", "--lock-timeout", "100s"]
+        })
         .collect();
     let children: Vec<_> = args.iter().map(|args| sandbox.spawn(args)).collect();
     for (child, args) in children.into_iter().zip(&args) {
@@ -41,8 +42,7 @@ fn many(sandbox: &Sandbox, count: u32) {
 #[cfg(unix)]
 fn interrupted(sandbox: &Sandbox, count: u32, signal: rustix::process::Signal, json: bool) -> crate::harness::Ran {
     many(sandbox, count);
-    let args: &[&str] =
-        if json { &["-o", "json", "register", "components"] } else { &["register", "components"] };
+    let args: &[&str] = if json { &["-o", "json", "register", "components"] } else { &["register", "components"] };
     let child = sandbox.spawn(args);
     let pid = rustix::process::Pid::from_child(&child);
     // In the middle: the journal has grown.

@@ -39,9 +39,30 @@ fn an_entry_has_every_promised_field() {
     let entry = &document["registered"][0];
     assert_eq!(entry["outcome"], "new");
     for field in [
-        "id", "version", "revision", "kind", "status", "digest", "size", "description", "metadata", "imports",
-        "exports", "dependencies", "dependents", "unresolved", "limits", "grants", "path", "last_modified", "instance",
-        "registered_at", "last_accessed", "access_count", "error_count", "last_error",
+        "id",
+        "version",
+        "revision",
+        "kind",
+        "status",
+        "digest",
+        "size",
+        "description",
+        "metadata",
+        "imports",
+        "exports",
+        "dependencies",
+        "dependents",
+        "unresolved",
+        "limits",
+        "grants",
+        "path",
+        "last_modified",
+        "instance",
+        "registered_at",
+        "last_accessed",
+        "access_count",
+        "error_count",
+        "last_error",
     ] {
         assert!(entry.get(field).is_some(), "no `{field}` in {entry}");
     }
@@ -55,8 +76,12 @@ fn an_entry_has_every_promised_field() {
     assert_eq!(entry["imports"], json!(["test:math/ops@1.0.0"]));
     assert_eq!(entry["unresolved"], json!([]));
     assert_eq!(entry["access_count"], 0);
-    let kinds: Vec<_> =
-        entry["dependencies"].as_array().unwrap().iter().map(|edge| (string(&edge["id"]), string(&edge["kind"]))).collect();
+    let kinds: Vec<_> = entry["dependencies"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|edge| (string(&edge["id"]), string(&edge["kind"])))
+        .collect();
     assert_eq!(kinds.len(), 2, "{entry}");
     assert!(kinds.iter().all(|(id, _)| id == "test:adder"));
     assert!(kinds.iter().any(|(_, kind)| kind == "import") && kinds.iter().any(|(_, kind)| kind == "declared"));

@@ -15,7 +15,10 @@ fn settings_are_shown_set_and_taken_back() {
     assert!(settings.iter().all(|setting| !string(&setting["doc"]).is_empty()), "{all}");
 
     let document = sandbox.json(&["settings", "limits.fuel=5_000_000"]);
-    assert_eq!((&document["key"], &document["value"], &document["default"]), (&json!("limits.fuel"), &json!(5_000_000), &json!(false)));
+    assert_eq!(
+        (&document["key"], &document["value"], &document["default"]),
+        (&json!("limits.fuel"), &json!(5_000_000), &json!(false))
+    );
     assert!(std::fs::read_to_string(sandbox.data().join("registry.toml")).unwrap().contains("fuel"));
     assert_eq!(sandbox.json(&["settings", "limits.fuel"])["value"], 5_000_000);
     sandbox.register("test:a", &wat::answer(1));

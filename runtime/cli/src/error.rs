@@ -1,7 +1,5 @@
 //! Errors at the command line: exit codes, the JSON document, what people read.
 
-use std::borrow::Cow;
-
 use domain::failure::Failure;
 use domain::text::{escape_block, escape_line};
 use domain::{ComponentId, ErrorKind};
@@ -76,14 +74,14 @@ pub(crate) struct CliError {
     /// Whose turn it is; decides the exit code.
     pub(crate) kind: ErrorKind,
     /// Tells errors of one kind apart.
-    pub(crate) code: Cow<'static, str>,
+    pub(crate) code: &'static str,
     /// One sentence.
     pub(crate) message: String,
     /// What to do next.
     pub(crate) hints: Vec<String>,
     /// The component it is about.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) component: Option<String>,
+    pub(crate) component: Option<Box<str>>,
     /// The failure of the component, where one failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) failure: Option<Box<FailureDoc>>,
@@ -128,7 +126,7 @@ pub(crate) struct ErrorDoc<'a> {
 
 impl CliError {
     fn new(kind: ErrorKind, code: &'static str, message: String) -> Self {
-        Self { kind, code: code.into(), message, hints: vec![], component: None, failure: None, causes: vec![] }
+        Self { kind, code, message, hints: vec![], component: None, failure: None, causes: vec![] }
     }
 
     /// The arguments are wrong in a way that clap does not see.
@@ -184,7 +182,7 @@ impl CliError {
     }
 
     pub(crate) fn about(mut self, component: &ComponentId) -> Self {
-        self.component = Some(component.to_string());
+        self.component = Some(component.as_str().into());
         self
     }
 
@@ -246,10 +244,10 @@ impl From<&RegistryError> for CliError {
     fn from(error: &RegistryError) -> Self {
         Self {
             kind: error.kind(),
-            code: error.code().into(),
+            code: error.code(),
             message: error.to_string(),
             hints: error.hints(),
-            component: error.component().map(ToString::to_string),
+            component: error.component().map(|id| id.as_str().into()),
             failure: error.failure().map(|failure| Box::new(failure.into())),
             causes: vec![],
         }
@@ -261,7 +259,7 @@ impl From<embed::OpenError> for CliError {
     fn from(error: embed::OpenError) -> Self {
         Self {
             kind: error.kind(),
-            code: error.code().into(),
+            code: error.code(),
             message: error.to_string(),
             hints: error.hints(),
             component: None,

@@ -1,12 +1,13 @@
 //! One run of the program: opens the registry when a verb first needs it, and closes it whatever happens.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use domain::{Actor, Record};
+use domain::Actor;
 use registry::Registry;
-use tokio::sync::{OnceCell, broadcast};
+use tokio::sync::OnceCell;
 
 use crate::args::{Args, Globals, Verb};
 use crate::commands;
@@ -19,6 +20,11 @@ use crate::terminal::Terminal;
 
 /// After this long, people are told that a data folder is being waited for.
 const WAIT_NOTE_AFTER: Duration = Duration::from_secs(1);
+/// How long the journal has to rest before an interrupted verb counts what it did, and how often it is looked at.
+const SETTLE: Duration = Duration::from_millis(20);
+const SETTLE_ROUNDS_MAX: usize = 50;
+/// Journal records read at once.
+const RECORDS_AT_ONCE: usize = 1_000;
 /// Most threads that run guests.
 const WORKERS_MAX: usize = 4;
 
@@ -30,8 +36,8 @@ pub(crate) struct Session {
     pub(crate) terminal: Arc<Terminal>,
     globals: Globals,
     registry: OnceCell<Registry>,
-    /// Every change of state since the registry was opened, for the last words of an interrupted verb.
-    events: Mutex<Option<broadcast::Receiver<Arc<Record>>>>,
+    /// The journal's last record when the registry was opened, for the last words of an interrupted verb.
+    opened_at_seq: AtomicU64,
 }
 
 impl Session {
@@ -41,7 +47,7 @@ impl Session {
             terminal: Arc::new(Terminal::new(globals.quiet, globals.verbose)),
             globals,
             registry: OnceCell::new(),
-            events: Mutex::new(None),
+            opened_at_seq: AtomicU64::new(0),
         }
     }
 
@@ -80,7 +86,7 @@ impl Session {
         };
         let registry = opened?;
         self.terminal.detail(&format!("opened {} in {}", folder.display(), human_duration(started.elapsed())));
-        *self.events.lock().unwrap_or_else(PoisonError::into_inner) = Some(registry.subscribe());
+        self.opened_at_seq.store(registry.last_seq(), Ordering::Relaxed);
         Ok(registry)
     }
 
@@ -93,22 +99,32 @@ impl Session {
     }
 
     /// Counts the changes made, for instance `37 registered, 2 activated`.
-    fn changes(&self) -> String {
-        let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(events) = events.as_mut() else { return String::new() };
+    async fn changes(&self) -> Result<String, CliError> {
+        let Some(registry) = self.registry.get() else { return Ok(String::new()) };
+        // What was on its way to the journal when the verb was dropped still gets there.
+        let mut last = registry.last_seq();
+        for _ in 0..SETTLE_ROUNDS_MAX {
+            tokio::time::sleep(SETTLE).await;
+            if registry.last_seq() == last {
+                break;
+            }
+            last = registry.last_seq();
+        }
         let mut counts: Vec<(&'static str, u64)> = Vec::new();
-        let mut count = |name, number| match counts.iter_mut().find(|(known, _)| *known == name) {
-            Some((_, sum)) => *sum += number,
-            None => counts.push((name, number)),
-        };
-        loop {
-            match events.try_recv() {
-                Ok(record) => count(record.event.name(), 1),
-                Err(broadcast::error::TryRecvError::Lagged(missed)) => count("earlier changes", missed),
-                Err(broadcast::error::TryRecvError::Empty | broadcast::error::TryRecvError::Closed) => break,
+        let mut next = self.opened_at_seq.load(Ordering::Relaxed) + 1;
+        while next <= last {
+            let records = registry.records(next, RECORDS_AT_ONCE).await?;
+            let Some(end) = records.last() else { break };
+            next = end.seq + 1;
+            for record in &records {
+                let name = record.event.name();
+                match counts.iter_mut().find(|(known, _)| *known == name) {
+                    Some((_, count)) => *count += 1,
+                    None => counts.push((name, 1)),
+                }
             }
         }
-        counts.iter().map(|(name, number)| format!("{number} {name}")).collect::<Vec<_>>().join(", ")
+        Ok(counts.iter().map(|(name, count)| format!("{count} {name}")).collect::<Vec<_>>().join(", "))
     }
 }
 
@@ -168,7 +184,7 @@ async fn drive(session: &Session, verb: Verb) -> u8 {
         Ok(result) => finish(session, result, closed),
         Err(interrupt) if streams => interrupt.exit_code(),
         Err(interrupt) => {
-            last_words(session);
+            last_words(session).await;
             interrupt.exit_code()
         }
     }
@@ -194,12 +210,11 @@ fn finish(session: &Session, result: Result<Done, CliError>, closed: Result<(), 
 }
 
 /// Says what an interrupted verb had done.
-fn last_words(session: &Session) {
-    let changes = session.changes();
-    let message = if changes.is_empty() {
-        "interrupted before anything was changed".to_owned()
-    } else {
-        format!("interrupted; what was done stays: {changes}")
+async fn last_words(session: &Session) {
+    let message = match session.changes().await {
+        Ok(changes) if changes.is_empty() => "interrupted before anything was changed".to_owned(),
+        Ok(changes) => format!("interrupted; what was done stays: {changes}"),
+        Err(error) => format!("interrupted; what was done cannot be read: {}", error.message),
     };
     CliError::interrupted(message)
         .hint("the same command again goes on where this one stopped")

@@ -21,12 +21,6 @@ impl Paint {
         Self { on: std::io::stderr().is_terminal() && wanted() }
     }
 
-    /// No colours.
-    #[cfg(test)]
-    pub(crate) fn plain() -> Self {
-        Self { on: false }
-    }
-
     /// Tells whether colours are used.
     pub(crate) fn is_on(self) -> bool {
         self.on

@@ -214,6 +214,11 @@ impl Registry {
         .await
     }
 
+    /// Returns the sequence number of the journal's last record, 0 if there is none.
+    pub fn last_seq(&self) -> u64 {
+        self.inner.state.last_seq()
+    }
+
     /// Returns up to `limit` journal records from sequence number `from` on.
     ///
     /// # Errors
@@ -272,7 +277,10 @@ fn indexed(filter: &Filter) -> Option<(&'static str, String)> {
     }
     for condition in &filter.conditions {
         match condition.key.as_str() {
-            "digest" => return Some((index::DIGEST, condition.value.clone())),
+            // The index knows whole digests; a shortened one is looked for entry by entry.
+            "digest" if condition.value.parse::<domain::Digest>().is_ok() => {
+                return Some((index::DIGEST, condition.value.clone()));
+            }
             "version" => return Some((index::VERSION, condition.value.clone())),
             _ => {}
         }

@@ -28,10 +28,10 @@ fn build() -> PathBuf {
     let output = command.stderr(Stdio::inherit()).output().expect("cargo runs");
     assert!(output.status.success(), "the binary `runtime` does not build");
     let messages = String::from_utf8(output.stdout).expect("cargo speaks UTF-8");
-    let executable = messages.lines().filter_map(|line| {
+    let mut executable = messages.lines().rev().filter_map(|line| {
         let message: serde_json::Value = serde_json::from_str(line).ok()?;
         (message["target"]["name"] == "runtime").then_some(())?;
         Some(PathBuf::from(message["executable"].as_str()?))
     });
-    executable.last().expect("cargo names the binary")
+    executable.next().expect("cargo names the binary")
 }

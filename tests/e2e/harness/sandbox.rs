@@ -223,7 +223,8 @@ pub(crate) fn finish(mut child: Child, args: &[&str], input: Option<&str>) -> Ra
         }
         std::thread::sleep(Duration::from_millis(2));
     };
-    let read = |thread: Option<std::thread::JoinHandle<String>>| thread.map(|t| t.join().expect("text")).unwrap_or_default();
+    let read =
+        |thread: Option<std::thread::JoinHandle<String>>| thread.map(|t| t.join().expect("text")).unwrap_or_default();
     #[cfg(unix)]
     let code = std::os::unix::process::ExitStatusExt::signal(&status).map_or(status.code(), |signal| Some(-signal));
     #[cfg(not(unix))]

@@ -11,9 +11,8 @@ pub(crate) fn node_versioned(name: &str, version: &str, needs: &[&str]) -> Strin
     let (mut imports, mut lowered, mut core_imports, mut with, mut sum) =
         (String::new(), String::new(), String::new(), String::new(), "(i32.const 1)".to_owned());
     for (n, need) in needs.iter().enumerate() {
-        imports += &format!(
-            "(import \"graph:{need}/value@1.0.0\" (instance $i{n} (export \"get\" (func (result u32)))))\n"
-        );
+        imports +=
+            &format!("(import \"graph:{need}/value@1.0.0\" (instance $i{n} (export \"get\" (func (result u32)))))\n");
         lowered += &format!("(core func $f{n} (canon lower (func $i{n} \"get\")))\n");
         core_imports += &format!("(import \"needs\" \"{n}\" (func $f{n} (result i32)))\n");
         with += &format!("(export \"{n}\" (func $f{n}))\n");
