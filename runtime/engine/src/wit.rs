@@ -61,6 +61,16 @@ pub(crate) fn signature(function: &ComponentFunc, names: &TypeNames) -> String {
     truncate(&printer.out, SIGNATURE_MAX).into_owned()
 }
 
+/// Longest type named in a message, in bytes.
+const TYPE_TEXT_MAX: usize = 200;
+
+/// Writes a type in full; at most [`TYPE_TEXT_MAX`] bytes of it.
+pub(crate) fn type_text(ty: &Type) -> String {
+    let mut printer = Printer { names: &TypeNames::default(), out: String::new() };
+    printer.value(ty);
+    truncate(&printer.out, TYPE_TEXT_MAX).into_owned()
+}
+
 /// Says why values of a function's types cannot leave the component: they hold handles of it.
 pub(crate) fn function_transferable(function: &ComponentFunc) -> Result<(), &'static str> {
     let mut parts = TYPE_PARTS_MAX;

@@ -1,11 +1,13 @@
 //! Calls in WAVE: `function(value, …)`.
 
 use domain::text::escape_line;
+use wasmtime::component::wasm_wave::ast::Node;
 use wasmtime::component::wasm_wave::parser::{ParserError, ParserErrorKind};
 use wasmtime::component::wasm_wave::untyped::UntypedValue;
 use wasmtime::component::{Type, Val};
 
 use super::{Params, wrong_count};
+use crate::wit::type_text;
 
 /// Longest expression, in bytes.
 const EXPRESSION_MAX: usize = 16 << 20;
@@ -62,7 +64,14 @@ impl Split<'_> {
                 return Err(wrong_count(params, given));
             }
         }
-        parsed.node().to_wasm_params::<Val>(&types, list).map_err(|error| self.syntax(&error))
+        parsed.node().to_wasm_params::<Val>(&types, list).map_err(|error| {
+            let spans = parsed.node().as_tuple().ok().into_iter().flatten().map(Node::span);
+            let wrong = params.iter().zip(spans).find(|(_, span)| span.contains(&error.span().start));
+            match wrong {
+                Some(((name, ty), _)) => format!("argument `{name}` ({}): {}", type_text(ty), self.syntax(&error)),
+                None => self.syntax(&error),
+            }
+        })
     }
 
     fn none(&self, params: &Params) -> Result<Vec<Val>, String> {
@@ -147,7 +156,7 @@ mod tests {
                  ^
         ");
         insta::assert_snapshot!(message("add(\"x\")", &one), @r#"
-        invalid value type
+        argument `a` (u32): invalid value type
           add("x")
               ^
         "#);
@@ -179,7 +188,7 @@ mod tests {
         insta::assert_snapshot!(message("add()", &one), @"the function takes 1 argument, 0 were given");
         insta::assert_snapshot!(message("add(1, 2)", &one), @"the function takes 1 argument, 2 were given");
         insta::assert_snapshot!(message("add(4294967296)", &one), @r"
-        invalid value
+        argument `a` (u32): invalid value
           add(4294967296)
               ^
         ");

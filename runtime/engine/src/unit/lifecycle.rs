@@ -117,7 +117,10 @@ impl ComponentUnit {
     async fn checked_health(&self) -> Result<(), Failure> {
         let nobody = Arc::<Caller>::default();
         let deadline = Deadline::after(self.spec.limits.deadline());
-        let mut slot = self.live.lock().await;
+        let Ok(mut slot) = self.turn(deadline).await else {
+            let message = format!("calls kept the component busy for {} ms", self.spec.limits.deadline_ms);
+            return Err(self.scene(&nobody).failure(Phase::Health, FailureKind::Deadline, &message));
+        };
         let live = match slot.take() {
             Some(live) => live,
             None => self.make(&nobody, Some(deadline)).await?.0,

@@ -127,6 +127,32 @@ fn says_what_other_bytes_are() {
     "#);
 }
 
+/// What a flipped bit leaves valid must compile, or be refused with a reason; nothing may panic.
+#[tokio::test]
+async fn survives_flipped_bits_and_missing_ends() {
+    let world = World::new();
+    let whole = binary(ECHO);
+    let (mut refused, mut ready) = (0, 0);
+    for i in 0..150 {
+        let mut bytes = whole.clone();
+        let at = 8 + i * 7919 % (bytes.len() - 8);
+        bytes[at] ^= 1 << (i % 8);
+        if i % 10 == 0 {
+            bytes.truncate(at);
+        }
+        if let Err(error) = world.engine.inspect(&bytes) {
+            assert!(!error.to_string().is_empty());
+            refused += 1;
+            continue;
+        }
+        match world.engine.prepare(world.spec_of("demo:mutant", bytes)).await {
+            Ok(_) => ready += 1,
+            Err(failure) => assert_ne!(failure.kind, domain::FailureKind::Host, "{}", failure.message),
+        }
+    }
+    assert!(refused > 50 && ready > 5, "{refused} refused, {ready} ready");
+}
+
 #[test]
 fn refuses_a_tower_of_components_before_anything_recurses() {
     // Each level is a component section around the one before.

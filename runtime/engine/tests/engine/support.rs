@@ -160,7 +160,11 @@ impl World {
 
     /// Makes the spec of a component given as text.
     pub(crate) fn spec(&self, id: &str, wat: &str) -> UnitSpec {
-        let bytes = self.engine.to_binary(wat.as_bytes()).unwrap().into_owned();
+        self.spec_of(id, self.engine.to_binary(wat.as_bytes()).unwrap().into_owned())
+    }
+
+    /// Makes the spec of a component given as a binary.
+    pub(crate) fn spec_of(&self, id: &str, bytes: Vec<u8>) -> UnitSpec {
         UnitSpec {
             id: id.parse().unwrap(),
             revision: 1,
