@@ -9,7 +9,7 @@ use wasmtime::component::{Component, Type, Val};
 
 use super::json::{from_json, to_json};
 
-/// Every kind of type, once and nested in others.
+/// Every kind of type, once and nested in others. Flags are named in alphabetical order, in which WAVE gives them back.
 const TYPES: &str = r#"(component
     (import "types" (instance
         (type $r (record (field "flag" bool) (field "maybe" (option string)) (field "far" (option (option u8)))))
@@ -18,7 +18,7 @@ const TYPES: &str = r#"(component
         (export "variant" (type $variant (eq $v)))
         (type $e (enum "red" "green" "blue"))
         (export "enum" (type $enum (eq $e)))
-        (type $f (flags "read" "write" "run"))
+        (type $f (flags "read" "run" "write"))
         (export "flags" (type $flags (eq $f)))
         (type $tuple (tuple u8 s8 u16 s16 u32 s32 u64 s64 f32 f64 char string))
         (type $result (result (list u8) (error string)))
@@ -145,7 +145,7 @@ fn says_where_a_json_value_does_not_fit() {
     .some-number: expected s64, found the string "x"
     : `none-at-all` has no value
     : there is no `pink`, the names are red, green, blue
-    : there is no `fly`, the names are read, write, run
+    : there is no `fly`, the names are read, run, write
     : expected an array of 12, found an array of 1
     [0]: expected u8, found 256
     [6]: expected u64, found the string "18446744073709551616"
