@@ -8,6 +8,7 @@ use registry::{Registry, Target};
 
 use crate::dto::FailedDoc;
 use crate::error::CliError;
+use crate::session::Session;
 
 /// How a component is written, for every verb's help.
 pub(crate) const ID_HELP: &str = "Component: `namespace:name`, `namespace:name@1.2.0`, or a bare name that is unique";
@@ -85,7 +86,7 @@ impl Selection {
     ///
     /// # Errors
     /// [`CliError`] if nothing is selected, or the registry cannot be read; a name that means nothing is no error here.
-    pub(crate) async fn resolve(&self, registry: &Registry) -> Result<Selected, CliError> {
+    pub(crate) async fn resolve(&self, session: &Session, registry: &Registry) -> Result<Selected, CliError> {
         let filtered = !self.filters.is_empty();
         if !self.ids.is_empty() && filtered {
             return Err(CliError::usage("give components by name or by a filter, not both"));
@@ -98,6 +99,9 @@ impl Selection {
                 .hint("`--all` means every component; `--kind`, `--status` and `--where` choose among them"));
         }
         let entries = registry.list(&self.filters.filter()).await?;
+        if entries.is_empty() {
+            session.terminal.note(if filtered { "no component matches" } else { "no components" });
+        }
         Ok(Selected { targets: entries.iter().map(|view| Target::from(&view.entry.id)).collect(), failed: vec![] })
     }
 }

@@ -29,7 +29,7 @@ pub(crate) async fn run(session: &Session, args: Args) -> Result<Done, CliError>
         // All that can be taken out of service, which is not the same as all.
         selection.filters.status = Some(domain::Status::Active);
     }
-    let selected = selection.resolve(registry).await?;
+    let selected = selection.resolve(session, registry).await?;
     let outcomes = registry.deactivate(&selected.ids(), args.cascade || selection.all).await;
     let document = OutcomesDoc::new(selected.failed, outcomes);
     session.out.result(&document, |document, paint| {

@@ -27,7 +27,7 @@ struct EvictDoc {
 
 pub(crate) async fn run(session: &Session, args: Args) -> Result<Done, CliError> {
     let registry = session.registry().await?;
-    let selected = args.selection.resolve(registry).await?;
+    let selected = args.selection.resolve(session, registry).await?;
     let asked = args.selection.ids.len();
     let ids = selected.ids();
     let mut failed = selected.failed;

@@ -24,7 +24,7 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(session: &Session, args: Args) -> Result<Done, CliError> {
     let registry = session.registry().await?;
-    let selected = args.selection.resolve(registry).await?;
+    let selected = args.selection.resolve(session, registry).await?;
     let outcomes = registry.unregister(&selected.ids(), args.cascade || args.selection.all).await;
     let document = OutcomesDoc::new(selected.failed, outcomes);
     session.out.result(&document, |document, paint| {
