@@ -30,7 +30,7 @@ by {{author}}
 {{#figures-end}}
 
 {{/figures-end}}
-{{words}} words, {{sentences}} sentences{{#mood}}, {{mood}}{{/mood}}
+Words: {{words}}. Sentences: {{sentences}}.{{#mood}} {{mood}}.{{/mood}}
 `
 
 const markdownTemplate = `# {{title}}
@@ -51,7 +51,7 @@ const markdownTemplate = `# {{title}}
 {{#figures-end}}
 
 {{/figures-end}}
-{{words}} words, {{sentences}} sentences{{#mood}}, {{mood}}{{/mood}}
+Words: {{words}}. Sentences: {{sentences}}.{{#mood}} {{mood}}.{{/mood}}
 `
 
 // layOut fills the template of the layout; the error says where the template is wrong.
@@ -94,11 +94,11 @@ func moodWord(mood types.Option[report.Mood]) string {
 	}
 	switch mood.Some() {
 	case sentiment.Mood_Negative:
-		return "a gloomy text"
+		return "A gloomy text"
 	case sentiment.Mood_Positive:
-		return "a cheerful text"
+		return "A cheerful text"
 	default:
-		return "a sober text"
+		return "A sober text"
 	}
 }
 

@@ -44,7 +44,7 @@ func Write(request report.Request) types.Result[report.Report, report.WriteError
 	}
 	checksum := digest.OfText(rendered.Ok(), digest.Algorithm_Sha256)
 	note(slug, checksum.Hex, request.Author)
-	log.Write(log.Level_Info, "write", fmt.Sprintf("%s, %d figures%s", slug, len(outcomes), onBehalf()))
+	log.Write(log.Level_Info, "write", fmt.Sprintf("%s%s, figures: %d", slug, onBehalf(), len(outcomes)))
 	return types.Ok[report.Report, report.WriteError](report.Report{
 		Slug:     slug,
 		Text:     rendered.Ok(),
