@@ -11,8 +11,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
-use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
+use serde_json::Value;
 
 /// Crates of others that have an owner in the table.
 const HEAVY: &[&str] = &["petgraph", "sled", "wasmtime", "wasmtime-wasi", "clap"];
@@ -35,20 +36,32 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
 }
 
-fn metadata() -> Metadata {
-    MetadataCommand::new().manifest_path(root().join("Cargo.toml")).no_deps().exec().unwrap()
+/// What cargo says of the packages of the workspace.
+fn packages() -> Vec<Value> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.args(["metadata", "--no-deps", "--format-version", "1"]).current_dir(root());
+    let output = command.stderr(Stdio::inherit()).output().unwrap();
+    assert!(output.status.success(), "cargo metadata failed");
+    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    metadata["packages"].as_array().unwrap().clone()
 }
 
-/// Our crates below `runtime/`, with the names of what they depend on.
-fn crates(metadata: &Metadata, kinds: &[DependencyKind]) -> BTreeMap<String, BTreeSet<String>> {
+fn manifest_path(package: &Value) -> &Path {
+    Path::new(package["manifest_path"].as_str().unwrap())
+}
+
+/// Our crates below `runtime/`, with the names of what they depend on, development aside.
+fn crates() -> BTreeMap<String, BTreeSet<String>> {
     let mut crates = BTreeMap::new();
-    for package in &metadata.packages {
-        let folder = package.manifest_path.parent().unwrap();
-        if folder.parent().and_then(|parent| parent.file_name()) != Some("runtime") {
+    for package in packages() {
+        let folder = manifest_path(&package).parent().unwrap();
+        if folder.parent().and_then(|parent| parent.file_name()).is_none_or(|name| name != "runtime") {
             continue;
         }
-        let needs = package.dependencies.iter().filter(|dependency| kinds.contains(&dependency.kind));
-        crates.insert(package.name.to_string(), needs.map(|needs| needs.name.to_string()).collect());
+        let needs = package["dependencies"].as_array().unwrap().iter().filter(|needs| needs["kind"] != "dev");
+        let names = needs.map(|needs| needs["name"].as_str().unwrap().to_owned());
+        crates.insert(package["name"].as_str().unwrap().to_owned(), names.collect());
     }
     assert!(crates.contains_key("domain") && crates.contains_key("runtime"), "the crates were not found: {crates:?}");
     crates
@@ -90,8 +103,7 @@ fn words(cell: &str) -> BTreeSet<String> {
 #[test]
 fn each_crate_uses_those_of_ours_that_the_table_allows() {
     let table = table();
-    let metadata = metadata();
-    let crates = crates(&metadata, &[DependencyKind::Normal, DependencyKind::Build]);
+    let crates = crates();
     let ours: BTreeSet<_> = crates.keys().cloned().collect();
     assert_eq!(table.keys().cloned().collect::<BTreeSet<_>>(), ours, "the table and the folders below runtime/ differ");
     for (name, needs) in &crates {
@@ -120,7 +132,7 @@ fn the_allowed_arrows_have_no_cycle() {
 #[test]
 fn heavy_crates_have_the_owners_that_the_table_names() {
     let table = table();
-    let crates = crates(&metadata(), &[DependencyKind::Normal, DependencyKind::Build]);
+    let crates = crates();
     for heavy in HEAVY {
         let owners: BTreeSet<_> =
             table.iter().filter(|(_, row)| row.owns.contains(*heavy)).map(|(name, _)| name).collect();
@@ -161,29 +173,25 @@ fn the_domain_does_no_input_and_output_and_asks_no_clock() {
 
 #[test]
 fn versions_stand_in_one_table() {
-    for package in metadata().packages {
-        let manifest = std::fs::read_to_string(&package.manifest_path).unwrap();
-        let table: toml_lines::Lines = toml_lines::dependencies(&manifest);
-        for line in table.0 {
-            assert!(line.contains("workspace = true"), "{}: `{line}` names its own version", package.manifest_path);
+    for package in packages() {
+        let path = manifest_path(&package);
+        let manifest = std::fs::read_to_string(path).unwrap();
+        for line in dependency_lines(&manifest) {
+            assert!(line.contains("workspace = true"), "{}: `{line}` names its own version", path.display());
         }
     }
 }
 
-/// Just enough of TOML to find the lines of dependency tables.
-mod toml_lines {
-    pub(crate) struct Lines(pub(crate) Vec<String>);
-
-    pub(crate) fn dependencies(manifest: &str) -> Lines {
-        let mut lines = Vec::new();
-        let mut inside = false;
-        for line in manifest.lines().map(str::trim) {
-            if line.starts_with('[') {
-                inside = line.ends_with("dependencies]") && !line.contains("workspace");
-            } else if inside && !line.is_empty() && !line.starts_with('#') {
-                lines.push(line.to_owned());
-            }
+/// The lines of a manifest that name dependencies.
+fn dependency_lines(manifest: &str) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut inside = false;
+    for line in manifest.lines().map(str::trim) {
+        if line.starts_with('[') {
+            inside = line.ends_with("dependencies]") && !line.contains("workspace");
+        } else if inside && !line.is_empty() && !line.starts_with('#') {
+            lines.push(line.to_owned());
         }
-        Lines(lines)
     }
+    lines
 }

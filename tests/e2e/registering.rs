@@ -95,6 +95,9 @@ fn a_folder_of_components_registers_in_any_order_and_links_itself() {
     sandbox.component("test:z-last", "1.0.0", "", &wat::node("z-last", &[]));
     let document = sandbox.json(&["register", "components"]);
     assert_eq!(document["registered"].as_array().unwrap().len(), 2, "{document}");
+    // The answer is as things stand at the end, not as they stood when a-first was alone.
+    assert_eq!(document["registered"][0]["id"], "test:a-first");
+    assert_eq!(document["registered"][0]["unresolved"], json!([]), "{document}");
     let entry = sandbox.json(&["show", "test:a-first"]);
     assert_eq!(entry["unresolved"], json!([]), "{entry}");
     assert_eq!(entry["dependencies"][0]["id"], "test:z-last");

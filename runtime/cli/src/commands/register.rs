@@ -164,8 +164,9 @@ async fn register(session: &Session, registry: &Registry, found: Vec<Found>, arg
         let activation = ActivationDoc::new(vec![], registry.activate(&targets).await, false);
         document.error = document.error.or_else(|| activation.error.clone());
         document.activation = Some(activation);
-        refresh(registry, &mut document.registered).await;
     }
+    let stale = |registered: &RegisteredDoc| args.activate || !registered.entry.unresolved.is_empty();
+    refresh(registry, document.registered.iter_mut().filter(|registered| stale(registered))).await;
     document
 }
 
@@ -193,8 +194,8 @@ async fn register_shown(
     results
 }
 
-/// Shows what was registered as it is after its activation.
-async fn refresh(registry: &Registry, registered: &mut [RegisteredDoc]) {
+/// Shows entries as they are now: activated, or provided for by what was registered after them.
+async fn refresh(registry: &Registry, registered: impl Iterator<Item = &mut RegisteredDoc>) {
     for registered in registered {
         // What was unregistered in the meantime is shown as it was.
         if let Ok(view) = registry.get(&registered.entry.id).await {
