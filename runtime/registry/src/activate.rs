@@ -219,15 +219,21 @@ impl Registry {
                 return Err(self.fail_activation(failure).await);
             }
         }
-        for edge in entry.dependencies.iter().filter(|edge| !edge.is_declared()) {
-            self.unit(&edge.on).await?;
-        }
+        self.prepare_imports(&entry).await?;
         let (unit, fuel) = match self.prepare_and_start(&entry).await {
             Ok(started) => started,
             Err(failure) => return Err(self.fail_activation(failure).await),
         };
         let duration = self.inner.clock.now().since(begun);
         self.put_active(&entry, unit, Started { duration, fuel }).await.map(Some)
+    }
+
+    /// Puts the units that `entry` imports from in service, where another process activated them.
+    async fn prepare_imports(&self, entry: &Entry) -> Result<(), RegistryError> {
+        for edge in entry.dependencies.iter().filter(|edge| !edge.is_declared()) {
+            self.unit(&edge.on).await?;
+        }
+        Ok(())
     }
 
     async fn prepare_and_start(&self, entry: &Arc<Entry>) -> Result<(Arc<dyn Unit>, u64), Failure> {
@@ -334,6 +340,7 @@ impl Registry {
         let _life = self.inner.life.lock(id).await;
         let begun = self.inner.clock.now();
         let entry = Arc::new(next);
+        self.prepare_imports(&entry).await?;
         let old = self.slot(id).unit();
         if let Some(old) = &old {
             // Its state is what the new instance begins with; until the turn it would be made anew if it were called.

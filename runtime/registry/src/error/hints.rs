@@ -1,6 +1,6 @@
 //! What to do next, for each error.
 
-use domain::failure::{Failure, FailureKind};
+use domain::failure::{Failure, FailureKind, Phase};
 use domain::ports::{EngineError, StorageError};
 
 use super::{RegistryError, join};
@@ -114,7 +114,8 @@ fn failed(failure: &Failure) -> Vec<String> {
     let history = format!("`runtime errors {id}` shows the failure with its backtrace");
     match failure.kind {
         FailureKind::Fuel => {
-            vec!["raise `[limits] fuel` in its component.toml if the work is legitimate".to_owned(), history]
+            let limit = if failure.phase == Phase::Call { "fuel" } else { "activation_fuel" };
+            vec![format!("raise `[limits] {limit}` in its component.toml if the work is legitimate"), history]
         }
         FailureKind::Deadline => {
             vec!["raise `[limits] deadline` in its component.toml if the work is legitimate".to_owned(), history]
