@@ -12,7 +12,6 @@ use crate::settings::EngineSettings;
 const KNOWN: &[(&str, WasmFeatures)] = &[
     ("memory64", WasmFeatures::MEMORY64.union(WasmFeatures::CM64)),
     ("relaxed-simd", WasmFeatures::RELAXED_SIMD),
-    ("tail-call", WasmFeatures::TAIL_CALL),
     ("threads", WasmFeatures::THREADS),
     ("externref", WasmFeatures::GC_TYPES),
     ("exceptions", WasmFeatures::EXCEPTIONS.union(WasmFeatures::GC_TYPES)),
