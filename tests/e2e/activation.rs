@@ -185,3 +185,17 @@ fn evict_keeps_the_status() {
     assert_eq!(sandbox.status("base"), "active");
     sandbox.fails(&["evict", "nobody"], 3);
 }
+
+#[test]
+fn a_resource_does_not_cross_between_components_yet_and_that_is_said() {
+    let sandbox = Sandbox::new();
+    sandbox.register_fixture("test:shop", "shop.wat");
+    sandbox.register_fixture("test:shopper", "shopper.wat");
+    let ran = sandbox.run_json(&["activate", "shopper"]);
+    ran.assert_failed(4);
+    let error = ran.document()["error"].clone();
+    let message = string(&error["message"]);
+    assert!(message.contains("test:gadgets/shop@1.0.0") && message.contains("resource"), "{error}");
+    assert_eq!(error["failure"]["phase"], "link");
+    assert_eq!((sandbox.status("shop"), sandbox.status("shopper")), ("active".to_owned(), "error".to_owned()));
+}

@@ -162,3 +162,16 @@ fn what_components_print_goes_to_stderr_escaped_and_is_kept() {
     let journal = sandbox.ok(&["log"]);
     assert!(!journal.contains("alert"), "{journal}");
 }
+
+#[test]
+fn standard_output_and_error_of_components_are_lines_of_theirs() {
+    let sandbox = Sandbox::new();
+    sandbox.register_fixture("test:speaker", "speaker.wat");
+    sandbox.ok(&["activate", "speaker"]);
+    let ran = sandbox.run(&["call", "speaker", "speak"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (0, ""), "{ran:#?}");
+    assert_eq!(ran.stderr, "test:speaker | to the audience\ntest:speaker | to the prompter\n");
+    let logs = sandbox.json(&["logs", "speaker"]);
+    let streams: Vec<_> = logs["lines"].as_array().unwrap().iter().map(|line| string(&line["stream"])).collect();
+    assert_eq!(streams, ["stdout", "stderr"]);
+}
