@@ -151,12 +151,13 @@ fn text(errors: &[FailureRow], paint: Paint) -> String {
             text.push_str(&format!("  {line}\n"));
         }
         for frame in &row.backtrace {
-            text.push_str(&paint.dim(&format!("    at {}\n", escape_line(frame))));
+            text.push_str(&format!("{}\n", paint.dim(&format!("    at {}", escape_line(frame)))));
         }
         let callers: Vec<_> = row.callers.iter().map(ComponentId::as_str).collect();
         let route = if callers.is_empty() { String::new() } else { format!(", called by {}", callers.join(" → ")) };
-        text.push_str(&paint.dim(&format!("  revision {}{fuel}{times}{route}, event {}\n", row.revision, row.seq)));
+        let about = format!("  revision {}{fuel}{times}{route}, event {}", row.revision, row.seq);
+        text.push_str(&format!("{}\n", paint.dim(&about)));
     }
-    text.push_str(&paint.dim(&format!("{}\n", plural(errors.len(), "failure"))));
+    text.push_str(&format!("{}\n", paint.dim(&plural(errors.len(), "failure"))));
     text
 }
