@@ -52,7 +52,8 @@ async fn main() -> Result<()> {
     fs::write(source.join("component.toml"), "id = \"demo:flaky\"\nversion = \"0.2.0\"\nkind = \"test\"\n")?;
     let found = registry.discover(folder.path()).await?;
     for candidate in &found {
-        println!("  found {:?} in a folder: {}", candidate.id, candidate.path.ends_with("flaky"));
+        let name = candidate.path.file_name().unwrap_or_default().display();
+        println!("  found {} in the folder {name}", candidate.id.as_ref().map_or("nothing", |id| id.as_str()));
     }
     ensure!(found.len() == 1);
     let registered = registry.register(RegisterRequest::path(&source)).await?;
