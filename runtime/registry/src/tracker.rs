@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use domain::ports::{CallRecord, Clock, EngineObserver};
 use domain::usage::Usage;
-use domain::{ComponentId, Event, Failure};
+use domain::{ComponentId, Event, Failure, Phase};
 
 use crate::Registry;
 use crate::builder::Inner;
@@ -140,14 +140,15 @@ impl Registry {
         if failures.is_empty() {
             return Ok(());
         }
-        let events = failures
-            .into_iter()
-            .map(|(failure, count)| Event::Failed {
-                component: failure.component.clone(),
-                failure: Box::new(failure),
-                count,
-            })
-            .collect();
+        let mut events = Vec::with_capacity(failures.len());
+        for (failure, count) in failures {
+            let component = failure.component.clone();
+            if failure.phase == Phase::Snapshot {
+                // What was saved before is older than what is lost: the next instance starts fresh.
+                events.push(Event::StateSaved { component: component.clone(), state: None });
+            }
+            events.push(Event::Failed { component, failure: Box::new(failure), count });
+        }
         self.commit(move |_| Ok((events, ()))).await
     }
 
