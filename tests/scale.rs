@@ -6,6 +6,7 @@
     clippy::indexing_slicing,
     clippy::print_stdout,
     dead_code,
+    unused_imports,
     reason = "a test that meets what it does not expect has to fail; it uses part of the harness"
 )]
 

@@ -141,7 +141,12 @@ pub(crate) fn run(args: Args) -> u8 {
         return crate::error::exit_code(error.kind);
     }
     let code = match threads(&verb) {
-        Ok(threads) => threads.block_on(drive(&session, verb)),
+        Ok(threads) => {
+            let code = threads.block_on(drive(&session, verb));
+            // A compilation that was interrupted goes on until the process ends: it is not waited for.
+            threads.shutdown_background();
+            code
+        }
         Err(error) => {
             let error = CliError::internal(format!("cannot start threads: {error}"));
             error.report(session.out.is_json(), &session.terminal);
