@@ -1,0 +1,68 @@
+//! The example components, built, answer as `components/calls.toml` says: run by name, `cargo test -p tests --test examples`.
+//!
+//! Needs them built (`just build-components`), which takes the toolchains of eight languages; `just test` sees to that.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    dead_code,
+    unused_imports,
+    reason = "a test that meets what it does not expect has to fail; it uses part of the harness"
+)]
+
+#[path = "e2e/harness/mod.rs"]
+mod harness;
+
+use std::path::Path;
+
+use harness::Sandbox;
+use harness::sandbox::{string, strings, text};
+
+/// Languages that the examples are written in.
+const LANGUAGES: &[&str] = &["c", "cpp", "go", "javascript", "python", "rust", "typescript", "zig"];
+
+#[test]
+fn the_examples_register_activate_and_answer() {
+    let components = Path::new(env!("CARGO_MANIFEST_DIR")).join("../components");
+    let sandbox = Sandbox::new();
+    let ran = sandbox.run_json(&["register", &text(&components)]);
+    assert_eq!(ran.code, 0, "are the components built? `just build-components`\n{ran:#?}");
+    let registered = ran.document()["registered"].clone();
+    let registered = registered.as_array().unwrap();
+    let mut languages: Vec<_> = registered.iter().map(|entry| string(&entry["metadata"]["language"])).collect();
+    languages.sort();
+    languages.dedup();
+    assert_eq!(languages, LANGUAGES);
+    assert!(registered.iter().all(|entry| entry["unresolved"] == serde_json::json!([])), "{registered:#?}");
+
+    let activation = sandbox.json(&["activate", "--all"]);
+    assert_eq!(activation["activated"].as_array().unwrap().len(), registered.len(), "{activation}");
+    assert!(activation["waves"].as_array().unwrap().len() >= 4, "{activation}");
+    assert_eq!(strings(&activation["order"]).last().map(String::as_str), Some("demo:report"));
+
+    let calls = std::fs::read_to_string(components.join("calls.toml")).unwrap();
+    let calls: toml::Table = calls.parse().unwrap();
+    let calls = calls["call"].as_array().unwrap();
+    assert!(calls.len() > 10);
+    for call in calls {
+        answers(&sandbox, call);
+    }
+    assert_eq!(sandbox.json(&["errors"])["errors"], serde_json::json!([]));
+}
+
+/// Makes one call and compares its answer.
+fn answers(sandbox: &Sandbox, call: &toml::Value) {
+    let (component, expression) = (call["component"].as_str().unwrap(), call["call"].as_str().unwrap());
+    let ran = sandbox.run_json(&["call", component, expression]);
+    assert_eq!(ran.code, 0, "{component} {expression}: {ran:#?}");
+    let wave = string(&ran.document()["wave"]);
+    if let Some(gives) = call.get("gives") {
+        assert_eq!(wave, gives.as_str().unwrap(), "{component} {expression}");
+    }
+    for part in call.get("holds").and_then(toml::Value::as_array).into_iter().flatten() {
+        let part = part.as_str().unwrap();
+        assert!(wave.contains(part), "{component} {expression}: no `{part}` in {wave}");
+    }
+    assert!(call.get("gives").is_some() || call.get("holds").is_some(), "{component} {expression}: nothing to compare");
+}
