@@ -28,7 +28,7 @@ mod output;
 
 pub use clock::SystemClock;
 pub use domain;
-pub use open::{OpenError, OpenOptions, open};
+pub use open::{OnWarning, OpenError, OpenOptions, open};
 pub use registry::{
     ActivateReport, Activated, Candidate, ComponentFactory, ComponentSource, EdgeView, EntryView, InspectReport,
     InstanceHandle, InstanceWord, KindProfile, ManifestSource, Outcomes, RegisterOutcome, RegisterRequest, Registered,

@@ -15,6 +15,9 @@ use crate::clock::SystemClock;
 use crate::engine::LazyEngine;
 use crate::output::Tee;
 
+/// Hears one warning, a sentence.
+pub type OnWarning = dyn Fn(&str) + Send + Sync;
+
 /// How a registry is opened. The default waits 10 seconds for another process that holds the folder and acts as an embedding
 /// program without a name.
 #[derive(Clone)]
@@ -30,7 +33,7 @@ pub struct OpenOptions {
     /// Hears of compilations.
     pub compile_progress: Option<Arc<dyn CompileProgress>>,
     /// Hears what was found wrong with the folder and mended.
-    pub on_warning: Option<Arc<dyn Fn(&str) + Send + Sync>>,
+    pub on_warning: Option<Arc<OnWarning>>,
 }
 
 impl Default for OpenOptions {
@@ -104,8 +107,7 @@ pub async fn open(folder: &Path, options: OpenOptions) -> Result<Registry, OpenE
     }
     let (text, path) = storage.settings.load()?;
     let settings = match text {
-        Some(text) => Settings::parse(&text)
-            .map_err(|source| RegistryError::Settings { path: Some(path), source })?,
+        Some(text) => Settings::parse(&text).map_err(|source| RegistryError::Settings { path: Some(path), source })?,
         None => Settings::default(),
     };
     let tracker = Arc::new(Tracker::new(clock.clone()));
@@ -134,13 +136,8 @@ pub async fn open(folder: &Path, options: OpenOptions) -> Result<Registry, OpenE
     Ok(registry)
 }
 
-async fn open_storage(
-    folder: PathBuf,
-    options: &OpenOptions,
-    clock: Arc<dyn Clock>,
-) -> Result<Storage, RegistryError> {
-    let storage_options =
-        storage::OpenOptions { lock_timeout: options.lock_timeout, command: options.command.clone() };
+async fn open_storage(folder: PathBuf, options: &OpenOptions, clock: Arc<dyn Clock>) -> Result<Storage, RegistryError> {
+    let storage_options = storage::OpenOptions { lock_timeout: options.lock_timeout, command: options.command.clone() };
     let opening = tokio::task::spawn_blocking(move || Storage::open(&folder, &storage_options, clock));
     match opening.await {
         Ok(opened) => Ok(opened.map_err(|error: StorageError| RegistryError::from(error))?),

@@ -217,7 +217,7 @@ fn decide_remove(view: &dyn StateView, id: ComponentId, on: ComponentId) -> Resu
     view.entry(&on)?.ok_or_else(|| unknown(&on))?;
     let edges: Vec<_> = entry.dependencies.iter().filter(|edge| edge.on == on).collect();
     let declared = |edge: &&Edge| matches!(edge.kind, EdgeKind::Declared { origin: DeclaredBy::Operator, .. });
-    if edges.iter().any(|edge| declared(edge)) {
+    if edges.iter().any(declared) {
         return Ok((vec![Event::EdgeRemoved { component: id, on }], true));
     }
     match edges.first() {

@@ -118,7 +118,7 @@ pub enum RegistryError {
     },
     /// What the component needs is not there.
     #[error(transparent)]
-    Plan(#[from] domain::plan::PlanError),
+    Plan(Box<domain::plan::PlanError>),
     /// The dependency exists in a version outside the range.
     #[error("`{on}` has version {found}, which does not match `{range}`")]
     RangeNotMet {
@@ -197,6 +197,12 @@ pub enum RegistryError {
     /// A task of the registry's own died.
     #[error("internal error: {0}")]
     Internal(String),
+}
+
+impl From<domain::plan::PlanError> for RegistryError {
+    fn from(error: domain::plan::PlanError) -> Self {
+        Self::Plan(Box::new(error))
+    }
 }
 
 fn storage_text(error: &StorageError) -> String {
