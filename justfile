@@ -31,6 +31,7 @@ demo: setup build-components build
 test *ARGS: setup build-components test-scripts
     cargo build {{ as_tested }} --profile {{ test_profile }}
     RUNTIME_BIN={{ quote(test_folder / "runtime") }} cargo test --workspace --profile {{ test_profile }} {{ ARGS }}
+    RUNTIME_BIN={{ quote(test_folder / "runtime") }} cargo test --workspace --profile {{ test_profile }} --test examples
 
 # Build the program: target/release/runtime
 [group('first steps')]
