@@ -11,7 +11,7 @@ use embed::domain::Status;
 use support::{activate, adder, call, id, open, register, wave};
 
 #[tokio::main]
-async fn main() -> Result<()> {
+pub(crate) async fn main() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let registry = open(folder.path()).await?;
     let manifest = |name: &str| format!("id = \"demo:{name}\"\nversion = \"1.0.0\"\n");

@@ -17,7 +17,7 @@ use support::{BADGE, activate, adder, call, id, open, register};
 const LOG: &str = "acme:log/api@1.0.0";
 
 #[tokio::main]
-async fn main() -> Result<()> {
+pub(crate) async fn main() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let registry = open(folder.path()).await?;
     providers(&registry).await?;

@@ -15,7 +15,7 @@ const RIGHT: &str = "demo:right/api@1.0.0";
 const TOP: &str = "demo:top/api@1.0.0";
 
 #[tokio::main]
-async fn main() -> Result<()> {
+pub(crate) async fn main() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let registry = open(folder.path()).await?;
 

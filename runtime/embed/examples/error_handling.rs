@@ -16,7 +16,7 @@ use embed::{InstanceWord, Registry, Target};
 use support::{FLAKY, activate, adder, call, id, open, register, said, wave};
 
 #[tokio::main]
-async fn main() -> Result<()> {
+pub(crate) async fn main() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let registry = open(folder.path()).await?;
     let limits = "[limits]\nfuel = 1_000_000\ndeadline = \"2s\"\nmemory = \"1MiB\"\n";

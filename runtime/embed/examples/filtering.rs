@@ -16,7 +16,7 @@ fn ids(views: &[EntryView]) -> String {
 }
 
 #[tokio::main]
-async fn main() -> Result<()> {
+pub(crate) async fn main() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let registry = open(folder.path()).await?;
     for (name, kind, team, tags) in [

@@ -26,7 +26,7 @@ impl OutputSink for Printer {
 }
 
 #[tokio::main]
-async fn main() -> Result<()> {
+pub(crate) async fn main() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let options = OpenOptions { output: Some(Arc::new(Printer)), ..OpenOptions::default() };
     let registry = embed::open(folder.path(), options).await?;

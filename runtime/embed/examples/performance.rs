@@ -33,7 +33,7 @@ impl CompileProgress for Compilations {
 }
 
 #[tokio::main]
-async fn main() -> Result<()> {
+pub(crate) async fn main() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let compilations = Arc::new(Compilations::default());
     let options = OpenOptions { compile_progress: Some(compilations.clone()), ..OpenOptions::default() };

@@ -12,7 +12,7 @@ use embed::{RegisterOutcome, RegisterRequest};
 use support::{FLAKY, adder, id, open, register, request, said};
 
 #[tokio::main]
-async fn main() -> Result<()> {
+pub(crate) async fn main() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let registry = open(&folder.path().join("data")).await?;
     registry.on_status_change(|id, old, new| println!("  {id}: {old} → {new}"));
