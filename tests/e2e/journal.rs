@@ -57,3 +57,24 @@ fn following_prints_new_records_and_lets_others_work() {
     follower.kill().unwrap();
     follower.wait().unwrap();
 }
+
+#[cfg(unix)]
+#[test]
+fn following_ends_with_the_signal_that_ends_it() {
+    use std::io::{BufRead as _, BufReader};
+
+    use rustix::process::{Pid, Signal, kill_process};
+    let sandbox = Sandbox::new();
+    sandbox.register("test:chatty", &crate::harness::sandbox::fixture("chatty.wat"));
+    sandbox.ok(&["-q", "activate", "chatty"]);
+    sandbox.ok(&["-q", "call", "chatty", "speak()"]);
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+        let mut follower = sandbox.spawn(&["logs", "chatty", "--follow", "-o", "json"]);
+        let mut lines = BufReader::new(follower.stdout.take().unwrap()).lines();
+        let line: serde_json::Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+        assert_eq!((&line["id"], &line["stream"]), (&json!("test:chatty"), &json!("log")));
+        kill_process(Pid::from_child(&follower), signal).unwrap();
+        assert_eq!(follower.wait().unwrap().code(), Some(code));
+        assert!(lines.next().is_none(), "a stream that was ended is no error");
+    }
+}

@@ -123,3 +123,23 @@ fn statistics_add_up_over_processes() {
     }
     assert!(sandbox.ok(&["stats"]).contains("most of test:b"));
 }
+
+#[test]
+fn clearing_leads_from_error_to_registered() {
+    let sandbox = three();
+    sandbox.register("test:refuses", &fixture("refuses.wat"));
+    sandbox.run(&["activate", "test:refuses"]).assert_failed(7);
+    sandbox.ok(&["status", "test:a", "--set", "error", "--message", "no"]);
+    assert_eq!(sandbox.json(&["errors"])["errors"].as_array().unwrap().len(), 2);
+    let cleared = sandbox.json(&["errors", "--clear", "--all"]);
+    assert_eq!(cleared["done"], json!(["test:a", "test:refuses"]));
+    assert_eq!(
+        (sandbox.status("test:a"), sandbox.status("refuses")),
+        ("registered".to_owned(), "registered".to_owned())
+    );
+    let entry = sandbox.json(&["show", "refuses"]);
+    assert_eq!((&entry["error_count"], &entry["last_error"]), (&json!(0), &json!(null)));
+    assert_eq!(sandbox.json(&["errors"])["errors"], json!([]));
+    let events: Vec<_> = sandbox.run_json(&["log"]).documents().iter().map(|record| string(&record["event"])).collect();
+    assert!(events.contains(&"failed".to_owned()) && events.contains(&"errors-cleared".to_owned()), "{events:?}");
+}
