@@ -28,7 +28,6 @@ const (
 
 // Write writes one report and notes its checksum in the store of facts.
 func Write(request report.Request) types.Result[report.Report, report.WriteError] {
-	collect()
 	slug := prose.Slug(request.Title)
 	if slug == "" {
 		return refuse(report.MakeWriteErrorNoTitle())
@@ -56,7 +55,6 @@ func Write(request report.Request) types.Result[report.Report, report.WriteError
 
 // History lists the reports that were written, ordered by slug.
 func History() []report.PastReport {
-	collect()
 	past := []report.PastReport{}
 	for _, fact := range facts.Find(keyPrefix) {
 		if fact.Value.Tag() != facts.Value_Text {

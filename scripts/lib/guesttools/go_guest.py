@@ -22,8 +22,8 @@ def build(build) -> None:
     typed = module / "typed.wasm"
     build.run("wit-bindgen", "go", build.wit.path, "--world", build.world, "--out-dir", module)
     _copy_packages(module)
-    package = Catalogue()["go-wit-package"].folder / "pkg"
-    build.run("go", "mod", "edit", f"-replace=go.bytecodealliance.org/pkg={package}", cwd=module)
+    package = _support_package(module)
+    build.run("go", "mod", "edit", f"-replace=go.bytecodealliance.org/pkg=./{package}", cwd=module)
     build.run(
         *("go", "build", "-buildmode=c-shared", "-trimpath", "-ldflags=-checklinkname=0 -s -w", "-o", "core.wasm", "."),
         cwd=module,
@@ -32,6 +32,32 @@ def build(build) -> None:
     )
     build.run("wasm-tools", "component", "embed", build.wit.path, "--world", build.world, core, "-o", typed)
     build.componentize(typed)
+
+
+# While the host lowers a list into the guest, the guest must not call the host. A collection that starts in that moment would: it asks
+# for the wall clock, which the adapter's pause of the monotonic clock does not cover. A pinned goroutine starts none.
+_ALLOCATION = "pointer := Allocate(&pinner, newSize, align)"
+_PINNED = f"procPin()\n\t\t{_ALLOCATION}\n\t\tprocUnpin()"
+_DECLARED = "//go:linkname sbrk runtime.sbrk"
+_PIN_DECLARED = (
+    "//go:linkname procPin runtime.procPin\nfunc procPin() int\n\n"
+    "//go:linkname procUnpin runtime.procUnpin\nfunc procUnpin()\n\n"
+)
+
+
+def _support_package(module: Path) -> str:
+    """Lays the bindings' support package into the module, with the collector held off where it may not run."""
+    name = "wit_support"
+    shutil.copytree(Catalogue()["go-wit-package"].folder / "pkg", module / name)
+    runtime = module / name / "wit" / "runtime" / "runtime.go"
+    text = runtime.read_text()
+    for line in (_ALLOCATION, _DECLARED):
+        if text.count(line) != 1:
+            raise ToolError(f"{runtime} is not the version this build knows: `{line}` is not in it once")
+    text = text.replace(_ALLOCATION, _PINNED).replace(_DECLARED, _PIN_DECLARED + _DECLARED)
+    runtime.chmod(0o644)
+    runtime.write_text(text)
+    return name
 
 
 def _copy_packages(module: Path) -> None:
