@@ -20,9 +20,6 @@ use crate::terminal::Terminal;
 
 /// After this long, people are told that a data folder is being waited for.
 const WAIT_NOTE_AFTER: Duration = Duration::from_secs(1);
-/// How long the journal has to rest before an interrupted verb counts what it did, and how often it is looked at.
-const SETTLE: Duration = Duration::from_millis(20);
-const SETTLE_ROUNDS_MAX: usize = 50;
 /// Journal records read at once.
 const RECORDS_AT_ONCE: usize = 1_000;
 /// Most threads that run guests.
@@ -102,14 +99,8 @@ impl Session {
     async fn changes(&self) -> Result<String, CliError> {
         let Some(registry) = self.registry.get() else { return Ok(String::new()) };
         // What was on its way to the journal when the verb was dropped still gets there.
-        let mut last = registry.last_seq();
-        for _ in 0..SETTLE_ROUNDS_MAX {
-            tokio::time::sleep(SETTLE).await;
-            if registry.last_seq() == last {
-                break;
-            }
-            last = registry.last_seq();
-        }
+        registry.settle().await?;
+        let last = registry.last_seq();
         let mut counts: Vec<(&'static str, u64)> = Vec::new();
         let mut next = self.opened_at_seq.load(Ordering::Relaxed) + 1;
         while next <= last {

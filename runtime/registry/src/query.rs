@@ -219,6 +219,15 @@ impl Registry {
         self.inner.state.last_seq()
     }
 
+    /// Waits until every change that was asked for so far is in the journal or refused, also those whose callers went away.
+    ///
+    /// # Errors
+    /// [`RegistryError::Storage`].
+    pub async fn settle(&self) -> Result<(), RegistryError> {
+        // Decisions are carried out in the order in which they were asked for; this one changes nothing.
+        self.commit(|_| Ok((vec![], ()))).await
+    }
+
     /// Returns up to `limit` journal records from sequence number `from` on.
     ///
     /// # Errors
