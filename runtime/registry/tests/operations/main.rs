@@ -1,4 +1,10 @@
 //! The operations on a registry with an engine that runs nothing and a store in memory.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that meets the unexpected must fail, also in what tests share"
+)]
 
 mod activating;
 mod calling;

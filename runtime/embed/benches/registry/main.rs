@@ -1,0 +1,46 @@
+//! What the registry costs beside bare wasmtime and beside itself at another size, in one run.
+//!
+//! Prints a ratio for each pair; the two sides alternate, so that a disturbance hits both, and medians are compared.
+#![expect(clippy::print_stdout, reason = "the ratios are the bench's result")]
+
+mod adding;
+mod calling;
+mod restart;
+
+use std::time::{Duration, Instant};
+
+/// The medians of both sides, run in turns `runs` times.
+fn medians(
+    runs: usize,
+    mut ours: impl FnMut() -> Duration,
+    mut theirs: impl FnMut() -> Duration,
+) -> (Duration, Duration) {
+    let (mut a, mut b) = (Vec::new(), Vec::new());
+    for _ in 0..runs {
+        a.push(ours());
+        b.push(theirs());
+    }
+    let median = |times: &mut Vec<Duration>| {
+        times.sort_unstable();
+        times.get(runs / 2).copied().unwrap_or_default()
+    };
+    (median(&mut a), median(&mut b))
+}
+
+fn time(work: impl FnOnce()) -> Duration {
+    let start = Instant::now();
+    work();
+    start.elapsed()
+}
+
+fn show(what: &str, beside: &str, bound: f64, (ours, theirs): (Duration, Duration)) {
+    let ratio = ours.as_secs_f64() / theirs.as_secs_f64();
+    println!("{what}: {ours:.2?}, {beside}: {theirs:.2?}, ratio {ratio:.2} (bound {bound})");
+}
+
+fn main() -> anyhow::Result<()> {
+    let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    adding::run(&tokio)?;
+    restart::run(&tokio)?;
+    calling::run(&tokio)
+}

@@ -1,0 +1,89 @@
+//! Opening a registry of 1,000 active components and bringing all to life, beside bare wasmtime doing its part of it.
+
+use std::path::{Path, PathBuf};
+
+use embed::{OpenOptions, RegisterRequest};
+use engine::EngineSettings;
+use tokio::runtime::Runtime;
+use wasmtime::component::{Component, Linker};
+use wasmtime::{Engine, Store};
+
+const COMPONENTS: usize = 1_000;
+const RUNS: usize = 7;
+
+pub(crate) fn run(tokio: &Runtime) -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    tokio.block_on(fill(folder.path()))?;
+    let files = compiled(&folder.path().join("cache"))?;
+    assert_eq!(files.len(), COMPONENTS);
+    let both = crate::medians(
+        RUNS,
+        || crate::time(|| tokio.block_on(restart(folder.path())).expect("it restarts")),
+        || crate::time(|| tokio.block_on(bare(&files)).expect("the code is this engine's")),
+    );
+    crate::show("restart with 1,000 active components", "bare wasmtime for them", 1.5, both);
+    Ok(())
+}
+
+async fn fill(folder: &Path) -> anyhow::Result<()> {
+    let registry = embed::open(folder, OpenOptions::default()).await?;
+    let requests = (0..COMPONENTS).map(|number| {
+        let text = format!(
+            r#"(component
+                (core module $m (func (export "f") (result i32) (i32.const {number})))
+                (core instance $i (instantiate $m))
+                (func (export "f") (result u32) (canon lift (core func $i "f"))))"#
+        );
+        let mut request = RegisterRequest::bytes("small.wat", text.into_bytes());
+        request.id = format!("bench:c{number}").parse().ok();
+        request
+    });
+    for registered in registry.register_many(requests.collect()).await {
+        registered?;
+    }
+    let report = registry.activate_all().await?;
+    anyhow::ensure!(report.activated.len() == COMPONENTS, "{:?}", report.failed.first());
+    registry.close().await?;
+    Ok(())
+}
+
+async fn restart(folder: &Path) -> anyhow::Result<()> {
+    let registry = embed::open(folder, OpenOptions::default()).await?;
+    let report = registry.resume().await?;
+    anyhow::ensure!(report.activated.len() == COMPONENTS);
+    registry.close().await?;
+    Ok(())
+}
+
+/// Loads, links and instantiates one after the other, on the engine's own configuration.
+#[expect(unsafe_code, reason = "the baseline loads compiled code that the registry wrote a moment ago")]
+async fn bare(files: &[PathBuf]) -> anyhow::Result<()> {
+    let engine = Engine::new(&engine::wasmtime_config(&EngineSettings::default())).map_err(anyhow::Error::msg)?;
+    let mut kept = Vec::with_capacity(files.len());
+    for file in files {
+        // SAFETY: the file comes from the registry's private cache in a folder of this process.
+        let component = unsafe { Component::deserialize_file(&engine, file) }.map_err(anyhow::Error::msg)?;
+        let linker: Linker<()> = Linker::new(&engine);
+        let pre = linker.instantiate_pre(&component).map_err(anyhow::Error::msg)?;
+        let mut store = Store::new(&engine, ());
+        store.set_fuel(u64::MAX).map_err(anyhow::Error::msg)?;
+        store.set_epoch_deadline(1);
+        let instance = pre.instantiate_async(&mut store).await.map_err(anyhow::Error::msg)?;
+        kept.push((store, instance));
+    }
+    Ok(())
+}
+
+fn compiled(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            files.extend(compiled(&path)?);
+        } else if path.extension().is_some_and(|ending| ending == "cwasm") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
