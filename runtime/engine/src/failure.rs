@@ -182,11 +182,17 @@ fn backtrace(error: &wasmtime::Error) -> Vec<String> {
                 frame.push_str(" at ");
                 frame.push_str(&bounded(place));
             }
-            _ => frames.push(bounded(without_address(line))),
+            _ => frames.push(bounded(without_hash(without_address(line)))),
         }
     }
     frames.truncate(BACKTRACE_FRAMES_MAX);
     frames
+}
+
+/// Takes the hash off the end of a Rust function's name: it differs with each build and tells people nothing.
+fn without_hash(name: &str) -> &str {
+    let is_hash = |hash: &str| hash.len() == 16 && hash.bytes().all(|b| b.is_ascii_hexdigit());
+    name.rsplit_once("::h").filter(|(_, hash)| is_hash(hash)).map_or(name, |(name, _)| name)
 }
 
 /// Takes `3:   0x1f - ` off the beginning of a frame's line.
@@ -200,4 +206,17 @@ fn without_address(line: &str) -> &str {
 
 fn bounded(text: &str) -> String {
     escape_line(&truncate(text, FRAME_TEXT_MAX)).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_in_a_backtrace_have_neither_address_nor_hash() {
+        let name = |line| without_hash(without_address(line));
+        assert_eq!(name("3:   0x1f - a.wasm!a::step::hdd88fc334ac95d0f"), "a.wasm!a::step");
+        assert_eq!(name("12:   0x1f - a.wasm!demo:a/b@1.0.0#c"), "a.wasm!demo:a/b@1.0.0#c");
+        assert_eq!(name("0: a.wasm!hello::here"), "a.wasm!hello::here");
+    }
 }
