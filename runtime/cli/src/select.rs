@@ -87,12 +87,27 @@ impl Selection {
     /// # Errors
     /// [`CliError`] if nothing is selected, or the registry cannot be read; a name that means nothing is no error here.
     pub(crate) async fn resolve(&self, session: &Session, registry: &Registry) -> Result<Selected, CliError> {
+        self.find(session, registry, Versions::InService).await
+    }
+
+    /// As [`Self::resolve`], and takes versions that are not in service as well.
+    ///
+    /// # Errors
+    /// As [`Self::resolve`].
+    pub(crate) async fn resolve_versions(&self, session: &Session, registry: &Registry) -> Result<Selected, CliError> {
+        self.find(session, registry, Versions::Any).await
+    }
+
+    async fn find(&self, session: &Session, registry: &Registry, versions: Versions) -> Result<Selected, CliError> {
         let filtered = !self.filters.is_empty();
         if !self.ids.is_empty() && filtered {
             return Err(CliError::usage("give components by name or by a filter, not both"));
         }
         if !self.ids.is_empty() {
-            return Ok(resolve_all(registry, &self.ids).await);
+            return Ok(match versions {
+                Versions::InService => resolve_all(registry, &self.ids).await,
+                Versions::Any => resolve_versions(registry, &self.ids).await,
+            });
         }
         if !self.all && !filtered {
             return Err(CliError::usage("name at least one component")
@@ -106,8 +121,29 @@ impl Selection {
     }
 }
 
-/// Finds what each name means.
+/// Which versions a name may have.
+#[derive(Clone, Copy)]
+enum Versions {
+    /// The one to which the entry points.
+    InService,
+    /// Any that is registered.
+    Any,
+}
+
+/// Finds what each name means; a version that is not in service is an error.
 pub(crate) async fn resolve_all(registry: &Registry, names: &[String]) -> Selected {
+    let mut selected = Selected::default();
+    for name in names {
+        match registry.resolve_current(name).await {
+            Ok(target) => selected.targets.push(target),
+            Err(error) => selected.failed.push(FailedDoc::new(name, &error)),
+        }
+    }
+    selected
+}
+
+/// Finds what each name means, whichever version of it.
+pub(crate) async fn resolve_versions(registry: &Registry, names: &[String]) -> Selected {
     let mut selected = Selected::default();
     for name in names {
         match registry.resolve(name).await {

@@ -63,6 +63,15 @@ impl<'a> Overlay<'a> {
         }
     }
 
+    /// Tells whether anybody has an edge to `id`, in the state that this shows.
+    fn has_dependents(&self, id: &ComponentId) -> Result<bool, StorageError> {
+        let depends = |entry: &Entry| entry.dependencies.iter().any(|edge| edge.on == *id);
+        if self.changed.values().flatten().any(|entry| depends(entry)) {
+            return Ok(true);
+        }
+        Ok(self.view.dependents(id)?.iter().any(|dependent| !self.changed.contains_key(dependent)))
+    }
+
     /// Returns the entries that provide `key`, ordered.
     fn providers(&self, key: &str) -> Result<BTreeSet<ComponentId>, StorageError> {
         let mut ids: BTreeSet<_> = self.view.find(index::PROVIDES, key)?.into_iter().collect();
@@ -105,6 +114,12 @@ pub fn resolve(
     }
     for (on, range) in &revision.manifest.dependencies {
         let need = || Need::Component(on.clone());
+        if on == id {
+            // An edge that `closed_cycle` refuses, whether the component is registered already or not.
+            let kind = EdgeKind::Declared { range: range.clone(), origin: DeclaredBy::Manifest };
+            resolution.dependencies.push(Edge { on: on.clone(), kind });
+            continue;
+        }
         match state.entry(on)? {
             None => resolution.unresolved.push(Unresolved { need: need(), reason: UnresolvedReason::Missing }),
             Some(entry) if !range.matches(&entry.revision.version) => {
@@ -236,7 +251,8 @@ fn import_edge(on: &ComponentId, import: &ExternItem, export: &str) -> Edge {
 }
 
 /// Returns the cycle that edges from `id` to `dependencies` would close, if they would: `id`, the components on the way,
-/// and `id` again. Looks at the closure of the dependencies alone.
+/// and `id` again. Looks at the closure of the dependencies alone, and at nothing where nobody depends on `id`: a new
+/// component cannot close a cycle.
 ///
 /// # Errors
 /// [`StorageError`] if the state cannot be read.
@@ -254,6 +270,9 @@ pub fn closed_cycle(
         if came_from.insert(edge.on.clone(), id.clone()).is_none() {
             open.push(edge.on.clone());
         }
+    }
+    if !state.has_dependents(id)? {
+        return Ok(None);
     }
     while let Some(at) = open.pop() {
         let Some(entry) = state.entry(&at)? else { continue };

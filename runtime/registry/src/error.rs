@@ -31,6 +31,16 @@ pub enum RegistryError {
         /// The versions it has, oldest first.
         known: Vec<Version>,
     },
+    /// The version is registered, but the entry points to another one.
+    #[error("`{component}` is in service as {in_service}, not {version}")]
+    NotInService {
+        /// The component.
+        component: ComponentId,
+        /// The version asked for.
+        version: Version,
+        /// The version that the entry points to.
+        in_service: Version,
+    },
     /// Several components have this bare name.
     #[error("`{name}` is ambiguous: several components have that name")]
     AmbiguousName {
@@ -240,6 +250,7 @@ impl RegistryError {
             | Self::EdgeNotDeclared { .. }
             | Self::NotActive { .. }
             | Self::Transition { .. }
+            | Self::NotInService { .. }
             | Self::Changed { .. } => ErrorKind::Conflict,
             Self::Plan(error) => error.kind(),
             Self::Activation(failure) => failure.kind.error_kind(),
@@ -254,6 +265,7 @@ impl RegistryError {
             Self::Name(_) => "invalid-name",
             Self::NotFound { .. } => "component-not-found",
             Self::VersionNotFound { .. } => "version-not-found",
+            Self::NotInService { .. } => "version-not-in-service",
             Self::AmbiguousName { .. } => "ambiguous-name",
             Self::NoSuchPath { .. } => "path-not-found",
             Self::NoComponents { .. } => "no-components",
@@ -284,6 +296,7 @@ impl RegistryError {
     pub fn component(&self) -> Option<&ComponentId> {
         match self {
             Self::VersionNotFound { component, .. }
+            | Self::NotInService { component, .. }
             | Self::MissingExports { component, .. }
             | Self::VersionTaken { component, .. }
             | Self::EdgeNotDeclared { component, .. }

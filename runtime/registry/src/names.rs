@@ -69,6 +69,25 @@ impl Registry {
     }
 }
 
+impl Registry {
+    /// As [`Registry::resolve`], for operations on the component as a whole: a version that is named must be the one to which the
+    /// entry points.
+    ///
+    /// # Errors
+    /// Those of [`Registry::resolve`], and [`RegistryError::NotInService`].
+    pub async fn resolve_current(&self, name: &str) -> Result<Target, RegistryError> {
+        let target = self.resolve(name).await?;
+        if let Some(version) = &target.version {
+            let in_service = self.get(&target.id).await?.entry.revision.version.clone();
+            if in_service != *version {
+                let (component, version) = (target.id, version.clone());
+                return Err(RegistryError::NotInService { component, version, in_service });
+            }
+        }
+        Ok(target)
+    }
+}
+
 fn not_found(
     view: &dyn domain::ports::StateView,
     reference: &ComponentRef,

@@ -15,7 +15,7 @@ use domain::{ComponentId, Limits, Record, Status, Version};
 use crate::Registry;
 use crate::commit::blocking;
 use crate::error::RegistryError;
-use crate::names::unknown;
+use crate::names::{Target, unknown};
 use crate::register::{Draft, RegisterRequest};
 use crate::view::EntryView;
 
@@ -163,8 +163,8 @@ impl Registry {
     ///
     /// # Errors
     /// [`RegistryError::NotFound`], and what reading the binary can meet.
-    pub async fn wit(&self, id: &ComponentId) -> Result<String, RegistryError> {
-        let (name, digest) = (id.to_string(), self.get(id).await?.entry.revision.digest);
+    pub async fn wit(&self, target: &Target) -> Result<String, RegistryError> {
+        let (name, digest) = (target.id.to_string(), self.get_target(target).await?.entry.revision.digest);
         self.with_bytes(digest, move |engine, bytes| {
             engine.wit(bytes).map_err(|source| RegistryError::Binary { name, source })
         })

@@ -1,9 +1,11 @@
 //! Registering: from bytes and a manifest to an entry with edges.
 
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use domain::entry::Unresolved;
+use domain::entry::{Need, Unresolved};
 use domain::inspection::{ExternItem, Inspection};
 use domain::manifest::{ComponentManifest, Kind};
 use domain::ports::{Engine, StateView};
@@ -120,6 +122,7 @@ impl Draft {
             warnings.push(format!("`{id}` has no version: 0.0.0 is assumed"));
             Version::new(0, 0, 0)
         });
+        warnings.extend(useless_bindings(&manifest, &inspection));
         manifest.id = Some(id.clone());
         manifest.version = Some(version.clone());
         manifest.kind = request.kind.clone().or(manifest.kind);
@@ -155,6 +158,22 @@ impl Draft {
             registered_at: now,
         }
     }
+}
+
+/// Returns a warning for each `[bind]` key that is no import of the component.
+fn useless_bindings(manifest: &ComponentManifest, inspection: &Inspection) -> Vec<String> {
+    let mut names = BTreeSet::new();
+    for import in &inspection.imports {
+        names.extend(import.interface().map(|interface| interface.unversioned()));
+        names.insert(import.name.clone());
+    }
+    let useless = manifest.bind.keys().filter(|key| !names.contains(*key));
+    let said = useless.map(|key| {
+        let near = domain::suggest::nearest(key, names.iter().map(String::as_str));
+        let near = near.map(|near| format!(": did you mean `{near}`?")).unwrap_or_default();
+        format!("`[bind]` names `{}`, which the component does not import{near}", text::escape_line(key))
+    });
+    said.collect()
 }
 
 impl Registry {
@@ -203,28 +222,37 @@ impl Registry {
             }
             drafts.push(draft);
         }
-        // Only keys with rivals matter.
+        let order = providers_first(&drafts, &expected);
+        // Only keys with rivals matter from here on.
         expected.retain(|_, ids| ids.len() > 1);
         let expected = Arc::new(expected);
-        let mut results = Vec::with_capacity(drafts.len());
-        let mut commits = futures::stream::iter(drafts)
-            .map(|draft| {
+        let mut drafts: Vec<_> = drafts.into_iter().map(Some).collect();
+        let mut results: Vec<_> = drafts.iter().map(|_| None).collect();
+        let ordered: Vec<_> = order.into_iter().filter_map(|at| Some((at, drafts.get_mut(at)?.take()?))).collect();
+        let mut commits = futures::stream::iter(ordered)
+            .map(|(at, draft)| {
                 let committing = draft.map(|draft| self.commit_draft(draft, expected.clone()));
-                async {
+                async move {
                     match committing {
-                        Ok(committing) => committing.await,
-                        Err(error) => Err(error),
+                        Ok(committing) => (at, committing.await),
+                        Err(error) => (at, Err(error)),
                     }
                 }
             })
             .buffered(BATCH_COMMITS);
-        while let Some(result) = commits.next().await {
-            results.push(match result {
+        let mut count = 0;
+        while let Some((at, result)) = commits.next().await {
+            let result = match result {
                 Ok(registered) => Ok(registered),
                 Err(error) => Err(self.refused("register", None, error).await),
-            });
-            done(results.len());
+            };
+            if let Some(slot) = results.get_mut(at) {
+                *slot = Some(result);
+            }
+            count += 1;
+            done(count);
         }
+        let results: Vec<_> = results.into_iter().flatten().collect();
         drop(commits);
         if !expected.is_empty() && results.iter().any(Result::is_err) {
             self.settle_expected(expected).await;
@@ -290,6 +318,48 @@ impl Registry {
             self.refused("register", None, error).await;
         }
     }
+}
+
+/// Returns the places of `drafts` so that those that provide what others import come first, otherwise as given.
+///
+/// An importer then finds its providers there, and nothing has to be resolved a second time. Drafts in a circle keep their order.
+fn providers_first(drafts: &[Result<Draft, RegistryError>], provided: &Expected) -> Vec<usize> {
+    let places: HashMap<&ComponentId, usize> =
+        drafts.iter().enumerate().filter_map(|(at, draft)| Some((&draft.as_ref().ok()?.id, at))).collect();
+    let providers = |draft: &Draft| -> BTreeSet<usize> {
+        let keys = draft.inspection.imports.iter().map(|import| reduce::wanted_key(&Need::Import(import.name.clone())));
+        let ids = keys.filter_map(|key| provided.get(&key)).flatten().chain(draft.manifest.dependencies.keys());
+        ids.filter_map(|id| places.get(id).copied()).collect()
+    };
+    let mut users: Vec<Vec<usize>> = vec![Vec::new(); drafts.len()];
+    let mut missing = vec![0_usize; drafts.len()];
+    for (at, draft) in drafts.iter().enumerate() {
+        let Ok(draft) = draft else { continue };
+        for provider in providers(draft).into_iter().filter(|provider| *provider != at) {
+            if let (Some(users), Some(missing)) = (users.get_mut(provider), missing.get_mut(at)) {
+                users.push(at);
+                *missing += 1;
+            }
+        }
+    }
+    let mut ready: BinaryHeap<_> =
+        missing.iter().enumerate().filter(|(_, missing)| **missing == 0).map(|(at, _)| Reverse(at)).collect();
+    let mut order = Vec::with_capacity(drafts.len());
+    let mut placed = vec![false; drafts.len()];
+    while let Some(Reverse(at)) = ready.pop() {
+        order.push(at);
+        placed.get_mut(at).into_iter().for_each(|placed| *placed = true);
+        for user in users.get(at).into_iter().flatten() {
+            if let Some(missing) = missing.get_mut(*user) {
+                *missing -= 1;
+                if *missing == 0 {
+                    ready.push(Reverse(*user));
+                }
+            }
+        }
+    }
+    order.extend(placed.iter().enumerate().filter(|(_, placed)| !**placed).map(|(at, _)| at));
+    order
 }
 
 /// Decides what registering `draft` changes.

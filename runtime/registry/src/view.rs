@@ -4,12 +4,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use domain::ports::{InstanceState, StateView, StorageError};
+use domain::resolve::{NOTHING_EXPECTED, Overlay, resolve};
 use domain::usage::Usage;
 use domain::{ComponentId, Edge, Entry, Limits, Status};
 
 use crate::Registry;
 use crate::error::RegistryError;
-use crate::names::unknown;
+use crate::names::{Target, unknown};
+use crate::register::entry_after;
 
 /// An entry with its dependents, its use, and what is in force for it.
 #[derive(Clone, Debug)]
@@ -81,6 +83,34 @@ impl Registry {
         self.read(move |view| match view.entry(&id)? {
             Some(entry) => Ok(registry.view_of(view, entry)?),
             None => Err(unknown(&id)),
+        })
+        .await
+    }
+
+    /// Returns an entry as [`Registry::get`] does; where `target` names a version, as it would be with the newest revision of that
+    /// version: one that is not in service is never active and has no instance.
+    ///
+    /// # Errors
+    /// [`RegistryError::NotFound`], [`RegistryError::VersionNotFound`].
+    pub async fn get_target(&self, target: &Target) -> Result<EntryView, RegistryError> {
+        let Some(version) = target.version.clone() else { return self.get(&target.id).await };
+        let registry = self.clone();
+        let id = target.id.clone();
+        self.read(move |view| {
+            let entry = view.entry(&id)?.ok_or_else(|| unknown(&id))?;
+            let revisions = view.revisions(&id)?;
+            let Some(revision) = revisions.iter().rev().find(|revision| revision.version == version) else {
+                let known = revisions.iter().map(|revision| revision.version.clone()).collect();
+                return Err(RegistryError::VersionNotFound { component: id, version, known });
+            };
+            if revision.number == entry.revision.number {
+                return Ok(registry.view_of(view, entry)?);
+            }
+            let overlay = Overlay::new(view, &NOTHING_EXPECTED);
+            let resolution = resolve(&overlay, &id, revision, &entry.dependencies)?;
+            let mut other = entry_after(Some(&entry), &id, revision, &resolution);
+            other.status = Status::Registered;
+            Ok(registry.view_of(view, Arc::new(other))?)
         })
         .await
     }

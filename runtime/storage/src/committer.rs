@@ -128,6 +128,11 @@ impl Work {
         let (end, head) = (self.journal.end(), self.journal.head().clone());
         let mut next = Some(first);
         while let Some(Job { actor, decision, answer }) = next.take() {
+            if answer.is_canceled() {
+                // Whoever asked has gone away before it was decided: nothing is done behind their back.
+                next = queue.try_recv().ok();
+                continue;
+            }
             let decided = decide(&overlay, group.head().seq, self.clock.now(), &actor, decision);
             let committed = decided.and_then(|(records, changes)| {
                 let unwritable = |error: serde_json::Error| StorageError::Index { reason: error.to_string() };

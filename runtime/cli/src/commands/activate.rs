@@ -30,7 +30,7 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(session: &Session, args: Args) -> Result<Done, CliError> {
     let registry = session.registry().await?;
-    let selected = args.selection.resolve(session, registry).await?;
+    let selected = args.selection.resolve_versions(session, registry).await?;
     let targets: &[Target] = &selected.targets;
     let report = if targets.is_empty() {
         registry::ActivateReport::default()

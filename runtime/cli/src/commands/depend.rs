@@ -58,7 +58,7 @@ struct CheckedDoc {
 
 pub(crate) async fn run(session: &Session, args: Args) -> Result<Done, CliError> {
     let registry = session.registry().await?;
-    let id = registry.resolve(&args.id).await?.id;
+    let id = registry.resolve_current(&args.id).await?.id;
     let selected = resolve_all(registry, &args.on).await;
     let mut document = DependDoc {
         id: id.clone(),

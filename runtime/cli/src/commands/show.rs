@@ -6,7 +6,7 @@ use crate::commands::print_each;
 use crate::dto::{DependencyDoc, EntryDoc, FailedDoc};
 use crate::error::{CliError, Done};
 use crate::output::{human_count, human_size};
-use crate::select::{ID_HELP, resolve_all};
+use crate::select::{ID_HELP, resolve_versions};
 use crate::session::Session;
 use crate::style::Paint;
 
@@ -22,11 +22,11 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(session: &Session, args: Args) -> Result<Done, CliError> {
     let registry = session.registry().await?;
-    let selected = resolve_all(registry, &args.ids).await;
+    let selected = resolve_versions(registry, &args.ids).await;
     let mut failed = selected.failed;
     let mut documents = Vec::new();
     for target in selected.targets {
-        match registry.get(&target.id).await {
+        match registry.get_target(&target).await {
             Ok(view) => documents.push(EntryDoc::from(&view)),
             Err(error) => failed.push(FailedDoc::new(&target.id, &error)),
         }

@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::commands::print_each;
 use crate::dto::FailedDoc;
 use crate::error::{CliError, Done};
-use crate::select::{ID_HELP, resolve_all};
+use crate::select::{ID_HELP, resolve_versions};
 use crate::session::Session;
 
 /// Print a component's interfaces as WIT
@@ -26,11 +26,11 @@ struct WitDoc {
 
 pub(crate) async fn run(session: &Session, args: Args) -> Result<Done, CliError> {
     let registry = session.registry().await?;
-    let selected = resolve_all(registry, &args.ids).await;
+    let selected = resolve_versions(registry, &args.ids).await;
     let mut failed = selected.failed;
     let mut documents = Vec::new();
     for target in selected.targets {
-        match registry.wit(&target.id).await {
+        match registry.wit(&target).await {
             Ok(wit) => documents.push(WitDoc { id: target.id, wit }),
             Err(error) => failed.push(FailedDoc::new(&target.id, &error)),
         }

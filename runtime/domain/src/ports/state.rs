@@ -110,7 +110,7 @@ pub trait StateStore: StateView {
     /// the calls.
     ///
     /// # Cancel safety
-    /// Dropping the future does not take the decision back.
+    /// A decision whose future is dropped before its turn is not run; one that was run stands.
     fn commit(&self, actor: Actor, decide: Decision) -> BoxFuture<'static, Result<Committed, StorageError>>;
 
     /// Adds to the saved counters of use: soft state, not in the journal. Blocks on the disk.

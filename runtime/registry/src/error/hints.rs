@@ -16,9 +16,14 @@ pub(super) fn of(error: &RegistryError) -> Vec<String> {
         }
         RegistryError::NotFound { similar, .. } => vec![format!("did you mean {}?", join(similar, " or "))],
         RegistryError::VersionNotFound { known, .. } => {
-            let known: Vec<_> = known.iter().map(ToString::to_string).collect();
+            let known: std::collections::BTreeSet<_> = known.iter().collect();
+            let known: Vec<_> = known.into_iter().map(ToString::to_string).collect();
             vec![format!("registered versions: {}", known.join(", "))]
         }
+        RegistryError::NotInService { component, version, .. } => vec![
+            format!("`runtime activate {component}@{version}` puts that version in service"),
+            "leave the version off to mean the component with all its versions".to_owned(),
+        ],
         RegistryError::AmbiguousName { candidates, .. } => {
             candidates.iter().take(LISTED_MAX).map(ToString::to_string).collect()
         }
@@ -126,6 +131,7 @@ fn failed(failure: &Failure) -> Vec<String> {
         FailureKind::MissingImport => {
             vec![format!("register a component that exports it, then `runtime activate {id}`")]
         }
+        FailureKind::TypeMismatch if failure.message.contains("cannot cross") => vec![],
         FailureKind::TypeMismatch => vec!["build both components against the same WIT package version".to_owned()],
         FailureKind::Denied => vec![],
         FailureKind::Trap

@@ -108,6 +108,39 @@ async fn cycles_by_imports_by_declaration_and_by_both_are_refused_with_the_cycle
 }
 
 #[tokio::test]
+async fn a_component_that_declares_itself_is_a_cycle_at_once() {
+    let world = World::new().await;
+    let mut request = component("name demo:a\nversion 1.0.0");
+    let manifest = domain::ComponentManifest::parse("[dependencies]\n\"demo:a\" = \"*\"").unwrap();
+    request.manifest = Some(registry::ManifestSource::Given(Box::new(manifest)));
+    assert_eq!(world.registry.register(request).await.unwrap_err().code(), "circular-dependency");
+}
+
+#[tokio::test]
+async fn a_batch_is_linked_whichever_way_round_it_comes_and_answered_in_its_order() {
+    let world = World::new().await;
+    // A chain of 200, given from its top to its bottom: each imports the next.
+    let chain =
+        |n: u32| component(&format!("name demo:c{n}\nversion 1.0.0\nexport demo:c{n}/x\nimport demo:c{}/x", n + 1));
+    let results = world.registry.register_many((0..200).map(chain).collect()).await;
+    let ids: Vec<_> = results.iter().map(|result| result.as_ref().unwrap().entry.entry.id.to_string()).collect();
+    assert_eq!(ids, (0..200).map(|n| format!("demo:c{n}")).collect::<Vec<_>>());
+    assert_eq!(world.registry.order(&[id("demo:c0")]).await.unwrap().len(), 200);
+    // Every component found its provider there; nothing had to be resolved a second time.
+    assert!(!world.events().await.contains(&"edges-resolved"));
+}
+
+#[tokio::test]
+async fn a_binding_of_what_is_not_imported_is_said() {
+    let world = World::new().await;
+    let mut request = component(USER);
+    let manifest = domain::ComponentManifest::parse("[bind]\n\"demo:log/sinc\" = \"demo:p1\"").unwrap();
+    request.manifest = Some(registry::ManifestSource::Given(Box::new(manifest)));
+    let warnings = world.registry.register(request).await.unwrap().warnings;
+    assert!(warnings[0].contains("demo:log/sinc") && warnings[0].contains("demo:log/sink"), "{warnings:?}");
+}
+
+#[tokio::test]
 async fn declared_edges_come_and_go_and_keep_their_range() {
     let world = World::new().await;
     world.have("name demo:a\nversion 1.0.0").await;

@@ -34,6 +34,20 @@ async fn a_version_must_be_one_that_is_there() {
 }
 
 #[tokio::test]
+async fn a_version_that_is_not_in_service_can_be_looked_at_but_not_meant_for_the_whole() {
+    let world = World::new().await;
+    world.have("name demo:log\nversion 1.0.0\nexport demo:log/old").await;
+    world.have("name demo:log\nversion 2.0.0\nexport demo:log/new").await;
+    let error = world.registry.resolve_current("demo:log@1.0.0").await.unwrap_err();
+    assert_eq!((error.kind(), error.code()), (ErrorKind::Conflict, "version-not-in-service"));
+    assert!(world.registry.resolve_current("demo:log@2.0.0").await.is_ok());
+    let old = world.registry.resolve("demo:log@1.0.0").await.unwrap();
+    let entry = world.registry.get_target(&old).await.unwrap().entry;
+    assert_eq!((entry.revision.number, entry.revision.exports[0].name.as_str()), (1, "demo:log/old"));
+    assert!(world.registry.wit(&old).await.unwrap().contains("demo:log/old"));
+}
+
+#[tokio::test]
 async fn case_is_folded_only_when_the_setting_says_so() {
     let world = World::new().await;
     world.have("name demo:log\nversion 1.0.0").await;
