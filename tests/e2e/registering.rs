@@ -154,6 +154,24 @@ fn a_new_version_of_an_active_component_waits_for_its_activation() {
 }
 
 #[test]
+fn a_version_that_is_not_in_service_is_never_taken_for_the_one_that_is() {
+    let sandbox = Sandbox::new();
+    for version in ["1.0.0", "2.0.0"] {
+        let file = sandbox.write(&format!("a-{version}.wat"), fixture("adder.wat"));
+        sandbox.ok(&["register", &text(&file), "--id", "test:a", "--version", version]);
+    }
+    sandbox.ok(&["activate", "test:a"]);
+    for verb in ["unregister", "deactivate", "evict"] {
+        let (_, error) = sandbox.fails(&[verb, "test:a@1.0.0"], 4);
+        assert_eq!(error["code"], "version-not-active", "{verb}");
+    }
+    assert_eq!(sandbox.json(&["show", "test:a"])["status"], "active");
+    let old = sandbox.json(&["show", "test:a@1.0.0"]);
+    assert_eq!((&old["version"], &old["revision"], &old["status"]), (&json!("1.0.0"), &json!(1), &json!("registered")));
+    sandbox.ok(&["unregister", "test:a@2.0.0"]);
+}
+
+#[test]
 fn registers_and_activates_in_one_go() {
     let sandbox = Sandbox::new();
     let file = sandbox.fixture("greeter.wat");

@@ -265,7 +265,7 @@ impl RegistryError {
             Self::Name(_) => "invalid-name",
             Self::NotFound { .. } => "component-not-found",
             Self::VersionNotFound { .. } => "version-not-found",
-            Self::NotInService { .. } => "version-not-in-service",
+            Self::NotInService { .. } => "version-not-active",
             Self::AmbiguousName { .. } => "ambiguous-name",
             Self::NoSuchPath { .. } => "path-not-found",
             Self::NoComponents { .. } => "no-components",

@@ -39,7 +39,7 @@ async fn a_version_that_is_not_in_service_can_be_looked_at_but_not_meant_for_the
     world.have("name demo:log\nversion 1.0.0\nexport demo:log/old").await;
     world.have("name demo:log\nversion 2.0.0\nexport demo:log/new").await;
     let error = world.registry.resolve_current("demo:log@1.0.0").await.unwrap_err();
-    assert_eq!((error.kind(), error.code()), (ErrorKind::Conflict, "version-not-in-service"));
+    assert_eq!((error.kind(), error.code()), (ErrorKind::Conflict, "version-not-active"));
     assert!(world.registry.resolve_current("demo:log@2.0.0").await.is_ok());
     let old = world.registry.resolve("demo:log@1.0.0").await.unwrap();
     let entry = world.registry.get_target(&old).await.unwrap().entry;
