@@ -125,9 +125,20 @@ fn a_decision_that_panics_harms_nobody_else() {
 }
 
 #[test]
-fn dropping_the_future_does_not_take_the_decision_back() {
+fn a_decision_that_nobody_waits_for_any_more_is_not_carried_out() {
     let folder = tempfile::tempdir().unwrap();
     let storage = open(folder.path());
-    drop(storage.state.commit(Actor::System, Box::new(|_| vec![setting("dropped")])));
+    let (go, wait_for_go) = std::sync::mpsc::channel::<()>();
+    // Keeps the committer busy until the second one has been queued and given up.
+    let first = storage.state.commit(
+        Actor::System,
+        Box::new(move |_| {
+            let _released = wait_for_go.recv();
+            vec![setting("first")]
+        }),
+    );
+    drop(storage.state.commit(Actor::System, Box::new(|_| vec![setting("given-up")])));
+    go.send(()).unwrap();
+    assert_eq!(wait(first).unwrap()[0].seq, 1);
     assert_eq!(commit(&*storage.state, vec![setting("next")])[0].seq, 2);
 }
