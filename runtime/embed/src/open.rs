@@ -110,6 +110,7 @@ pub async fn open(folder: &Path, options: OpenOptions) -> Result<Registry, OpenE
         Some(text) => Settings::parse(&text).map_err(|source| RegistryError::Settings { path: Some(path), source })?,
         None => Settings::default(),
     };
+    storage.output.keep(settings.output.keep_bytes);
     let tracker = Arc::new(Tracker::new(clock.clone()));
     let mut sinks: Vec<Arc<dyn OutputSink>> = vec![storage.output.clone()];
     sinks.extend(options.output.clone());

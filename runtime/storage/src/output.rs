@@ -4,6 +4,7 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use domain::ComponentId;
@@ -20,6 +21,8 @@ pub const OUTPUT_BYTES_MAX: u64 = 64 * 1024;
 #[derive(Debug)]
 pub struct FileOutput {
     folder: PathBuf,
+    /// Most bytes kept per component.
+    keep: AtomicU64,
     lost: Mutex<Lost>,
 }
 
@@ -34,7 +37,12 @@ pub struct Lost {
 
 impl FileOutput {
     pub(crate) fn new(folder: &Path) -> Self {
-        Self { folder: folder.join("output"), lost: Mutex::default() }
+        Self { folder: folder.join("output"), keep: AtomicU64::new(OUTPUT_BYTES_MAX), lost: Mutex::default() }
+    }
+
+    /// Sets how many bytes are kept per component, [`OUTPUT_BYTES_MAX`] by default; holds for what is written from now on.
+    pub fn keep(&self, bytes: u64) {
+        self.keep.store(bytes, Ordering::Relaxed);
     }
 
     /// Returns how many lines could not be written since the folder was opened, and the last error.
@@ -68,14 +76,15 @@ impl FileOutput {
         // One call, so that lines of two writers do not mix.
         file.write_all(&text).map_err(files::at(&path))?;
         let size = file.metadata().map_err(files::at(&path))?.len();
-        if size > OUTPUT_BYTES_MAX { shorten(&path) } else { Ok(()) }
+        let keep = self.keep.load(Ordering::Relaxed);
+        if size > keep { shorten(&path, keep) } else { Ok(()) }
     }
 }
 
-/// Drops the oldest lines, so that at most half of [`OUTPUT_BYTES_MAX`] stays, or the last line alone.
-fn shorten(path: &Path) -> Result<(), StorageError> {
+/// Drops the oldest lines, so that at most half of `keep` stays, or the last line alone.
+fn shorten(path: &Path, keep: u64) -> Result<(), StorageError> {
     let bytes = std::fs::read(path).map_err(files::at(path))?;
-    let wanted = usize::try_from(OUTPUT_BYTES_MAX / 2).unwrap_or(usize::MAX);
+    let wanted = usize::try_from(keep / 2).unwrap_or(usize::MAX);
     let cut = bytes.len().saturating_sub(wanted);
     let line_end = |from: usize| bytes.iter().skip(from).position(|byte| *byte == b'\n').map(|at| from + at + 1);
     // Cut after the end of the line in which the half begins, unless that is the last line of all.
@@ -147,6 +156,18 @@ mod tests {
         output.remove(&id("a")).unwrap();
         assert_eq!(output.read(&id("a")).unwrap(), []);
         assert_eq!(output.read(&id("b")).unwrap(), [line("other")]);
+    }
+
+    #[test]
+    fn keeps_as_much_as_it_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let output = FileOutput::new(folder.path());
+        output.keep(4_096);
+        for number in 0..500 {
+            output.write(&id("a"), &[line(&format!("line {number}"))]);
+            assert!(std::fs::metadata(output.path(&id("a"))).unwrap().len() <= 4_096);
+        }
+        assert_eq!(output.read(&id("a")).unwrap().last().unwrap().text, "line 499");
     }
 
     #[test]
