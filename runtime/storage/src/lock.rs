@@ -17,6 +17,10 @@ const COMMAND_BYTES_MAX: usize = 200;
 /// First and longest wait before the lock is tried again.
 const WAITS: (Duration, Duration) = (Duration::from_micros(500), Duration::from_millis(20));
 
+/// How often the name of a holder that has just begun is looked for again, and the pause before each look.
+const OWNER_READS_MAX: u32 = 100;
+const OWNER_READ_PAUSE: Duration = Duration::from_millis(2);
+
 /// The lock of a data folder; let go when this is dropped, and by the system when the process ends in any way.
 #[derive(Debug)]
 pub(crate) struct FolderLock {
@@ -68,16 +72,31 @@ fn write_owner(file: &mut File, command: &str) -> std::io::Result<()> {
     file.write_all(format!("{owner}\n").as_bytes())
 }
 
+/// Names the process that has the lock. One that has just begun may not have written its line yet: then nothing, or the line of the
+/// one before it that has ended, is in the file, and it is read again for a moment.
 fn held(folder: &Path, file: &mut File) -> StorageError {
+    let mut owner = read_owner(file);
+    for _ in 0..OWNER_READS_MAX {
+        if Path::new(&format!("/proc/{}", owner.0)).exists() {
+            break;
+        }
+        std::thread::sleep(OWNER_READ_PAUSE);
+        owner = read_owner(file);
+    }
+    let (pid, written) = owner;
+    let command = if written.is_empty() { command_line(pid) } else { written };
+    StorageError::Held { path: folder.to_owned(), pid, command }
+}
+
+/// Returns pid and command from the lock's file, 0 and nothing where they are not there.
+fn read_owner(file: &mut File) -> (u32, String) {
     let mut text = String::new();
-    // Read as far as it goes: a holder that has just begun may not have written its line yet.
+    // What cannot be read is as good as not written.
     let _ = file.rewind().and_then(|()| file.take(4_096).read_to_string(&mut text));
     let owner: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
     let pid = owner.get("pid").and_then(serde_json::Value::as_u64).and_then(|pid| u32::try_from(pid).ok());
     let written = owner.get("command").and_then(serde_json::Value::as_str).unwrap_or_default();
-    let pid = pid.unwrap_or(0);
-    let command = if written.is_empty() { command_line(pid) } else { written.to_owned() };
-    StorageError::Held { path: folder.to_owned(), pid, command }
+    (pid.unwrap_or(0), written.to_owned())
 }
 
 /// Returns the command line of a process as the system knows it, escaped and bounded; empty if it cannot be read.
