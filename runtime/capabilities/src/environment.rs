@@ -31,7 +31,7 @@ impl environment::Host for CallView<'_> {
     }
 
     fn principal(&mut self) -> Option<String> {
-        self.0.call().caller.principal.clone()
+        self.0.call().caller.principal.as_deref().map(str::to_owned)
     }
 
     fn deadline_left_ns(&mut self) -> Option<u64> {

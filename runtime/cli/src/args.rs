@@ -174,7 +174,7 @@ pub(crate) fn parse() -> Result<Args, u8> {
     let parsed = command().try_get_matches_from(&words).and_then(|matches| Args::from_arg_matches(&matches));
     parsed.map_err(|error| {
         if !error.use_stderr() {
-            // Help and version; a reader that went away has seen enough.
+            // Help and version, always as text; a reader that went away has seen enough.
             let _ = error.print();
             EXIT_OK
         } else if wants_json(&words) {
@@ -227,10 +227,22 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     domain::units::parse_duration(text).map_err(|e| e.to_string())
 }
 
+/// Reads the longest time of a call such as `500ms`; none at all is no call.
+pub(crate) fn call_time(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        Duration::ZERO => Err("a call needs some time".to_owned()),
+        time => Ok(time),
+    }
+}
+
 /// Reads an amount of fuel, with or without `_` between digits.
 pub(crate) fn fuel(text: &str) -> Result<u64, String> {
     let digits = text.replace('_', "");
-    digits.parse().map_err(|_| format!("`{}` is not a number of fuel units", domain::text::escape_line(text)))
+    match digits.parse() {
+        Ok(0) => Err("a call needs some fuel".to_owned()),
+        Ok(fuel) => Ok(fuel),
+        Err(_) => Err(format!("`{}` is not a number of fuel units", domain::text::escape_line(text))),
+    }
 }
 
 /// Reads `key=value`.
@@ -269,6 +281,12 @@ mod tests {
     #[test]
     fn reads_fuel_with_separators() {
         assert_eq!(fuel("1_000_000"), Ok(1_000_000));
-        assert!(fuel("lots").is_err() && fuel("-1").is_err());
+        assert!(fuel("lots").is_err() && fuel("-1").is_err() && fuel("0").is_err());
+    }
+
+    #[test]
+    fn a_call_without_any_time_is_refused() {
+        assert_eq!(call_time("500ms"), Ok(Duration::from_millis(500)));
+        assert!(call_time("0s").is_err());
     }
 }

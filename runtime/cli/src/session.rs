@@ -180,8 +180,10 @@ async fn drive(session: &Session, verb: Verb) -> u8 {
         Ok(result) => finish(session, result, closed),
         Err(interrupt) if streams => interrupt.exit_code(),
         Err(interrupt) => {
-            last_words(session).await;
-            interrupt.exit_code()
+            tokio::select! {
+                () = last_words(session) => interrupt.exit_code(),
+                again = signals.next() => again.exit_code(),
+            }
         }
     }
 }

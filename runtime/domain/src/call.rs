@@ -1,6 +1,7 @@
 //! One invocation of a component's export.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::id::ComponentId;
@@ -46,7 +47,7 @@ pub struct Caller {
     /// The components through which the call came, outermost first; empty if a person or program calls.
     pub chain: Vec<ComponentId>,
     /// The person or program at the beginning of the chain.
-    pub principal: Option<String>,
+    pub principal: Option<Arc<str>>,
     /// Free words that travel with the call.
     pub context: BTreeMap<String, String>,
 }
@@ -55,7 +56,7 @@ pub struct Caller {
 #[derive(Clone, Debug, PartialEq)]
 pub struct CallOutcome {
     /// The function's unambiguous name.
-    pub function: String,
+    pub function: Arc<str>,
     /// The result as JSON, `null` for a function without result.
     pub json: serde_json::Value,
     /// The result in WAVE, empty for a function without result.

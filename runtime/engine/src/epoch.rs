@@ -50,14 +50,22 @@ pub struct Deadline(Instant);
 impl Deadline {
     /// Returns the deadline `after` from now.
     pub fn after(after: Duration) -> Self {
-        let now = Instant::now();
+        Self::at(Instant::now(), after)
+    }
+
+    /// Returns the deadline `after` from `now`.
+    pub(crate) fn at(now: Instant, after: Duration) -> Self {
         // A century is as good as never, and never overflows.
         Self(now.checked_add(after).unwrap_or(now + Duration::from_secs(3_000_000_000)))
     }
 
     /// Returns the time that is left, zero once it has passed.
     pub fn left(self) -> Duration {
-        self.0.saturating_duration_since(Instant::now())
+        self.left_at(Instant::now())
+    }
+
+    pub(crate) fn left_at(self, now: Instant) -> Duration {
+        self.0.saturating_duration_since(now)
     }
 
     /// Tells whether it has passed.

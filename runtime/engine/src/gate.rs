@@ -1,6 +1,7 @@
 //! Gates: the imports of one component that another provides, as host functions that enter the other's store.
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Instant;
 
 use domain::call::Caller;
 use domain::failure::FailureKind;
@@ -104,7 +105,7 @@ fn check(
         );
         return Err((FailureKind::TypeMismatch, message));
     };
-    if function_transferable(&export.ty).is_ok() && same_types(wanted, &export.ty) {
+    if export.transferable().is_ok() && same_types(wanted, &export.ty) {
         return Ok(());
     }
     let message = format!(
@@ -166,7 +167,7 @@ impl Gate {
         let unit = self.slot.unit().ok_or_else(absent)?;
         let export = self.resolve(&unit)?;
         let callee = unit.as_any().downcast_ref::<ComponentUnit>().ok_or_else(absent)?;
-        let returned = callee.enter(export, params, entrance).await.map_err(|failure| Interrupt::Dependency {
+        let returned = callee.enter(export, params, &entrance).await.map_err(|failure| Interrupt::Dependency {
             id: failure.component.clone(),
             message: failure.message.clone(),
         })?;
@@ -189,7 +190,9 @@ impl Gate {
             return Err(Interrupt::Depth);
         }
         let caller = Arc::new(Caller { chain: path, ..Caller::clone(&served.caller) });
-        Ok(Entrance { fuel: None, deadline: served.deadline, time: served.deadline.left(), caller })
+        let began = Instant::now();
+        let time = served.deadline.left_at(began);
+        Ok(Entrance { fuel: None, began, deadline: served.deadline, time, caller })
     }
 
     /// Returns the place of the function in `unit`, looking it up again only when another unit came into service.
@@ -207,7 +210,7 @@ impl Gate {
         let position = callee.exports().position(self.interface.as_deref(), &self.name);
         let position = position.ok_or_else(|| changed("is missing"))?;
         let export = callee.exports().get(position).ok_or_else(|| changed("is missing"))?;
-        if function_transferable(&export.ty).is_err() || !same_types(&self.ty, &export.ty) {
+        if export.transferable().is_err() || !same_types(&self.ty, &export.ty) {
             return Err(changed("has another type"));
         }
         *target = Target { unit: Arc::downgrade(unit), export: position };

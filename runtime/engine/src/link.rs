@@ -33,7 +33,7 @@ pub(crate) fn prepare(
     check_grants(shared, &spec).map_err(failed)?;
     let linker = link(shared, &spec, &component).map_err(failed)?;
     let pre = linker.instantiate_pre(&component).map_err(|error| failed(refused_by_linker(&error)))?;
-    let exports = unit::Exports::of(&shared.engine, &component);
+    let exports = unit::Exports::of(&component);
     Ok(ComponentUnit::new(Arc::clone(shared), spec, pre, exports))
 }
 

@@ -1,8 +1,10 @@
 //! Calling an export of an active component.
 
+use std::sync::Arc;
+
 use domain::call::{CallOutcome, CallRequest};
 use domain::inspection::FunctionSignature;
-use domain::ports::EngineError;
+use domain::ports::{EngineError, Slot, Unit};
 use domain::{ComponentId, Failure};
 
 use crate::Registry;
@@ -14,13 +16,14 @@ use crate::error::RegistryError;
 #[derive(Clone)]
 pub struct InstanceHandle {
     registry: Registry,
-    id: ComponentId,
+    slot: Arc<Slot>,
+    principal: Arc<str>,
 }
 
 impl InstanceHandle {
     /// Returns the component.
     pub fn id(&self) -> &ComponentId {
-        &self.id
+        self.slot.id()
     }
 
     /// Returns the functions that can be called.
@@ -28,7 +31,7 @@ impl InstanceHandle {
     /// # Errors
     /// [`RegistryError::NotActive`] once the component is out of service.
     pub async fn functions(&self) -> Result<Vec<FunctionSignature>, RegistryError> {
-        Ok(self.registry.unit(&self.id).await?.functions().to_vec())
+        Ok(self.registry.unit(self.id()).await?.functions().to_vec())
     }
 
     /// Calls an export.
@@ -36,7 +39,9 @@ impl InstanceHandle {
     /// # Errors
     /// As [`Registry::call`].
     pub async fn call(&self, request: CallRequest) -> Result<CallOutcome, RegistryError> {
-        self.registry.call(&self.id, request).await
+        let unit = self.slot.unit();
+        let request = on_behalf_of(&self.principal, request);
+        self.registry.call_unit(self.id(), unit, request).await
     }
 }
 
@@ -52,20 +57,37 @@ impl Registry {
     ///
     /// # Cancel safety
     /// Dropping the future ends the call; the instance is discarded.
-    pub async fn call(&self, id: &ComponentId, mut request: CallRequest) -> Result<CallOutcome, RegistryError> {
-        if request.caller.principal.is_none() {
-            request.caller.principal = Some(self.actor.to_string());
-        }
-        let result = match self.unit(id).await {
+    pub async fn call(&self, id: &ComponentId, request: CallRequest) -> Result<CallOutcome, RegistryError> {
+        let request = on_behalf_of(&self.principal(), request);
+        self.call_unit(id, self.unit_in_service(id), request).await
+    }
+
+    /// Calls `unit`, or the unit of `id` made ready now.
+    async fn call_unit(
+        &self,
+        id: &ComponentId,
+        unit: Option<Arc<dyn Unit>>,
+        request: CallRequest,
+    ) -> Result<CallOutcome, RegistryError> {
+        // What calls seldom need is boxed, so that none of them carries it about.
+        let unit = match unit {
+            Some(unit) => Ok(unit),
+            None => Box::pin(self.unit(id)).await,
+        };
+        let result = match unit {
             Ok(unit) => unit.call(request).await.map_err(|source| self.call_error(id, source)),
             Err(error) => Err(error),
         };
         match result {
             Ok(outcome) => Ok(outcome),
-            Err(error) => {
-                self.flush_failures().await?;
-                Err(self.refused("call", Some(id), error).await)
-            }
+            Err(error) => Err(Box::pin(self.refused_call(id, error)).await),
+        }
+    }
+
+    async fn refused_call(&self, id: &ComponentId, error: RegistryError) -> RegistryError {
+        match self.flush_failures().await {
+            Ok(()) => self.refused("call", Some(id), error).await,
+            Err(unwritten) => unwritten,
         }
     }
 
@@ -76,7 +98,11 @@ impl Registry {
     pub async fn instance(&self, id: &ComponentId) -> Result<InstanceHandle, RegistryError> {
         self.unit(id).await?;
         self.inner.tracker.accessed(id);
-        Ok(InstanceHandle { registry: self.clone(), id: id.clone() })
+        Ok(InstanceHandle { registry: self.clone(), slot: self.slot(id), principal: self.principal() })
+    }
+
+    fn principal(&self) -> Arc<str> {
+        self.actor.to_string().into()
     }
 
     fn call_error(&self, id: &ComponentId, source: EngineError) -> RegistryError {
@@ -85,6 +111,12 @@ impl Registry {
             source => RegistryError::Call { component: id.clone(), source },
         }
     }
+}
+
+/// Names `principal` in a request that names nobody.
+fn on_behalf_of(principal: &Arc<str>, mut request: CallRequest) -> CallRequest {
+    request.caller.principal.get_or_insert_with(|| Arc::clone(principal));
+    request
 }
 
 /// Tells whether no instance could be made for a call.

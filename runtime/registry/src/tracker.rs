@@ -110,24 +110,19 @@ impl EngineObserver for Tracker {
         }
     }
 
-    fn called(&self, call: CallRecord) {
+    fn called(&self, call: CallRecord<'_>) {
         let now = self.clock.now();
-        self.count(&call.component, |usage| {
+        self.count(call.component, |usage| {
             usage.access_count += 1;
             usage.last_accessed = Some(now);
             usage.calls += 1;
             usage.errors += u64::from(!call.ok);
             usage.fuel = usage.fuel.saturating_add(call.fuel);
             usage.durations.add(call.duration);
-        });
-    }
-
-    fn instance_used(&self, component: &ComponentId, hit: bool) {
-        self.count(component, |usage| {
-            if hit {
-                usage.instance_hits += 1;
-            } else {
-                usage.instance_misses += 1;
+            match call.instance_hit {
+                Some(true) => usage.instance_hits += 1,
+                Some(false) => usage.instance_misses += 1,
+                None => {}
             }
         });
     }

@@ -30,8 +30,7 @@ struct Deaf;
 
 impl EngineObserver for Deaf {
     fn failed(&self, _: Failure) {}
-    fn called(&self, _: CallRecord) {}
-    fn instance_used(&self, _: &ComponentId, _: bool) {}
+    fn called(&self, _: CallRecord<'_>) {}
 }
 
 impl Clock for Deaf {
@@ -122,7 +121,7 @@ pub(crate) fn wave(expression: &str) -> CallRequest {
         caller: Caller {
             call_id: "call-7".to_owned(),
             chain: Vec::new(),
-            principal: Some("ada".to_owned()),
+            principal: Some("ada".into()),
             context: BTreeMap::from([("trace".to_owned(), "t1".to_owned())]),
         },
         ..CallRequest::default()

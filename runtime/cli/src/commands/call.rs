@@ -1,11 +1,13 @@
 use std::time::Duration;
 
 use domain::call::{CallExpression, CallRequest, Caller};
+use domain::failure::FailureKind;
 use domain::text::escape_block;
 use domain::{ComponentId, ErrorKind};
+use registry::{Registry, RegistryError};
 use serde::Serialize;
 
-use crate::args::{duration, fuel, key_value};
+use crate::args::{call_time, fuel, key_value};
 use crate::error::{CliError, Done};
 use crate::output::{human_count, human_duration};
 use crate::select::ID_HELP;
@@ -38,7 +40,7 @@ pub(crate) struct Args {
     pub(crate) fuel: Option<u64>,
 
     /// Time for this call, at most what the component's limits allow
-    #[arg(long, value_name = "TIME", value_parser = duration)]
+    #[arg(long, value_name = "TIME", value_parser = call_time)]
     pub(crate) timeout: Option<Duration>,
 
     /// Word that travels with the call, for components that ask for it
@@ -75,7 +77,11 @@ pub(crate) async fn run(session: &Session, args: Args) -> Result<Done, CliError>
         timeout: args.timeout,
         caller: Caller { context: args.context.into_iter().collect(), ..Caller::default() },
     };
-    let outcome = registry.call(&target.id, request).await?;
+    let bounds = (args.fuel, args.timeout);
+    let outcome = match registry.call(&target.id, request).await {
+        Ok(outcome) => outcome,
+        Err(error) => return Err(with_own_bounds(registry, &target.id, bounds, error).await),
+    };
     session.terminal.detail(&format!(
         "{}: {} fuel, {}",
         outcome.function,
@@ -84,7 +90,7 @@ pub(crate) async fn run(session: &Session, args: Args) -> Result<Done, CliError>
     ));
     let document = CallDoc {
         id: target.id,
-        function: outcome.function,
+        function: outcome.function.to_string(),
         result: outcome.json,
         wave: outcome.wave,
         fuel: outcome.fuel,
@@ -99,6 +105,28 @@ pub(crate) async fn run(session: &Session, args: Args) -> Result<Done, CliError>
 }
 
 /// Reads function and arguments, as WAVE or as a name with JSON.
+/// Where the call ran into a bound of its own, the hint names that and not the component's limits.
+async fn with_own_bounds(
+    registry: &Registry,
+    id: &ComponentId,
+    (fuel, timeout): (Option<u64>, Option<Duration>),
+    error: RegistryError,
+) -> CliError {
+    let mut report = CliError::from(&error);
+    let kind = error.failure().filter(|failure| failure.component == *id).map(|failure| failure.kind);
+    // Whatever keeps the limits from being read now, the call's failure is what to report.
+    let Ok(view) = registry.get(id).await else { return report };
+    let option = match kind {
+        Some(FailureKind::Fuel) if fuel.is_some_and(|fuel| fuel < view.limits.fuel) => "--fuel",
+        Some(FailureKind::Deadline) if timeout.is_some_and(|time| time < view.limits.deadline()) => "--timeout",
+        _ => return report,
+    };
+    if let Some(first) = report.hints.first_mut() {
+        *first = format!("raise `{option}` if the work is legitimate");
+    }
+    report
+}
+
 fn expression(args: &Args) -> Result<CallExpression, CliError> {
     let is_name =
         |text: &str| !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || "()\"'[]{}".contains(c));

@@ -124,8 +124,9 @@ async fn clear(session: &Session, registry: &Registry, selected: Selected, all: 
         }
     }
     let document = OutcomesDoc::new(selected.failed, outcomes);
-    session.out.result(&document, |document, paint| {
-        document.done.iter().map(|id| format!("cleared {}\n", paint.bold(id.as_str()))).collect()
+    session.out.result(&document, |document, paint| match document.done.as_slice() {
+        [] if document.failed.is_empty() => format!("{}\n", paint.dim("no failures")),
+        done => done.iter().map(|id| format!("cleared {}\n", paint.bold(id.as_str()))).collect(),
     })?;
     print_failed(session, &document.failed);
     Ok(Done::of(document.error.as_ref()))

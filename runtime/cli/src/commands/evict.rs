@@ -40,6 +40,6 @@ pub(crate) async fn run(session: &Session, args: Args) -> Result<Done, CliError>
     }
     print_each(session, "components", asked, documents, failed, |document, paint| {
         let id = paint.bold(document.id.as_str());
-        if document.evicted { format!("evicted {id}\n") } else { format!("no live instance {id}\n") }
+        if document.evicted { format!("evicted {id}\n") } else { format!("{id} had no live instance\n") }
     })
 }

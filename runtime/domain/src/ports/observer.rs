@@ -8,26 +8,25 @@ pub trait EngineObserver: Send + Sync {
     /// A component failed, also in a call that another component made.
     fn failed(&self, failure: Failure);
 
-    /// A call of a component's export ended.
-    fn called(&self, call: CallRecord);
-
-    /// An instance was used; `hit` tells whether a live one was there.
-    fn instance_used(&self, component: &ComponentId, hit: bool);
+    /// A call of a component's export ended. Said of every call, so it must cost next to nothing.
+    fn called(&self, call: CallRecord<'_>);
 }
 
 /// One finished call of one component's export.
-#[derive(Clone, Debug)]
-pub struct CallRecord {
+#[derive(Clone, Copy, Debug)]
+pub struct CallRecord<'a> {
     /// The component that was called.
-    pub component: ComponentId,
+    pub component: &'a ComponentId,
     /// The component that called it, `None` if a person or program did.
-    pub caller: Option<ComponentId>,
+    pub caller: Option<&'a ComponentId>,
     /// Wall-clock time, dependencies included.
     pub duration: Duration,
     /// Fuel that the component itself used.
     pub fuel: u64,
     /// Whether it returned; a WIT `err` counts as returned.
     pub ok: bool,
+    /// Whether a live instance was there (`true`) or had to be made; `None` if the call never got that far.
+    pub instance_hit: Option<bool>,
 }
 
 /// Takes what guests print and log.

@@ -49,7 +49,7 @@ async fn ours(handle: &InstanceHandle) -> Duration {
 
 async fn bare() -> anyhow::Result<(Store<()>, Func)> {
     let engine = Engine::new(&engine::wasmtime_config(&EngineSettings::default())).map_err(anyhow::Error::msg)?;
-    let component = Component::new(&engine, ADDER).map_err(anyhow::Error::msg)?;
+    let component = Component::new(&engine, wat::parse_str(ADDER)?).map_err(anyhow::Error::msg)?;
     let mut store = Store::new(&engine, ());
     store.set_fuel(u64::MAX).map_err(anyhow::Error::msg)?;
     store.set_epoch_deadline(1 << 40);

@@ -9,6 +9,13 @@ mod restart;
 
 use std::time::{Duration, Instant};
 
+use tokio::runtime::Runtime;
+
+/// A bench and what it is called.
+type Bench = (&'static str, fn(&Runtime) -> anyhow::Result<()>);
+
+const BENCHES: [Bench; 3] = [("adding", adding::run), ("restart", restart::run), ("calling", calling::run)];
+
 /// The medians of both sides, run in turns `runs` times.
 fn medians(
     runs: usize,
@@ -40,7 +47,12 @@ fn show(what: &str, beside: &str, bound: f64, (ours, theirs): (Duration, Duratio
 
 fn main() -> anyhow::Result<()> {
     let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    adding::run(&tokio)?;
-    restart::run(&tokio)?;
-    calling::run(&tokio)
+    // As with other benches, words on the command line choose.
+    let words: Vec<_> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    for (name, run) in BENCHES {
+        if words.is_empty() || words.iter().any(|word| name.contains(word)) {
+            run(&tokio)?;
+        }
+    }
+    Ok(())
 }

@@ -16,26 +16,26 @@
 //! | `result` | `{"ok": value}` or `{"err": value}`, with `null` where there is no value |
 
 use serde_json::{Map, Number, Value};
-use wasmtime::component::types::{Record, Tuple, Variant};
+use wasmtime::component::types::{ComponentFunc, Record, Tuple, Variant};
 use wasmtime::component::{Type, Val};
 
-use super::{Params, wrong_count};
+use super::wrong_count;
 use crate::link::shown;
 
 /// The largest integer that every JSON reader keeps exactly.
 const EXACT_MAX: u64 = (1 << 53) - 1;
 
 /// Reads the arguments of a call; trailing options may be left out.
-pub(super) fn arguments(params: &Params, args: &[Value]) -> Result<Vec<Val>, String> {
-    let required = params.iter().rposition(|(_, ty)| !matches!(ty, Type::Option(_))).map_or(0, |i| i + 1);
-    if args.len() > params.len() || args.len() < required {
-        return Err(wrong_count(params, args.len()));
+pub(super) fn arguments(function: &ComponentFunc, args: &[Value]) -> Result<Vec<Val>, String> {
+    let params = function.params();
+    let is_optional = |(_, ty): (&str, Type)| matches!(ty, Type::Option(_));
+    if args.len() > params.len() || !function.params().skip(args.len()).all(is_optional) {
+        return Err(wrong_count(params.len(), args.len()));
     }
     let args = args.iter().chain(std::iter::repeat(&Value::Null));
     params
-        .iter()
         .zip(args)
-        .map(|((name, ty), value)| from_json(ty, value).map_err(|e| format!("argument `{name}`{}", e.path())))
+        .map(|((name, ty), value)| from_json(&ty, value).map_err(|e| format!("argument `{name}`{}", e.path())))
         .collect()
 }
 

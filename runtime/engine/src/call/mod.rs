@@ -6,26 +6,23 @@ mod resolve;
 mod round_trip;
 mod wave;
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use domain::ComponentId;
 use domain::call::{CallExpression, CallOutcome};
 use domain::ports::EngineError;
-use wasmtime::component::{Type, Val};
+use wasmtime::component::Val;
 
 use json::to_json;
 
 use crate::link::shown;
-use crate::unit::{Export, Exports};
-use crate::wit::function_transferable;
+use crate::unit::{Export, Exports, Returned};
 
 /// A call whose function is known and whose arguments fit it.
 #[derive(Debug)]
 pub(crate) struct PreparedCall {
     pub(crate) position: usize,
     pub(crate) args: Vec<Val>,
-    function: String,
-    signature: String,
 }
 
 /// Finds the function and makes its arguments; nothing of the guest runs.
@@ -34,66 +31,52 @@ pub(crate) fn prepare(
     exports: &Exports,
     expression: &CallExpression,
 ) -> Result<PreparedCall, EngineError> {
-    match expression {
+    let (position, args) = match expression {
         CallExpression::Wave(text) => {
             let call = wave::split(text).map_err(|reason| EngineError::BadArguments { reason, signature: None })?;
-            let (position, export) = resolve::resolve(id, exports, call.name)?;
-            let args = call.args(&callable(export)?).map_err(|reason| bad(export, reason))?;
-            Ok(prepared(position, export, args))
+            let (position, export) = callable(id, exports, call.name)?;
+            (position, call.args(&export.ty.params().collect::<Vec<_>>()))
         }
         CallExpression::Json { function, args } => {
-            let (position, export) = resolve::resolve(id, exports, function)?;
-            let params = callable(export)?;
-            let args = json::arguments(&params, args).map_err(|reason| bad(export, reason))?;
-            Ok(prepared(position, export, args))
+            let (position, export) = callable(id, exports, function)?;
+            (position, json::arguments(&export.ty, args))
         }
-    }
+    };
+    let args = args.map_err(|reason| bad(exports, position, reason))?;
+    Ok(PreparedCall { position, args })
 }
 
-/// A parameter's name and type.
-type Params = Vec<(String, Type)>;
-
-fn callable(export: &Export) -> Result<Params, EngineError> {
-    function_transferable(&export.ty).map_err(|what| {
-        let name = shown(&export.signature.qualified());
-        bad(export, format!("`{name}` takes or returns {what}, which only another component's code can hold"))
+fn callable<'a>(id: &ComponentId, exports: &'a Exports, name: &str) -> Result<(usize, &'a Export), EngineError> {
+    let (position, export) = resolve::resolve(id, exports, name)?;
+    export.transferable().map_err(|what| {
+        let name = shown(&export.qualified);
+        let reason = format!("`{name}` takes or returns {what}, which only another component's code can hold");
+        bad(exports, position, reason)
     })?;
-    Ok(export.ty.params().map(|(name, ty)| (name.to_owned(), ty)).collect())
+    Ok((position, export))
 }
 
-fn bad(export: &Export, reason: String) -> EngineError {
-    EngineError::BadArguments { reason, signature: Some(export.signature.wit.clone()) }
+fn bad(exports: &Exports, position: usize, reason: String) -> EngineError {
+    EngineError::BadArguments { reason, signature: exports.wit(position).map(str::to_owned) }
 }
 
-fn prepared(position: usize, export: &Export, args: Vec<Val>) -> PreparedCall {
-    let signature = export.signature.wit.clone();
-    PreparedCall { position, args, function: export.signature.qualified(), signature }
-}
-
-/// Writes what a call returned.
-pub(crate) fn outcome(
-    call: &PreparedCall,
-    values: &[Val],
-    fuel: u64,
-    duration: Duration,
-) -> Result<CallOutcome, EngineError> {
-    let (json, wave) = match values.first() {
+/// Writes what a call of the function at `position` returned.
+pub(crate) fn outcome(exports: &Exports, position: usize, returned: &Returned) -> Result<CallOutcome, EngineError> {
+    let (json, wave) = match returned.values.first() {
         None => (serde_json::Value::Null, String::new()),
         Some(value) => {
             // Guest-controlled: its type has been checked to be one that can be written.
-            let wave = value.to_wave().map_err(|error| EngineError::BadArguments {
-                reason: format!("the result cannot be written: {error:#}"),
-                signature: Some(call.signature.clone()),
-            })?;
-            (to_json(value), wave)
+            let written = wave::write(value);
+            let unwritable = |reason| bad(exports, position, format!("the result cannot be written: {reason}"));
+            (to_json(value), written.map_err(unwritable)?)
         }
     };
-    Ok(CallOutcome { function: call.function.clone(), json, wave, fuel, duration })
+    let function = exports.get(position).map(|export| Arc::clone(&export.qualified)).unwrap_or_default();
+    Ok(CallOutcome { function, json, wave, fuel: returned.fuel, duration: returned.duration })
 }
 
 /// Says how many arguments there should have been.
-fn wrong_count(params: &[(String, Type)], given: usize) -> String {
-    let wanted = params.len();
+fn wrong_count(wanted: usize, given: usize) -> String {
     let noun = if wanted == 1 { "argument" } else { "arguments" };
     let were = if given == 1 { "was" } else { "were" };
     format!("the function takes {wanted} {noun}, {given} {were} given")

@@ -24,26 +24,26 @@ pub(super) fn resolve<'a>(
         [] => Err(EngineError::UnknownFunction {
             component: id.clone(),
             function: shown(name),
-            known: exports.all().iter().filter(|e| is_listed(e)).map(|e| shown(&e.signature.qualified())).collect(),
+            known: exports.all().iter().filter(|e| is_listed(e)).map(|e| shown(&e.qualified)).collect(),
         }),
         several => Err(EngineError::AmbiguousFunction {
             component: id.clone(),
             function: shown(name),
-            candidates: several.iter().map(|(_, export)| shown(&export.signature.qualified())).collect(),
+            candidates: several.iter().map(|(_, export)| shown(&export.qualified)).collect(),
         }),
     }
 }
 
 fn is_listed(export: &Export) -> bool {
-    !export.lifecycle && !export.signature.name.starts_with('[')
+    !export.lifecycle && export.is_plain()
 }
 
 fn is_meant(export: &Export, name: &str) -> bool {
     match name.rsplit_once('#') {
-        None => !export.lifecycle && export.signature.name == name,
+        None => !export.lifecycle && &*export.name == name,
         Some((path, function)) => {
-            export.signature.name == function
-                && export.signature.interface.as_deref().is_some_and(|full| is_path(full, path))
+            &*export.name == function
+                && export.interface.as_deref().is_some_and(|full| is_path(full, path))
         }
     }
 }

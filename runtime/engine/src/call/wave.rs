@@ -6,7 +6,7 @@ use wasmtime::component::wasm_wave::parser::{ParserError, ParserErrorKind};
 use wasmtime::component::wasm_wave::untyped::UntypedValue;
 use wasmtime::component::{Type, Val};
 
-use super::{Params, wrong_count};
+use super::wrong_count;
 use crate::wit::type_text;
 
 /// Longest expression, in bytes.
@@ -45,7 +45,7 @@ pub(super) fn split(source: &str) -> Result<Split<'_>, String> {
 
 impl Split<'_> {
     /// Reads the arguments as values of the parameters' types; trailing options may be left out.
-    pub(super) fn args(&self, params: &Params) -> Result<Vec<Val>, String> {
+    pub(super) fn args(&self, params: &[(&str, Type)]) -> Result<Vec<Val>, String> {
         let (_, list) = self.source.split_at(self.open);
         let types: Vec<Type> = params.iter().map(|(_, ty)| ty.clone()).collect();
         if let Some(rest) = list.strip_prefix('(').and_then(|inner| inner.trim_start().strip_prefix(')')) {
@@ -61,7 +61,7 @@ impl Split<'_> {
             let given = values.count();
             let required = params.iter().rposition(|(_, ty)| !matches!(ty, Type::Option(_))).map_or(0, |i| i + 1);
             if given > params.len() || given < required {
-                return Err(wrong_count(params, given));
+                return Err(wrong_count(params.len(), given));
             }
         }
         parsed.node().to_wasm_params::<Val>(&types, list).map_err(|error| {
@@ -74,11 +74,11 @@ impl Split<'_> {
         })
     }
 
-    fn none(&self, params: &Params) -> Result<Vec<Val>, String> {
+    fn none(&self, params: &[(&str, Type)]) -> Result<Vec<Val>, String> {
         if params.iter().all(|(_, ty)| matches!(ty, Type::Option(_))) {
             Ok(params.iter().map(|_| Val::Option(None)).collect())
         } else {
-            Err(wrong_count(params, 0))
+            Err(wrong_count(params.len(), 0))
         }
     }
 
@@ -93,6 +93,23 @@ impl Split<'_> {
         }
         marked(&reason, self.source, self.open + error.span().start)
     }
+}
+
+/// Writes a value.
+pub(super) fn write(value: &Val) -> Result<String, String> {
+    Ok(match value {
+        // What calls return most often, without the writer's detour.
+        Val::Bool(value) => value.to_string(),
+        Val::U8(value) => value.to_string(),
+        Val::S8(value) => value.to_string(),
+        Val::U16(value) => value.to_string(),
+        Val::S16(value) => value.to_string(),
+        Val::U32(value) => value.to_string(),
+        Val::S32(value) => value.to_string(),
+        Val::U64(value) => value.to_string(),
+        Val::S64(value) => value.to_string(),
+        other => other.to_wave().map_err(|error| format!("{error:#}"))?,
+    })
 }
 
 /// Returns the character behind the parser's name of a token, which is all that it tells.
@@ -132,8 +149,7 @@ mod tests {
     use super::*;
 
     fn message(source: &str, types: &[(&str, Type)]) -> String {
-        let params: Params = types.iter().map(|(name, ty)| ((*name).to_owned(), ty.clone())).collect();
-        match split(source).and_then(|call| call.args(&params)) {
+        match split(source).and_then(|call| call.args(types)) {
             Ok(values) => format!("{values:?}"),
             Err(reason) => reason,
         }

@@ -1,58 +1,96 @@
 //! The functions that a component exports.
 
 use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
 
 use domain::InterfaceName;
 use domain::inspection::FunctionSignature;
-use wasmtime::component::types::{ComponentFunc, ComponentInstance, ComponentItem};
+use wasmtime::component::types::{ComponentFunc, ComponentItem};
 use wasmtime::component::{Component, ComponentExportIndex};
 
 use crate::settings::ITEMS_MAX;
-use crate::wit::{TypeNames, signature};
+use crate::wit::{TypeNames, function_transferable, signature};
 
 /// One exported function.
 pub(crate) struct Export {
-    pub(crate) signature: FunctionSignature,
+    /// The interface it is in, `None` for a function of the world itself.
+    pub(crate) interface: Option<Arc<str>>,
+    pub(crate) name: Box<str>,
+    /// Its unambiguous name: `ns:pkg/iface@1.0.0#func`, or `func`.
+    pub(crate) qualified: Arc<str>,
     pub(crate) ty: ComponentFunc,
     pub(crate) index: ComponentExportIndex,
     /// Whether it belongs to an interface that the registry itself calls.
     pub(crate) lifecycle: bool,
+    /// Looked at when first asked: a type can have very many parts.
+    transferable: OnceLock<Result<(), &'static str>>,
+}
+
+impl Export {
+    fn new(interface: Option<&Arc<str>>, name: &str, ty: ComponentFunc, index: ComponentExportIndex) -> Self {
+        let qualified = match interface {
+            Some(interface) => format!("{interface}#{name}").into(),
+            None => name.into(),
+        };
+        let lifecycle = interface
+            .and_then(|interface| interface.parse::<InterfaceName>().ok())
+            .is_some_and(|interface| interface.is_lifecycle());
+        let interface = interface.cloned();
+        Self { interface, name: name.into(), qualified, ty, index, lifecycle, transferable: OnceLock::new() }
+    }
+
+    /// Says why values of its types cannot leave the component, if they cannot.
+    pub(crate) fn transferable(&self) -> Result<(), &'static str> {
+        *self.transferable.get_or_init(|| function_transferable(&self.ty))
+    }
+
+    /// Tells whether it can be called from outside: methods and the like need a handle.
+    pub(crate) fn is_plain(&self) -> bool {
+        !self.name.starts_with('[')
+    }
+
+    fn is_of_interface(&self, word: &str) -> bool {
+        let name = self.interface.as_deref().and_then(|interface| interface.parse::<InterfaceName>().ok());
+        name.is_some_and(|name| name.interface == word)
+    }
 }
 
 /// All exported functions of a component, in the order of its binary.
 pub(crate) struct Exports {
+    component: Component,
     all: Vec<Export>,
-    positions: HashMap<String, usize>,
+    positions: HashMap<Arc<str>, usize>,
+    /// The types of all as WIT text: written when first asked for, which most units never are.
+    wit: OnceLock<Vec<String>>,
+    plain: OnceLock<Vec<FunctionSignature>>,
 }
 
 impl Exports {
     /// Collects the functions of `component`, at most [`ITEMS_MAX`] of them.
-    pub(crate) fn of(engine: &wasmtime::Engine, component: &Component) -> Self {
-        let ty = component.component_type();
-        let mut names = TypeNames::default();
-        for (_, item) in ty.imports(engine).chain(ty.exports(engine)) {
-            if let ComponentItem::ComponentInstance(interface) = &item.ty {
-                names.extend(&TypeNames::of(engine, interface));
-            }
-        }
+    pub(crate) fn of(component: &Component) -> Self {
+        let engine = component.engine();
         let mut all = Vec::new();
-        for (name, item) in ty.exports(engine) {
+        for (name, item) in component.component_type().exports(engine) {
             let Some(index) = component.get_export_index(None, name) else { continue };
             match item.ty {
-                ComponentItem::ComponentFunc(function) => {
-                    let signature =
-                        FunctionSignature { interface: None, name: name.to_owned(), wit: signature(&function, &names) };
-                    all.push(Export { signature, ty: function, index, lifecycle: false });
-                }
+                ComponentItem::ComponentFunc(function) => all.push(Export::new(None, name, function, index)),
                 ComponentItem::ComponentInstance(interface) => {
-                    all.extend(functions(engine, component, name, &interface, &index, &names));
+                    let name = Arc::from(name);
+                    for (function, item) in interface.exports(engine) {
+                        if let ComponentItem::ComponentFunc(ty) = item.ty
+                            && let Some(index) = component.get_export_index(Some(&index), function)
+                        {
+                            all.push(Export::new(Some(&name), function, ty, index));
+                        }
+                    }
                 }
                 _ => {}
             }
         }
         all.truncate(ITEMS_MAX);
-        let positions = all.iter().enumerate().map(|(i, export)| (export.signature.qualified(), i)).collect();
-        Self { all, positions }
+        let positions = all.iter().enumerate().map(|(i, export)| (Arc::clone(&export.qualified), i)).collect();
+        let component = component.clone();
+        Self { component, all, positions, wit: OnceLock::new(), plain: OnceLock::new() }
     }
 
     pub(crate) fn all(&self) -> &[Export] {
@@ -66,7 +104,7 @@ impl Exports {
     /// Returns the place of a function, by the names in the binary.
     pub(crate) fn position(&self, interface: Option<&str>, name: &str) -> Option<usize> {
         match interface {
-            Some(interface) => self.positions.get(&format!("{interface}#{name}")).copied(),
+            Some(interface) => self.positions.get(format!("{interface}#{name}").as_str()).copied(),
             None => self.positions.get(name).copied(),
         }
     }
@@ -77,39 +115,58 @@ impl Exports {
 
     /// Returns the place of a function of `registry:component`, whichever compatible version the component has.
     pub(crate) fn lifecycle(&self, interface: &str, name: &str) -> Option<usize> {
-        self.all.iter().position(|export| {
-            export.lifecycle
-                && export.signature.name == name
-                && interface_of(export).is_some_and(|known| known.interface == interface)
+        let is_meant = |export: &Export| export.lifecycle && &*export.name == name && export.is_of_interface(interface);
+        self.all.iter().position(is_meant)
+    }
+
+    /// Returns the type of the function at `position` as WIT text.
+    pub(crate) fn wit(&self, position: usize) -> Option<&str> {
+        self.wit.get_or_init(|| write_types(&self.component, &self.all)).get(position).map(String::as_str)
+    }
+
+    /// Returns the signatures of all functions that can be called from outside.
+    pub(crate) fn signatures(&self) -> &[FunctionSignature] {
+        self.plain.get_or_init(|| {
+            let plain = self.all.iter().enumerate().filter(|(_, export)| export.is_plain());
+            let signature = |(i, export): (usize, &Export)| FunctionSignature {
+                interface: export.interface.as_deref().map(str::to_owned),
+                name: export.name.to_string(),
+                wit: self.wit(i).unwrap_or_default().to_owned(),
+            };
+            plain.map(signature).collect()
         })
     }
 }
 
-fn interface_of(export: &Export) -> Option<InterfaceName> {
-    export.signature.interface.as_deref()?.parse().ok()
-}
-
-fn functions(
-    engine: &wasmtime::Engine,
-    component: &Component,
-    name: &str,
-    interface: &ComponentInstance,
-    index: &ComponentExportIndex,
-    names: &TypeNames,
-) -> Vec<Export> {
-    let mut local = TypeNames::of(engine, interface);
-    local.extend(names);
-    let lifecycle = name.parse::<InterfaceName>().is_ok_and(|name| name.is_lifecycle());
-    let mut found = Vec::new();
-    for (function, item) in interface.exports(engine) {
-        let ComponentItem::ComponentFunc(ty) = item.ty else { continue };
-        let Some(index) = component.get_export_index(Some(index), function) else { continue };
-        let signature = FunctionSignature {
-            interface: Some(name.to_owned()),
-            name: function.to_owned(),
-            wit: signature(&ty, &local),
-        };
-        found.push(Export { signature, ty, index, lifecycle });
+/// Writes the types of `exports`, with the names that the component gives to its types.
+fn write_types(component: &Component, exports: &[Export]) -> Vec<String> {
+    let engine = component.engine();
+    let ty = component.component_type();
+    let mut everywhere = TypeNames::default();
+    for (_, item) in ty.imports(engine).chain(ty.exports(engine)) {
+        if let ComponentItem::ComponentInstance(interface) = &item.ty {
+            everywhere.extend(&TypeNames::of(engine, interface));
+        }
     }
-    found
+    // An interface's own names go before those of the others.
+    let mut of_interface: Option<(&str, TypeNames)> = None;
+    let mut texts = Vec::with_capacity(exports.len());
+    for export in exports {
+        let Some(interface) = export.interface.as_deref() else {
+            texts.push(signature(&export.ty, &everywhere));
+            continue;
+        };
+        if of_interface.as_ref().is_none_or(|(name, _)| *name != interface) {
+            let mut names = match ty.get_export(engine, interface).map(|item| item.ty) {
+                Some(ComponentItem::ComponentInstance(interface)) => TypeNames::of(engine, &interface),
+                _ => TypeNames::default(),
+            };
+            names.extend(&everywhere);
+            of_interface = Some((interface, names));
+        }
+        if let Some((_, names)) = &of_interface {
+            texts.push(signature(&export.ty, names));
+        }
+    }
+    texts
 }

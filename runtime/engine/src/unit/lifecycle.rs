@@ -214,7 +214,7 @@ impl Steps<'_> {
         let Some(export) = exports.get(position) else { return Ok(None) };
         let called = bounded(self.deadline, self.live.call_typed::<P, R>(position, &export.index, args)).await;
         self.live.end_output();
-        let function = export.signature.qualified();
+        let function = export.qualified.to_string();
         called.map(Some).map_err(|error| Failure { function: Some(function), ..self.failed(phase, &error) })
     }
 

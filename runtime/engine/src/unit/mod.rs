@@ -5,10 +5,12 @@ mod instance;
 mod lifecycle;
 
 use std::any::Any;
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use domain::call::{CallOutcome, CallRequest, Caller};
 use domain::failure::FailureKind;
@@ -25,7 +27,7 @@ use instance::Live;
 use crate::call;
 use crate::capability::InstanceSpec;
 use crate::engine::Shared;
-use crate::epoch::{Deadline, Stopwatch};
+use crate::epoch::Deadline;
 use crate::failure::{Allowed, Interrupt, Scene, millis};
 use crate::output::Output;
 use crate::state::{ServedCall, StoreState};
@@ -37,7 +39,6 @@ pub(crate) struct ComponentUnit {
     instance_spec: InstanceSpec,
     pre: InstancePre<StoreState>,
     exports: Exports,
-    functions: Vec<FunctionSignature>,
     /// Taken out for the time of a call, so that a call that is dropped takes its instance with it.
     live: Mutex<Option<Live>>,
     /// Whether an instance exists, also while it is taken out.
@@ -48,6 +49,8 @@ pub(crate) struct ComponentUnit {
 pub(crate) struct Entrance {
     /// Fuel, never above the component's own limit.
     pub(crate) fuel: Option<u64>,
+    /// When the call began.
+    pub(crate) began: Instant,
     /// The end of the call, never after the component's own limit.
     pub(crate) deadline: Deadline,
     /// How long that was when the call began, for messages.
@@ -60,6 +63,7 @@ pub(crate) struct Entrance {
 pub(crate) struct Returned {
     pub(crate) values: Vec<Val>,
     pub(crate) fuel: u64,
+    pub(crate) duration: Duration,
 }
 
 impl ComponentUnit {
@@ -70,9 +74,7 @@ impl ComponentUnit {
             config: Arc::new(spec.config.clone()),
             output: Arc::new(Output::new(spec.id.clone(), Arc::clone(&shared.output), Arc::clone(&shared.clock))),
         };
-        let callable = |export: &&Export| !export.signature.name.starts_with('[');
-        let functions = exports.all().iter().filter(callable).map(|export| export.signature.clone()).collect();
-        Self { shared, spec, instance_spec, pre, exports, functions, live: Mutex::new(None), is_live: Arc::default() }
+        Self { shared, spec, instance_spec, pre, exports, live: Mutex::new(None), is_live: Arc::default() }
     }
 
     pub(crate) fn exports(&self) -> &Exports {
@@ -87,34 +89,44 @@ impl ComponentUnit {
     ///
     /// # Cancel safety
     /// Dropping the future discards the instance.
-    pub(crate) async fn enter(&self, position: usize, args: &[Val], entrance: Entrance) -> Result<Returned, Failure> {
-        let watch = Stopwatch::start();
-        let outcome = self.run(position, args, &entrance).await;
-        let outcome = outcome.map_err(|failure| {
-            let called = || self.exports.get(position).map(|export| export.signature.qualified());
-            Failure { function: failure.function.clone().or_else(called), ..failure }
-        });
-        let fuel = match &outcome {
-            Ok(returned) => returned.fuel,
-            Err(failure) => failure.fuel.unwrap_or(0),
-        };
-        if let Err(failure) = &outcome {
-            self.shared.observer.failed(failure.clone());
-        }
-        self.shared.observer.called(CallRecord {
-            component: self.spec.id.clone(),
-            caller: entrance.caller.chain.last().cloned(),
-            duration: watch.elapsed(),
+    pub(crate) async fn enter(&self, position: usize, args: &[Val], entrance: &Entrance) -> Result<Returned, Failure> {
+        let mut instance_hit = None;
+        let outcome = self.run(position, args, entrance, &mut instance_hit).await;
+        let duration = entrance.began.elapsed();
+        let record = |fuel, ok| CallRecord {
+            component: &self.spec.id,
+            caller: entrance.caller.chain.last(),
+            duration,
             fuel,
-            ok: outcome.is_ok(),
-        });
-        outcome
+            ok,
+            instance_hit,
+        };
+        match outcome {
+            Ok((values, fuel)) => {
+                self.shared.observer.called(record(fuel, true));
+                Ok(Returned { values, fuel, duration })
+            }
+            Err(failure) => {
+                let called = || self.exports.get(position).map(|export| export.qualified.to_string());
+                let failure = Failure { function: failure.function.clone().or_else(called), ..failure };
+                self.shared.observer.failed(failure.clone());
+                self.shared.observer.called(record(failure.fuel.unwrap_or(0), false));
+                Err(failure)
+            }
+        }
     }
 
-    async fn run(&self, position: usize, args: &[Val], entrance: &Entrance) -> Result<Returned, Failure> {
+    /// Returns what the export gave back and the fuel it used.
+    async fn run(
+        &self,
+        position: usize,
+        args: &[Val],
+        entrance: &Entrance,
+        instance_hit: &mut Option<bool>,
+    ) -> Result<(Vec<Val>, u64), Failure> {
         let scene = self.scene(&entrance.caller);
         let limit = self.spec.limits.deadline();
-        let own = Deadline::after(limit);
+        let own = Deadline::at(entrance.began, limit);
         let (deadline, time) = if own < entrance.deadline { (own, limit) } else { (entrance.deadline, entrance.time) };
         let Some(export) = self.exports.get(position) else {
             return Err(scene.failure(Phase::Call, FailureKind::Host, "the component has no such function"));
@@ -123,10 +135,11 @@ impl ComponentUnit {
             let message = format!("other calls kept the component busy for {} ms, this call's deadline", millis(time));
             return Err(scene.failure(Phase::Call, FailureKind::Deadline, &message));
         };
-        self.shared.observer.instance_used(&self.spec.id, slot.is_some());
+        *instance_hit = Some(slot.is_some());
         let mut live = match slot.take() {
             Some(live) => live,
-            None => self.make(&entrance.caller, Some(deadline)).await?.0,
+            // Boxed, so that the many calls that find an instance do not carry this about.
+            None => Box::pin(self.make(&entrance.caller, Some(deadline))).await?.0,
         };
         let fuel = entrance.fuel.map_or(self.spec.limits.fuel, |fuel| fuel.min(self.spec.limits.fuel));
         let served = ServedCall { caller: Arc::clone(&entrance.caller), deadline };
@@ -139,7 +152,7 @@ impl ComponentUnit {
             Ok(values) => {
                 live.end_output();
                 *slot = Some(live);
-                Ok(Returned { values, fuel: used })
+                Ok((values, used))
             }
             // The instance goes with its store: after a trap or a timeout it is never called again.
             Err(error) => Err(scene.trap(Phase::Call, &error, &self.allowed(fuel, time, &live), Some(used))),
@@ -161,6 +174,11 @@ impl ComponentUnit {
 
 /// Runs `work` until `deadline` and a little longer: a guest that waits in a host function is stopped by nothing else.
 async fn bounded<T>(deadline: Deadline, work: impl Future<Output = wasmtime::Result<T>> + Send) -> wasmtime::Result<T> {
+    let mut work = pin!(work);
+    // Most calls never wait, and a timer costs as much as they do.
+    if let Poll::Ready(outcome) = poll_fn(|context| Poll::Ready(work.as_mut().poll(context))).await {
+        return outcome;
+    }
     match tokio::time::timeout_at(deadline.host_limit(), work).await {
         Ok(outcome) => outcome,
         Err(_) => Err(Interrupt::Deadline.into()),
@@ -177,7 +195,7 @@ impl Unit for ComponentUnit {
     }
 
     fn functions(&self) -> &[FunctionSignature] {
-        &self.functions
+        self.exports.signatures()
     }
 
     fn start(&self) -> BoxFuture<'_, Result<Started, Failure>> {
@@ -187,16 +205,14 @@ impl Unit for ComponentUnit {
     fn call(&self, request: CallRequest) -> BoxFuture<'_, Result<CallOutcome, EngineError>> {
         Box::pin(async move {
             let prepared = call::prepare(&self.spec.id, &self.exports, &request.expression)?;
-            let watch = Stopwatch::start();
+            let began = Instant::now();
             let limit = self.spec.limits.deadline();
             let time = request.timeout.map_or(limit, |timeout| timeout.min(limit));
-            let deadline = Deadline::after(time);
-            let entrance = Entrance { fuel: request.fuel, deadline, time, caller: Arc::new(request.caller) };
-            let returned = self
-                .enter(prepared.position, &prepared.args, entrance)
-                .await
-                .map_err(|failure| EngineError::Failed(Box::new(failure)))?;
-            call::outcome(&prepared, &returned.values, returned.fuel, watch.elapsed())
+            let deadline = Deadline::at(began, time);
+            let entrance = Entrance { fuel: request.fuel, began, deadline, time, caller: Arc::new(request.caller) };
+            let called = self.enter(prepared.position, &prepared.args, &entrance).await;
+            let returned = called.map_err(|failure| EngineError::Failed(Box::new(failure)))?;
+            call::outcome(&self.exports, prepared.position, &returned)
         })
     }
 

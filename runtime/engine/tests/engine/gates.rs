@@ -202,14 +202,14 @@ async fn two_ways_to_one_dependency_share_its_instance() {
     assert_eq!(adder.instance_state(), InstanceState::Live);
     let used: Vec<_> = world
         .heard
-        .instances
+        .calls
         .lock()
         .unwrap()
         .iter()
-        .filter(|(id, _)| id == "demo:adder")
-        .map(|(_, hit)| *hit)
+        .filter(|call| call.component == "demo:adder")
+        .map(|call| call.hit)
         .collect();
-    assert_eq!(used, [false, true]);
+    assert_eq!(used, [Some(false), Some(true)]);
 }
 
 #[tokio::test]

@@ -22,10 +22,18 @@ pub(crate) struct World {
 #[derive(Default)]
 pub(crate) struct Heard {
     pub(crate) failures: Mutex<Vec<Failure>>,
-    pub(crate) calls: Mutex<Vec<CallRecord>>,
-    pub(crate) instances: Mutex<Vec<(String, bool)>>,
+    pub(crate) calls: Mutex<Vec<HeardCall>>,
     pub(crate) lines: Mutex<Vec<(String, OutputLine)>>,
     pub(crate) compiled: Mutex<Vec<String>>,
+}
+
+/// A call as the observer heard of it.
+pub(crate) struct HeardCall {
+    pub(crate) component: String,
+    pub(crate) caller: Option<String>,
+    pub(crate) fuel: u64,
+    pub(crate) ok: bool,
+    pub(crate) hit: Option<bool>,
 }
 
 impl EngineObserver for Heard {
@@ -33,12 +41,14 @@ impl EngineObserver for Heard {
         self.failures.lock().unwrap().push(failure);
     }
 
-    fn called(&self, call: CallRecord) {
-        self.calls.lock().unwrap().push(call);
-    }
-
-    fn instance_used(&self, component: &ComponentId, hit: bool) {
-        self.instances.lock().unwrap().push((component.to_string(), hit));
+    fn called(&self, call: CallRecord<'_>) {
+        self.calls.lock().unwrap().push(HeardCall {
+            component: call.component.to_string(),
+            caller: call.caller.map(ToString::to_string),
+            fuel: call.fuel,
+            ok: call.ok,
+            hit: call.instance_hit,
+        });
     }
 }
 

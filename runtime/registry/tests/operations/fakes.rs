@@ -203,11 +203,12 @@ impl Unit for TextUnit {
             self.live.store(true, Ordering::SeqCst);
             let ok = !self.has("fail-call");
             self.observer.called(CallRecord {
-                component: self.spec.id.clone(),
+                component: &self.spec.id,
                 caller: None,
                 duration: Duration::from_micros(5),
                 fuel: 3,
                 ok,
+                instance_hit: None,
             });
             if !ok {
                 self.live.store(false, Ordering::SeqCst);
@@ -217,7 +218,7 @@ impl Unit for TextUnit {
             }
             let CallExpression::Wave(wave) = request.expression else { panic!("only WAVE here") };
             Ok(CallOutcome {
-                function: wave.clone(),
+                function: wave.as_str().into(),
                 json: serde_json::Value::Null,
                 wave: format!("{wave} by revision {}", self.spec.revision),
                 fuel: 3,
