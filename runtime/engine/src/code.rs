@@ -39,10 +39,15 @@ impl Hasher for StableHasher {
     }
 }
 
-/// Returns the compiled component; blocking work happens on a blocking thread.
+/// Returns the compiled component. What is cached is mapped right here, which costs less than a change of threads; compiling
+/// happens on a thread that may block.
 pub(crate) async fn load(shared: &Arc<Shared>, spec: &UnitSpec) -> Result<Component, Failure> {
+    let key = CodeKey { component: spec.digest, engine: shared.code_key.clone() };
+    if let Some(component) = cached(shared, &key) {
+        return Ok(component);
+    }
     let (job_shared, job_spec) = (Arc::clone(shared), spec.clone());
-    let loaded = tokio::task::spawn_blocking(move || load_blocking(&job_shared, &job_spec)).await;
+    let loaded = tokio::task::spawn_blocking(move || make(&job_shared, &job_spec, &key)).await;
     let nobody = Caller::default();
     let scene = Scene { shared, component: &spec.id, revision: spec.revision, caller: &nobody };
     match loaded {
@@ -54,15 +59,17 @@ pub(crate) async fn load(shared: &Arc<Shared>, spec: &UnitSpec) -> Result<Compon
     }
 }
 
-fn load_blocking(shared: &Shared, spec: &UnitSpec) -> Result<Component, (FailureKind, String)> {
-    let key = CodeKey { component: spec.digest, engine: shared.code_key.clone() };
-    if let Some(path) = shared.code.find(&key) {
-        match deserialize_file(&shared.engine, &path) {
-            Ok(component) => return Ok(component),
-            // Made by another build, or damaged: it is only a cache.
-            Err(_) => shared.code.remove(&key),
-        }
+fn cached(shared: &Shared, key: &CodeKey) -> Option<Component> {
+    let path = shared.code.find(key)?;
+    let loaded = deserialize_file(&shared.engine, &path);
+    if loaded.is_err() {
+        // Made by another build, or damaged: it is only a cache.
+        shared.code.remove(key);
     }
+    loaded.ok()
+}
+
+fn make(shared: &Shared, spec: &UnitSpec, key: &CodeKey) -> Result<Component, (FailureKind, String)> {
     let bytes = spec
         .source
         .bytes(&spec.digest)
@@ -73,7 +80,7 @@ fn load_blocking(shared: &Shared, spec: &UnitSpec) -> Result<Component, (Failure
     });
     let code = compile(shared, &bytes)?;
     // Without a cache the next process compiles again: slower, not wrong.
-    if let Ok(path) = shared.code.store(&key, &code)
+    if let Ok(path) = shared.code.store(key, &code)
         && let Ok(component) = deserialize_file(&shared.engine, &path)
     {
         return Ok(component);

@@ -122,6 +122,8 @@ impl Registry {
     async fn resume_one(&self, entry: &Arc<Entry>) -> Result<Activated, RegistryError> {
         let _life = self.inner.life.lock(&entry.id).await;
         let begun = self.inner.clock.now();
+        // The waves are topological: what it imports is in service already.
+        self.put_in_service(entry).await?;
         let unit = self.unit(&entry.id).await?;
         match unit.start().await {
             Ok(started) => Ok(Activated {
@@ -187,8 +189,7 @@ impl Registry {
     }
 
     async fn step(&self, id: &ComponentId, lost: &HashMap<ComponentId, ()>) -> Step {
-        let key = id.clone();
-        let entry = match self.read(move |view| Ok(view.entry(&key)?)).await {
+        let entry = match self.entry_now(id) {
             Ok(Some(entry)) => entry,
             Ok(None) => return Step::Failed(unknown(id)),
             Err(error) => return Step::Failed(error),
@@ -206,8 +207,7 @@ impl Registry {
     /// Activates one component whose dependencies are active; `None` if it was active already.
     async fn activate_one(&self, id: &ComponentId) -> Result<Option<Activated>, RegistryError> {
         let _life = self.inner.life.lock(id).await;
-        let key = id.clone();
-        let entry = self.read(move |view| view.entry(&key)?.ok_or_else(|| unknown(&key))).await?;
+        let entry = self.entry_now(id)?.ok_or_else(|| unknown(id))?;
         if entry.status == Status::Active {
             return Ok(None);
         }

@@ -55,8 +55,8 @@ impl Registry {
         self.unit_in_service(id).ok_or_else(|| RegistryError::Changed { component: id.clone() })
     }
 
-    /// Prepares the unit of an active entry, unless that was done in the meantime.
-    async fn put_in_service(&self, entry: &Arc<Entry>) -> Result<(), RegistryError> {
+    /// Prepares the unit of an active entry, unless that was done in the meantime. What it imports must be in service.
+    pub(crate) async fn put_in_service(&self, entry: &Arc<Entry>) -> Result<(), RegistryError> {
         let _preparing = self.inner.preparing.lock(&entry.id).await;
         let slot = self.slot(&entry.id);
         if slot.unit().is_some() {
@@ -64,12 +64,13 @@ impl Registry {
         }
         match self.prepare(entry).await {
             Ok(unit) => {
-                // It may have been deactivated while its code was being loaded.
-                let id = entry.id.clone();
-                let is_active = move |view: &dyn StateView| {
-                    Ok(view.entry(&id)?.is_some_and(|entry| entry.status == Status::Active))
+                // It may have been deactivated or linked anew while its code was being loaded.
+                let is_still = |now: &Entry| {
+                    now.status == Status::Active
+                        && now.revision.number == entry.revision.number
+                        && now.dependencies == entry.dependencies
                 };
-                if self.read(is_active).await? {
+                if self.entry_now(&entry.id)?.is_some_and(|now| is_still(&now)) {
                     slot.turn(Some(unit));
                 }
                 Ok(())

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use domain::ports::{CallRecord, Clock, EngineObserver};
 use domain::usage::Usage;
-use domain::{ComponentId, Event, Failure, Phase};
+use domain::{ComponentId, Event, Failure, Phase, Timestamp};
 
 use crate::Registry;
 use crate::builder::Inner;
@@ -23,8 +23,29 @@ const PENDING_MAX: usize = 1_024;
 pub struct Tracker {
     clock: Arc<dyn Clock>,
     failures: Mutex<Vec<(Failure, u64)>>,
-    usage: Mutex<HashMap<ComponentId, Usage>>,
+    usage: Mutex<HashMap<ComponentId, Gathered>>,
     lost: AtomicU64,
+}
+
+/// Counters of one component that are not written yet.
+#[derive(Default)]
+struct Gathered {
+    usage: Usage,
+    /// The last call, by the clock that costs least to read.
+    last_call: Option<Instant>,
+}
+
+impl Gathered {
+    /// Returns the counters, with the last access in wall-clock time.
+    fn usage(&self, clock: &dyn Clock) -> Usage {
+        let mut usage = self.usage.clone();
+        if let Some(last_call) = self.last_call {
+            let ago = i64::try_from(last_call.elapsed().as_micros()).unwrap_or(i64::MAX);
+            let at = Timestamp::from_micros(clock.now().as_micros().saturating_sub(ago));
+            usage.last_accessed = usage.last_accessed.max(Some(at));
+        }
+        usage
+    }
 }
 
 impl Tracker {
@@ -44,13 +65,18 @@ impl Tracker {
 
     /// Returns the counters of `id` that are not saved yet.
     pub(crate) fn pending(&self, id: &ComponentId) -> Usage {
-        self.usage.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned().unwrap_or_default()
+        let gathered = self.usage.lock().unwrap_or_else(PoisonError::into_inner);
+        gathered.get(id).map(|gathered| gathered.usage(&*self.clock)).unwrap_or_default()
     }
 
     pub(crate) fn count(&self, id: &ComponentId, change: impl FnOnce(&mut Usage)) {
+        self.gather(id, |gathered| change(&mut gathered.usage));
+    }
+
+    fn gather(&self, id: &ComponentId, change: impl FnOnce(&mut Gathered)) {
         let mut usage = self.usage.lock().unwrap_or_else(PoisonError::into_inner);
         match usage.get_mut(id) {
-            Some(usage) => change(usage),
+            Some(gathered) => change(gathered),
             None => change(usage.entry(id.clone()).or_default()),
         }
     }
@@ -111,10 +137,9 @@ impl EngineObserver for Tracker {
     }
 
     fn called(&self, call: CallRecord<'_>) {
-        let now = self.clock.now();
-        self.count(call.component, |usage| {
+        self.gather(call.component, |Gathered { usage, last_call }| {
+            *last_call = Some(call.ended);
             usage.access_count += 1;
-            usage.last_accessed = Some(now);
             usage.calls += 1;
             usage.errors += u64::from(!call.ok);
             usage.fuel = usage.fuel.saturating_add(call.fuel);
@@ -157,7 +182,9 @@ impl Registry {
             return Ok(());
         }
         let state = self.inner.state.clone();
-        blocking(move || Ok(state.add_usage(&pending.into_iter().collect::<Vec<_>>())?)).await
+        let clock = self.inner.clock.clone();
+        let pending = pending.into_iter().map(|(id, gathered)| (id, gathered.usage(&*clock))).collect::<Vec<_>>();
+        blocking(move || Ok(state.add_usage(&pending)?)).await
     }
 
     /// Writes everything that was only gathered so far.

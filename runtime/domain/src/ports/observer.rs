@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::failure::Failure;
 use crate::id::ComponentId;
@@ -19,6 +19,8 @@ pub struct CallRecord<'a> {
     pub component: &'a ComponentId,
     /// The component that called it, `None` if a person or program did.
     pub caller: Option<&'a ComponentId>,
+    /// When it ended.
+    pub ended: Instant,
     /// Wall-clock time, dependencies included.
     pub duration: Duration,
     /// Fuel that the component itself used.

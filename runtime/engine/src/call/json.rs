@@ -32,11 +32,11 @@ pub(super) fn arguments(function: &ComponentFunc, args: &[Value]) -> Result<Vec<
     if args.len() > params.len() || !function.params().skip(args.len()).all(is_optional) {
         return Err(wrong_count(params.len(), args.len()));
     }
-    let args = args.iter().chain(std::iter::repeat(&Value::Null));
-    params
-        .zip(args)
-        .map(|((name, ty), value)| from_json(&ty, value).map_err(|e| format!("argument `{name}`{}", e.path())))
-        .collect()
+    let mut values = Vec::with_capacity(params.len());
+    for ((name, ty), value) in params.zip(args.iter().chain(std::iter::repeat(&Value::Null))) {
+        values.push(from_json(&ty, value).map_err(|e| format!("argument `{name}`{}", e.path()))?);
+    }
+    Ok(values)
 }
 
 /// Why a JSON value does not fit a type, and where in it.

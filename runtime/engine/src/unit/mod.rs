@@ -89,13 +89,20 @@ impl ComponentUnit {
     ///
     /// # Cancel safety
     /// Dropping the future discards the instance.
-    pub(crate) async fn enter(&self, position: usize, args: &[Val], entrance: &Entrance) -> Result<Returned, Failure> {
+    pub(crate) async fn enter(
+        &self,
+        position: usize,
+        args: &[Val],
+        entrance: &Entrance,
+    ) -> Result<Returned, Box<Failure>> {
         let mut instance_hit = None;
         let outcome = self.run(position, args, entrance, &mut instance_hit).await;
-        let duration = entrance.began.elapsed();
+        let ended = Instant::now();
+        let duration = ended.saturating_duration_since(entrance.began);
         let record = |fuel, ok| CallRecord {
             component: &self.spec.id,
             caller: entrance.caller.chain.last(),
+            ended,
             duration,
             fuel,
             ok,
@@ -106,10 +113,11 @@ impl ComponentUnit {
                 self.shared.observer.called(record(fuel, true));
                 Ok(Returned { values, fuel, duration })
             }
-            Err(failure) => {
-                let called = || self.exports.get(position).map(|export| export.qualified.to_string());
-                let failure = Failure { function: failure.function.clone().or_else(called), ..failure };
-                self.shared.observer.failed(failure.clone());
+            Err(mut failure) => {
+                if failure.function.is_none() {
+                    failure.function = self.exports.get(position).map(|export| export.qualified.to_string());
+                }
+                self.shared.observer.failed((*failure).clone());
                 self.shared.observer.called(record(failure.fuel.unwrap_or(0), false));
                 Err(failure)
             }
@@ -123,23 +131,22 @@ impl ComponentUnit {
         args: &[Val],
         entrance: &Entrance,
         instance_hit: &mut Option<bool>,
-    ) -> Result<(Vec<Val>, u64), Failure> {
+    ) -> Result<(Vec<Val>, u64), Box<Failure>> {
         let scene = self.scene(&entrance.caller);
         let limit = self.spec.limits.deadline();
         let own = Deadline::at(entrance.began, limit);
         let (deadline, time) = if own < entrance.deadline { (own, limit) } else { (entrance.deadline, entrance.time) };
         let Some(export) = self.exports.get(position) else {
-            return Err(scene.failure(Phase::Call, FailureKind::Host, "the component has no such function"));
+            return Err(Box::new(scene.failure(Phase::Call, FailureKind::Host, "the component has no such function")));
         };
         let Ok(mut slot) = self.turn(deadline).await else {
             let message = format!("other calls kept the component busy for {} ms, this call's deadline", millis(time));
-            return Err(scene.failure(Phase::Call, FailureKind::Deadline, &message));
+            return Err(Box::new(scene.failure(Phase::Call, FailureKind::Deadline, &message)));
         };
         *instance_hit = Some(slot.is_some());
         let mut live = match slot.take() {
             Some(live) => live,
-            // Boxed, so that the many calls that find an instance do not carry this about.
-            None => Box::pin(self.make(&entrance.caller, Some(deadline))).await?.0,
+            None => Box::pin(self.make(&entrance.caller, Some(deadline))).await.map_err(Box::new)?.0,
         };
         let fuel = entrance.fuel.map_or(self.spec.limits.fuel, |fuel| fuel.min(self.spec.limits.fuel));
         let served = ServedCall { caller: Arc::clone(&entrance.caller), deadline };
@@ -155,7 +162,7 @@ impl ComponentUnit {
                 Ok((values, used))
             }
             // The instance goes with its store: after a trap or a timeout it is never called again.
-            Err(error) => Err(scene.trap(Phase::Call, &error, &self.allowed(fuel, time, &live), Some(used))),
+            Err(error) => Err(Box::new(scene.trap(Phase::Call, &error, &self.allowed(fuel, time, &live), Some(used)))),
         }
     }
 
@@ -163,7 +170,8 @@ impl ComponentUnit {
     async fn turn(&self, deadline: Deadline) -> Result<MutexGuard<'_, Option<Live>>, Elapsed> {
         match self.live.try_lock() {
             Ok(slot) => Ok(slot),
-            Err(_) => tokio::time::timeout_at(deadline.host_limit(), self.live.lock()).await,
+            // Boxed, as everything that calls seldom need, so that the others do not carry it about.
+            Err(_) => Box::pin(tokio::time::timeout_at(deadline.host_limit(), self.live.lock())).await,
         }
     }
 
@@ -179,7 +187,7 @@ async fn bounded<T>(deadline: Deadline, work: impl Future<Output = wasmtime::Res
     if let Poll::Ready(outcome) = poll_fn(|context| Poll::Ready(work.as_mut().poll(context))).await {
         return outcome;
     }
-    match tokio::time::timeout_at(deadline.host_limit(), work).await {
+    match Box::pin(tokio::time::timeout_at(deadline.host_limit(), work)).await {
         Ok(outcome) => outcome,
         Err(_) => Err(Interrupt::Deadline.into()),
     }
@@ -211,7 +219,7 @@ impl Unit for ComponentUnit {
             let deadline = Deadline::at(began, time);
             let entrance = Entrance { fuel: request.fuel, began, deadline, time, caller: Arc::new(request.caller) };
             let called = self.enter(prepared.position, &prepared.args, &entrance).await;
-            let returned = called.map_err(|failure| EngineError::Failed(Box::new(failure)))?;
+            let returned = called.map_err(EngineError::Failed)?;
             call::outcome(&self.exports, prepared.position, &returned)
         })
     }

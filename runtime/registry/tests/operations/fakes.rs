@@ -205,6 +205,7 @@ impl Unit for TextUnit {
             self.observer.called(CallRecord {
                 component: &self.spec.id,
                 caller: None,
+                ended: std::time::Instant::now(),
                 duration: Duration::from_micros(5),
                 fuel: 3,
                 ok,
