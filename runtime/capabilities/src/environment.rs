@@ -23,7 +23,7 @@ fn view(state: &mut StoreState) -> CallView<'_> {
 
 impl environment::Host for CallView<'_> {
     fn call_id(&mut self) -> String {
-        self.0.call().caller.call_id.clone()
+        self.0.call().caller.call_id.to_string()
     }
 
     fn caller(&mut self) -> Option<String> {

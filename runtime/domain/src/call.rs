@@ -1,6 +1,7 @@
 //! One invocation of a component's export.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,11 +40,33 @@ impl Default for CallExpression {
     }
 }
 
+/// Identifies a call and all calls made on its behalf; printed as 16 hexadecimal digits. Zero stands for none yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct CallId(u64);
+
+impl CallId {
+    /// Makes an id from a number; whoever gives them out sees to it that each is given once.
+    pub fn new(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// Tells whether no id was given yet.
+    pub fn is_none(self) -> bool {
+        self.0 == 0
+    }
+}
+
+impl fmt::Display for CallId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
 /// Who calls, as `registry:host/environment` tells the component.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Caller {
     /// Identifies the outermost call; the same for all calls made on its behalf.
-    pub call_id: String,
+    pub call_id: CallId,
     /// The components through which the call came, outermost first; empty if a person or program calls.
     pub chain: Vec<ComponentId>,
     /// The person or program at the beginning of the chain.

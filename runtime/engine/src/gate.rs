@@ -171,7 +171,7 @@ impl Gate {
             id: failure.component.clone(),
             message: failure.message.clone(),
         })?;
-        for (slot, value) in results.iter_mut().zip(returned.values) {
+        for (slot, value) in results.iter_mut().zip(returned.value) {
             *slot = value;
         }
         Ok(())

@@ -8,11 +8,11 @@ use domain::plan::plan_activation;
 use domain::ports::{StateView, Unit};
 use domain::resolve::{NOTHING_EXPECTED, Overlay, closed_cycle, resolve};
 use domain::{ComponentId, Entry, Event, Failure, FailureKind, Phase, Status, Version};
-use futures::StreamExt as _;
 
 use crate::Registry;
 use crate::error::RegistryError;
 use crate::names::{Target, unknown};
+use crate::parallel::for_each;
 use crate::register::{entry_after, resolve_dependents, resolve_waiting, touched_keys};
 use crate::report::{ActivateReport, Activated};
 
@@ -101,16 +101,16 @@ impl Registry {
         let mut report = ActivateReport::default();
         for wave in waves {
             report.waves.push(wave.iter().map(|entry| entry.id.clone()).collect());
-            let steps = wave.into_iter().map(|entry| {
-                let registry = self.clone();
+            let registry = self.clone();
+            let resume = move |entry: Arc<Entry>| {
+                let registry = registry.clone();
                 async move { (entry.id.clone(), registry.resume_one(&entry).await) }
-            });
-            let mut steps = futures::stream::iter(steps).map(tokio::spawn).buffer_unordered(self.parallel());
-            while let Some(step) = steps.next().await {
-                match step {
+            };
+            for resumed in for_each(wave, self.parallel(), resume).await {
+                match resumed {
                     Ok((_, Ok(activated))) => report.activated.push(activated),
                     Ok((id, Err(error))) => report.failed.push((id, error)),
-                    Err(died) => return Err(RegistryError::Internal(died.to_string())),
+                    Err(died) => return Err(died),
                 }
             }
         }
@@ -152,21 +152,19 @@ impl Registry {
         report.skipped.extend(plan.skipped);
         for wave in &plan.waves {
             let lost_before = Arc::new(lost.clone());
-            let steps = wave.iter().cloned().map(|id| {
-                let registry = self.clone();
-                let lost = lost_before.clone();
-                tokio::spawn(async move {
+            let registry = self.clone();
+            let step = move |id: ComponentId| {
+                let (registry, lost) = (registry.clone(), lost_before.clone());
+                async move {
                     let step = registry.step(&id, &lost).await;
                     (id, step)
-                })
-            });
-            let mut steps = futures::stream::iter(steps).buffer_unordered(self.parallel());
-            while let Some(step) = steps.next().await {
-                let (id, step) = match step {
+                }
+            };
+            for done in for_each(wave.clone(), self.parallel(), step).await {
+                let (id, step) = match done {
                     Ok(done) => done,
                     Err(died) => {
-                        let error = RegistryError::Internal(format!("an activation died: {died}"));
-                        report.failed.extend(wave.first().map(|id| (id.clone(), error)));
+                        report.failed.extend(wave.first().map(|id| (id.clone(), died)));
                         continue;
                     }
                 };

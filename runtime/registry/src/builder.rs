@@ -9,6 +9,7 @@ use domain::settings::Settings;
 use domain::{Actor, ComponentId, Record};
 use tokio::sync::broadcast;
 
+use crate::call::CallIds;
 use crate::error::RegistryError;
 use crate::hooks::Hooks;
 use crate::indexes::FunctionIndexes;
@@ -44,6 +45,7 @@ pub(crate) struct Inner {
     /// Held while a component's unit is being prepared.
     pub(crate) preparing: KeyedLocks,
     pub(crate) tracker: Arc<Tracker>,
+    pub(crate) call_ids: CallIds,
     pub(crate) refusals: Refusals,
     pub(crate) hooks: Hooks,
     pub(crate) kinds: Kinds,
@@ -174,6 +176,7 @@ impl RegistryBuilder {
                 settings_store,
                 settings_lock: tokio::sync::Mutex::new(()),
                 slots: Mutex::default(),
+                call_ids: CallIds::default(),
                 life: KeyedLocks::default(),
                 preparing: KeyedLocks::default(),
                 refusals: Refusals::new(clock.clone()),

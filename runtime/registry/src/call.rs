@@ -1,8 +1,10 @@
 //! Calling an export of an active component.
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use domain::call::{CallOutcome, CallRequest};
+use domain::call::{CallId, CallOutcome, CallRequest};
 use domain::inspection::FunctionSignature;
 use domain::ports::{EngineError, Slot, Unit};
 use domain::{ComponentId, Failure};
@@ -67,8 +69,11 @@ impl Registry {
         &self,
         id: &ComponentId,
         unit: Option<Arc<dyn Unit>>,
-        request: CallRequest,
+        mut request: CallRequest,
     ) -> Result<CallOutcome, RegistryError> {
+        if request.caller.call_id.is_none() {
+            request.caller.call_id = self.inner.call_ids.next();
+        }
         // What calls seldom need is boxed, so that none of them carries it about.
         let unit = match unit {
             Some(unit) => Ok(unit),
@@ -110,6 +115,22 @@ impl Registry {
             EngineError::Failed(failure) if is_activation(&failure) => RegistryError::Activation(failure),
             source => RegistryError::Call { component: id.clone(), source },
         }
+    }
+}
+
+/// Gives out ids of calls: a count from a place that differs from process to process.
+pub(crate) struct CallIds(AtomicU64);
+
+impl CallIds {
+    fn next(&self) -> CallId {
+        CallId::new(self.0.fetch_add(1, Ordering::Relaxed).max(1))
+    }
+}
+
+impl Default for CallIds {
+    fn default() -> Self {
+        // The one source of randomness that every platform's standard library has.
+        Self(AtomicU64::new(RandomState::new().hash_one(())))
     }
 }
 

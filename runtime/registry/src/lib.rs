@@ -19,6 +19,7 @@ mod instances;
 mod kinds;
 mod locks;
 mod names;
+mod parallel;
 mod query;
 mod refusal;
 mod register;

@@ -224,7 +224,7 @@ async fn the_environment_tells_of_the_call() {
     );
     let world = World::new();
     let unit = world.unit(&wat).await;
-    assert_eq!(call(&unit, "id()").await.json, json!("call-7"));
+    assert_eq!(call(&unit, "id()").await.json, json!("0000000000000007"));
     assert_eq!(call(&unit, "caller()").await.json, json!(null));
     assert_eq!(call(&unit, "principal()").await.json, json!("ada"));
     assert_eq!(call(&unit, "context(\"trace\")").await.json, json!("t1"));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use domain::call::{CallExpression, CallOutcome, CallRequest, Caller};
+use domain::call::{CallExpression, CallId, CallOutcome, CallRequest, Caller};
 use domain::ports::{
     CallRecord, Clock, CodeCache, CodeKey, Engine, EngineError, EngineObserver, OutputLine, OutputSink, OutputStream,
     StorageError, Unit, UnitSource, UnitSpec,
@@ -119,7 +119,7 @@ pub(crate) fn wave(expression: &str) -> CallRequest {
     CallRequest {
         expression: CallExpression::Wave(expression.to_owned()),
         caller: Caller {
-            call_id: "call-7".to_owned(),
+            call_id: CallId::new(7),
             chain: Vec::new(),
             principal: Some("ada".into()),
             context: BTreeMap::from([("trace".to_owned(), "t1".to_owned())]),

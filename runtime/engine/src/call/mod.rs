@@ -62,7 +62,7 @@ fn bad(exports: &Exports, position: usize, reason: String) -> EngineError {
 
 /// Writes what a call of the function at `position` returned.
 pub(crate) fn outcome(exports: &Exports, position: usize, returned: &Returned) -> Result<CallOutcome, EngineError> {
-    let (json, wave) = match returned.values.first() {
+    let (json, wave) = match &returned.value {
         None => (serde_json::Value::Null, String::new()),
         Some(value) => {
             // Guest-controlled: its type has been checked to be one that can be written.

@@ -19,6 +19,7 @@ pub(crate) struct Export {
     /// Its unambiguous name: `ns:pkg/iface@1.0.0#func`, or `func`.
     pub(crate) qualified: Arc<str>,
     pub(crate) ty: ComponentFunc,
+    pub(crate) has_result: bool,
     pub(crate) index: ComponentExportIndex,
     /// Whether it belongs to an interface that the registry itself calls.
     pub(crate) lifecycle: bool,
@@ -35,8 +36,17 @@ impl Export {
         let lifecycle = interface
             .and_then(|interface| interface.parse::<InterfaceName>().ok())
             .is_some_and(|interface| interface.is_lifecycle());
-        let interface = interface.cloned();
-        Self { interface, name: name.into(), qualified, ty, index, lifecycle, transferable: OnceLock::new() }
+        let has_result = ty.results().len() > 0;
+        Self {
+            interface: interface.cloned(),
+            name: name.into(),
+            qualified,
+            has_result,
+            ty,
+            index,
+            lifecycle,
+            transferable: OnceLock::new(),
+        }
     }
 
     /// Says why values of its types cannot leave the component, if they cannot.

@@ -86,13 +86,13 @@ impl Live {
         position: usize,
         index: &ComponentExportIndex,
         args: &[Val],
-        results: usize,
-    ) -> wasmtime::Result<Vec<Val>> {
+        has_result: bool,
+    ) -> wasmtime::Result<Option<Val>> {
         let function = self.function(position, index)?;
-        // Every element is overwritten by the call; wasmtime only wants the right number of them.
-        let mut values = vec![Val::Bool(false); results];
-        function.call_async(&mut self.store, args, &mut values).await?;
-        Ok(values)
+        // Overwritten by the call; wasmtime only wants the right number of places.
+        let mut value = has_result.then_some(Val::Bool(false));
+        function.call_async(&mut self.store, args, value.as_mut_slice()).await?;
+        Ok(value)
     }
 
     /// Calls an export whose type is known in Rust.

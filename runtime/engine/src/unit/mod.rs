@@ -61,7 +61,8 @@ pub(crate) struct Entrance {
 
 /// What a call gave back.
 pub(crate) struct Returned {
-    pub(crate) values: Vec<Val>,
+    /// A function has one result or none.
+    pub(crate) value: Option<Val>,
     pub(crate) fuel: u64,
     pub(crate) duration: Duration,
 }
@@ -109,9 +110,9 @@ impl ComponentUnit {
             instance_hit,
         };
         match outcome {
-            Ok((values, fuel)) => {
+            Ok((value, fuel)) => {
                 self.shared.observer.called(record(fuel, true));
-                Ok(Returned { values, fuel, duration })
+                Ok(Returned { value, fuel, duration })
             }
             Err(mut failure) => {
                 if failure.function.is_none() {
@@ -131,7 +132,7 @@ impl ComponentUnit {
         args: &[Val],
         entrance: &Entrance,
         instance_hit: &mut Option<bool>,
-    ) -> Result<(Vec<Val>, u64), Box<Failure>> {
+    ) -> Result<(Option<Val>, u64), Box<Failure>> {
         let scene = self.scene(&entrance.caller);
         let limit = self.spec.limits.deadline();
         let own = Deadline::at(entrance.began, limit);
@@ -151,15 +152,15 @@ impl ComponentUnit {
         let fuel = entrance.fuel.map_or(self.spec.limits.fuel, |fuel| fuel.min(self.spec.limits.fuel));
         let served = ServedCall { caller: Arc::clone(&entrance.caller), deadline };
         let called = match live.begin(fuel, served) {
-            Ok(()) => bounded(deadline, live.call(position, &export.index, args, export.ty.results().len())).await,
+            Ok(()) => bounded(deadline, live.call(position, &export.index, args, export.has_result)).await,
             Err(error) => Err(error),
         };
         let used = fuel.saturating_sub(live.fuel_left());
         match called {
-            Ok(values) => {
+            Ok(value) => {
                 live.end_output();
                 *slot = Some(live);
-                Ok((values, used))
+                Ok((value, used))
             }
             // The instance goes with its store: after a trap or a timeout it is never called again.
             Err(error) => Err(Box::new(scene.trap(Phase::Call, &error, &self.allowed(fuel, time, &live), Some(used)))),

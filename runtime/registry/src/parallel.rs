@@ -1,0 +1,83 @@
+//! Doing the same with many things, several at once.
+
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::task::JoinSet;
+
+use crate::error::RegistryError;
+
+/// Does `work` with each of `items` on at most `parallel` tasks, and returns what came out in no particular order.
+///
+/// Each task takes the next item when it is done with one: a task for each item would cost more in changes of threads than
+/// loading cached code takes. A panic is the error of one item.
+///
+/// # Cancel safety
+/// Dropping the future drops the work under way and begins no more.
+pub(crate) async fn for_each<T, R, F, W>(items: Vec<T>, parallel: usize, work: W) -> Vec<Result<R, RegistryError>>
+where
+    T: Send + 'static,
+    R: Send + 'static,
+    F: Future<Output = R> + Send + 'static,
+    W: Fn(T) -> F + Send + Sync + 'static,
+{
+    let tasks = items.len().min(parallel);
+    let share = Arc::new(Share { left: Mutex::new(items.into_iter()), done: Mutex::default(), work });
+    let mut running = JoinSet::new();
+    for _ in 0..tasks {
+        running.spawn(share.clone().run());
+    }
+    let mut died = Vec::new();
+    while let Some(ended) = running.join_next().await {
+        if let Err(panic) = ended {
+            died.push(Err(RegistryError::Internal(format!("a task died: {panic}"))));
+            running.spawn(share.clone().run());
+        }
+    }
+    let done = std::mem::take(&mut *lock(&share.done));
+    done.into_iter().map(Ok).chain(died).collect()
+}
+
+/// What the tasks have in common.
+struct Share<T, R, W> {
+    left: Mutex<std::vec::IntoIter<T>>,
+    done: Mutex<Vec<R>>,
+    work: W,
+}
+
+impl<T, R, W, F> Share<T, R, W>
+where
+    F: Future<Output = R>,
+    W: Fn(T) -> F,
+{
+    async fn run(self: Arc<Self>) {
+        loop {
+            // Bound to a name, so that the lock is not held while working.
+            let next = lock(&self.left).next();
+            let Some(item) = next else { return };
+            let result = (self.work)(item).await;
+            lock(&self.done).push(result);
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_dies_is_one_item_and_the_others_are_done() {
+        let results = for_each(vec![1, 2, 3, 4, 5], 1, |n| async move {
+            assert_ne!(n % 2, 0, "even");
+            n
+        });
+        let results = results.await;
+        let done: Vec<_> = results.iter().filter_map(|result| result.as_ref().ok().copied()).collect();
+        assert_eq!(done, [1, 3, 5]);
+        assert_eq!(results.len(), 5);
+    }
+}
