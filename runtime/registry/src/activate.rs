@@ -97,6 +97,7 @@ impl Registry {
     /// # Errors
     /// [`RegistryError::Storage`] if the state cannot be read.
     pub async fn resume(&self) -> Result<ActivateReport, RegistryError> {
+        let as_of = self.last_seq();
         let waves = self.read(active_waves).await?;
         let mut report = ActivateReport::default();
         for wave in waves {
@@ -104,7 +105,7 @@ impl Registry {
             let registry = self.clone();
             let resume = move |entry: Arc<Entry>| {
                 let registry = registry.clone();
-                async move { (entry.id.clone(), registry.resume_one(&entry).await) }
+                async move { (entry.id.clone(), registry.resume_one(&entry, as_of).await) }
             };
             for resumed in for_each(wave, self.parallel(), resume).await {
                 match resumed {
@@ -119,11 +120,11 @@ impl Registry {
         Ok(report)
     }
 
-    async fn resume_one(&self, entry: &Arc<Entry>) -> Result<Activated, RegistryError> {
+    async fn resume_one(&self, entry: &Arc<Entry>, as_of: u64) -> Result<Activated, RegistryError> {
         let _life = self.inner.life.lock(&entry.id).await;
         let begun = self.inner.clock.now();
         // The waves are topological: what it imports is in service already.
-        self.put_in_service(entry).await?;
+        self.put_in_service(entry, as_of).await?;
         let unit = self.unit(&entry.id).await?;
         match unit.start().await {
             Ok(started) => Ok(Activated {
@@ -247,7 +248,6 @@ impl Registry {
         unit: Arc<dyn Unit>,
         started: Started,
     ) -> Result<Activated, RegistryError> {
-        let slot = self.slot(&entry.id);
         let committed = self.commit({
             let entry = entry.clone();
             move |view| Ok((decide_active(view, &entry, started)?, ()))
@@ -256,7 +256,7 @@ impl Registry {
             unit.stop().await;
             return Err(error);
         }
-        slot.turn(Some(unit));
+        self.turn(entry, unit);
         self.inner.tracker.count(&entry.id, |usage| {
             usage.activations += 1;
             usage.activation_us += u64::try_from(started.duration.as_micros()).unwrap_or(u64::MAX);

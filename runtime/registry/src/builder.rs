@@ -13,6 +13,7 @@ use crate::call::CallIds;
 use crate::error::RegistryError;
 use crate::hooks::Hooks;
 use crate::indexes::FunctionIndexes;
+use crate::instances::Place;
 use crate::kinds::Kinds;
 use crate::locks::KeyedLocks;
 use crate::refusal::Refusals;
@@ -39,7 +40,7 @@ pub(crate) struct Inner {
     /// One writer of the settings file at a time.
     pub(crate) settings_lock: tokio::sync::Mutex<()>,
     /// Places of components in service, made when first needed.
-    pub(crate) slots: Mutex<HashMap<ComponentId, Arc<Slot>>>,
+    pub(crate) places: Mutex<HashMap<ComponentId, Place>>,
     /// Held while a component's status is being changed.
     pub(crate) life: KeyedLocks,
     /// Held while a component's unit is being prepared.
@@ -76,8 +77,8 @@ impl Registry {
 
     /// Returns the place of a component in service, making it if there is none.
     pub(crate) fn slot(&self, id: &ComponentId) -> Arc<Slot> {
-        let mut slots = self.inner.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        slots.entry(id.clone()).or_insert_with(|| Arc::new(Slot::new(id.clone()))).clone()
+        let mut places = self.inner.places.lock().unwrap_or_else(PoisonError::into_inner);
+        places.entry(id.clone()).or_insert_with(|| Place::new(id)).slot.clone()
     }
 }
 
@@ -175,7 +176,7 @@ impl RegistryBuilder {
                 settings: ArcSwap::from_pointee(settings),
                 settings_store,
                 settings_lock: tokio::sync::Mutex::new(()),
-                slots: Mutex::default(),
+                places: Mutex::default(),
                 call_ids: CallIds::default(),
                 life: KeyedLocks::default(),
                 preparing: KeyedLocks::default(),

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 use domain::entry::EdgeKind;
 use domain::graph::{Graph, GraphEdge};
 use domain::manifest::GrantRequests;
-use domain::ports::{BlobStore, Link, StateView, StorageError, Unit, UnitSource, UnitSpec};
+use domain::ports::{BlobStore, Link, Slot, StateView, StorageError, Unit, UnitSource, UnitSpec};
 use domain::{ComponentId, Digest, Entry, Failure, FailureKind, Phase, Status, text};
 
 use crate::Registry;
@@ -24,16 +24,45 @@ impl UnitSource for Blobs {
     }
 }
 
+/// A component's place in this process, and what the unit in it was linked to.
+pub(crate) struct Place {
+    pub(crate) slot: Arc<Slot>,
+    needs: Vec<ComponentId>,
+}
+
+impl Place {
+    pub(crate) fn new(id: &ComponentId) -> Self {
+        Self { slot: Arc::new(Slot::new(id.clone())), needs: Vec::new() }
+    }
+}
+
 impl Registry {
     /// Returns the unit of `id` that is in service in this process, if there is one.
     pub(crate) fn unit_in_service(&self, id: &ComponentId) -> Option<Arc<dyn Unit>> {
-        self.inner.slots.lock().unwrap_or_else(PoisonError::into_inner).get(id)?.unit()
+        self.inner.places.lock().unwrap_or_else(PoisonError::into_inner).get(id)?.slot.unit()
     }
 
-    /// Returns all units in service.
-    fn units_in_service(&self) -> HashMap<ComponentId, Arc<dyn Unit>> {
-        let slots = self.inner.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        slots.iter().filter_map(|(id, slot)| Some((id.clone(), slot.unit()?))).collect()
+    /// Puts the unit of `entry` in service.
+    pub(crate) fn turn(&self, entry: &Entry, unit: Arc<dyn Unit>) {
+        let mut places = self.inner.places.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = places.entry(entry.id.clone()).or_insert_with(|| Place::new(&entry.id));
+        place.needs = entry.dependency_ids();
+        place.slot.turn(Some(unit));
+    }
+
+    /// Returns all units in service, each before those that it depends on.
+    fn units_in_service(&self) -> Vec<Arc<dyn Unit>> {
+        let places = self.inner.places.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut units = HashMap::new();
+        let mut needs = HashMap::new();
+        for (id, place) in places.iter() {
+            if let Some(unit) = place.slot.unit() {
+                units.insert(id.clone(), unit);
+                needs.insert(id.clone(), place.needs.clone());
+            }
+        }
+        drop(places);
+        dependents_first(&needs).into_iter().filter_map(|id| units.remove(&id)).collect()
     }
 
     /// Returns the unit of an active component; one that another process activated is prepared again, with all that it
@@ -46,20 +75,21 @@ impl Registry {
             return Ok(unit);
         }
         let root = id.clone();
+        let as_of = self.last_seq();
         let entries = self.read(move |view| unprepared_closure(view, &root)).await?;
         for entry in entries {
             if entry.status == Status::Active {
-                self.put_in_service(&entry).await?;
+                self.put_in_service(&entry, as_of).await?;
             }
         }
         self.unit_in_service(id).ok_or_else(|| RegistryError::Changed { component: id.clone() })
     }
 
-    /// Prepares the unit of an active entry, unless that was done in the meantime. What it imports must be in service.
-    pub(crate) async fn put_in_service(&self, entry: &Arc<Entry>) -> Result<(), RegistryError> {
+    /// Prepares the unit of an active entry, read when the journal ended at `as_of`, unless that was done in the meantime. What
+    /// it imports must be in service.
+    pub(crate) async fn put_in_service(&self, entry: &Arc<Entry>, as_of: u64) -> Result<(), RegistryError> {
         let _preparing = self.inner.preparing.lock(&entry.id).await;
-        let slot = self.slot(&entry.id);
-        if slot.unit().is_some() {
+        if self.unit_in_service(&entry.id).is_some() {
             return Ok(());
         }
         match self.prepare(entry).await {
@@ -70,8 +100,8 @@ impl Registry {
                         && now.revision.number == entry.revision.number
                         && now.dependencies == entry.dependencies
                 };
-                if self.entry_now(&entry.id)?.is_some_and(|now| is_still(&now)) {
-                    slot.turn(Some(unit));
+                if self.last_seq() == as_of || self.entry_now(&entry.id)?.is_some_and(|now| is_still(&now)) {
+                    self.turn(entry, unit);
                 }
                 Ok(())
             }
@@ -160,17 +190,8 @@ impl Registry {
     /// # Errors
     /// [`RegistryError::Storage`] if something could not be written; instances are dropped all the same.
     pub async fn close(&self) -> Result<(), RegistryError> {
-        let mut units = self.units_in_service();
-        if !units.is_empty() {
-            let ids: Vec<_> = units.keys().cloned().collect();
-            for id in self.read(move |view| dependents_first(view, ids)).await? {
-                if let Some(unit) = units.remove(&id) {
-                    unit.stop().await;
-                }
-            }
-            for unit in units.into_values() {
-                unit.stop().await;
-            }
+        for unit in self.units_in_service() {
+            unit.stop().await;
         }
         self.flush().await
     }
@@ -218,22 +239,21 @@ fn unprepared_closure(view: &dyn StateView, id: &ComponentId) -> Result<Vec<Arc<
     Ok(done)
 }
 
-/// Orders `ids` so that each stands before everything it depends on.
-fn dependents_first(view: &dyn StateView, ids: Vec<ComponentId>) -> Result<Vec<ComponentId>, RegistryError> {
-    let wanted: BTreeSet<_> = ids.iter().cloned().collect();
-    let mut edges = Vec::new();
-    for id in &ids {
-        if let Some(entry) = view.entry(id)? {
-            for edge in entry.dependencies.iter().filter(|edge| wanted.contains(&edge.on)) {
-                edges.push(GraphEdge::of(id, edge));
-            }
-        }
-    }
-    let mut order = match Graph::new(ids.clone(), edges).order() {
-        Ok(order) => order,
-        // The registry refuses cycles, so only damaged data can have one; any order will do then.
-        Err(_) => ids,
-    };
+/// Orders components so that each stands before everything it depends on.
+fn dependents_first(needs: &HashMap<ComponentId, Vec<ComponentId>>) -> Vec<ComponentId> {
+    let label: Arc<str> = Arc::default();
+    let edges = needs.iter().flat_map(|(id, needs)| {
+        needs.iter().map(|on| GraphEdge {
+            dependent: id.clone(),
+            dependency: on.clone(),
+            label: label.clone(),
+            declared: false,
+        })
+    });
+    let ids = || needs.keys().cloned();
+    let order = Graph::new(ids(), edges.filter(|edge| needs.contains_key(&edge.dependency))).order();
+    // The registry refuses cycles, so only damaged data can have one; any order will do then.
+    let mut order = order.unwrap_or_else(|_cycle| ids().collect());
     order.reverse();
-    Ok(order)
+    order
 }

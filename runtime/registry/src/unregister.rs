@@ -46,7 +46,7 @@ impl Registry {
         let key = id.clone();
         self.commit(move |view| Ok((decide(view, &key)?, ()))).await?;
         self.out_of_service(id).await;
-        self.inner.slots.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(id);
+        self.inner.places.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(id);
         self.inner.tracker.forget(id);
         let output = self.inner.output.clone();
         let id = id.clone();
