@@ -14,7 +14,7 @@ use domain::ports::{Clock, Committed, Decision, StorageError};
 use futures::channel::oneshot;
 
 use crate::group::decide;
-use crate::index::{Mark, Overlay, SledIndex};
+use crate::index::{Index, Mark, Overlay};
 use crate::journal::Journal;
 
 /// Most decisions that wait; whoever comes then waits for room.
@@ -56,7 +56,7 @@ impl Committer {
     /// [`StorageError::Index`] if the system gives no thread.
     pub(crate) fn start(
         journal: Journal,
-        index: Arc<SledIndex>,
+        index: Arc<Index>,
         clock: Arc<dyn Clock>,
         last_seq: Arc<AtomicU64>,
     ) -> Result<Self, StorageError> {
@@ -84,7 +84,7 @@ impl Committer {
 
 struct Work {
     journal: Journal,
-    index: Arc<SledIndex>,
+    index: Arc<Index>,
     clock: Arc<dyn Clock>,
     last_seq: Arc<AtomicU64>,
 }
@@ -151,7 +151,7 @@ impl Work {
         let after = group.head().clone();
         self.journal.append(group)?;
         let mark = Mark { seq: after.seq, hash: after.hash };
-        if let Err(error) = index.change(&overlay.into_changes(), &mark) {
+        if let Err(error) = index.change(overlay.into_changes(), mark.clone()) {
             // Nothing was acknowledged yet: journal and index both stay as they were.
             self.journal.take_back(end, head);
             return Err(error);

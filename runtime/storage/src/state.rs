@@ -13,7 +13,7 @@ use domain::usage::Usage;
 
 use crate::committer::Committer;
 use crate::folder::Warning;
-use crate::index::{RowsView, SledIndex};
+use crate::index::{Index, RowsView};
 use crate::journal;
 use crate::lock::FolderLock;
 use crate::recover::recover;
@@ -32,7 +32,7 @@ pub struct JournaledState {
 /// What ends when the folder is closed, in this order.
 struct Parts {
     committer: Committer,
-    index: Arc<SledIndex>,
+    index: Arc<Index>,
     lock: FolderLock,
 }
 
@@ -57,10 +57,10 @@ impl JournaledState {
         let parts = self.parts.write().unwrap_or_else(PoisonError::into_inner).take();
         let Some(Parts { committer, index, lock }) = parts else { return Ok(()) };
         committer.end();
-        let sealed = index.seal();
-        // sled syncs its file when it is dropped, which the journal makes unnecessary; the system closes what is open.
+        index.seal();
+        // sled ends its threads when it is dropped, which the end of the process does better; the system closes what is open.
         std::mem::forget((index, lock));
-        sealed
+        Ok(())
     }
 
     /// Carries out what waits, ends the committer, and lets go of the folder.
@@ -68,17 +68,17 @@ impl JournaledState {
         let parts = self.parts.write().unwrap_or_else(PoisonError::into_inner).take();
         let Some(Parts { committer, mut index, lock }) = parts else { return Ok(()) };
         committer.end();
-        let sealed = index.seal();
+        index.seal();
         // Readers that came before are still asking; sled's files must be free before the lock is.
         while let Err(shared) = Arc::try_unwrap(index).map(drop) {
             index = shared;
             std::thread::yield_now();
         }
         drop(lock);
-        sealed
+        Ok(())
     }
 
-    fn index(&self) -> Result<Arc<SledIndex>, StorageError> {
+    fn index(&self) -> Result<Arc<Index>, StorageError> {
         let parts = self.parts.read().unwrap_or_else(PoisonError::into_inner);
         parts.as_ref().map(|parts| parts.index.clone()).ok_or(StorageError::Closed)
     }

@@ -4,16 +4,21 @@
 //! replay after a crash and the store without a disk run the same code.
 
 mod apply;
+mod head;
 mod keys;
+mod layered;
 mod map;
 mod overlay;
 mod rows;
 mod sled;
+mod usage_file;
 mod view;
 
 pub(crate) use apply::{add_usage, apply};
+pub(crate) use layered::{Behind, Index, OpenedIndex};
 pub(crate) use map::MapRows;
 pub(crate) use overlay::{Changes, Overlay};
 pub(crate) use rows::Rows;
-pub(crate) use sled::{Mark, OpenedIndex, SledIndex};
+pub(crate) use sled::Mark;
+pub(crate) use usage_file::UsageLine;
 pub(crate) use view::RowsView;

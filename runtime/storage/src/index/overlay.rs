@@ -8,7 +8,7 @@ use domain::ports::StorageError;
 use super::rows::{Rows, Tree, Visit};
 
 /// Changes of rows: `None` removes a row.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Changes {
     rows: BTreeMap<(Tree, Vec<u8>), Option<Vec<u8>>>,
 }
@@ -63,11 +63,6 @@ impl<'a> Overlay<'a> {
         Self { below, changes: Changes::default() }
     }
 
-    /// Lays `changes` over `below`.
-    pub(crate) fn with(below: &'a dyn Rows, changes: Changes) -> Self {
-        Self { below, changes }
-    }
-
     /// Returns the changes.
     pub(crate) fn into_changes(self) -> Changes {
         self.changes
@@ -76,47 +71,70 @@ impl<'a> Overlay<'a> {
 
 impl Rows for Overlay<'_> {
     fn get(&self, tree: Tree, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
-        match self.changes.rows.get(&(tree, key.to_vec())) {
-            Some(changed) => Ok(changed.clone()),
-            None => self.below.get(tree, key),
-        }
+        merged_get(self.below, &self.changes, tree, key)
     }
 
     fn scan(&self, tree: Tree, from: &[u8], visit: &mut Visit<'_>) -> Result<(), StorageError> {
-        let mut changed =
-            self.changes.rows.range((tree, from.to_vec())..).take_while(|((of, _), _)| *of == tree).peekable();
-        let mut ended = false;
-        self.below.scan(tree, from, &mut |key, value| {
-            while let Some(((_, changed_key), changed_value)) = changed.next_if(|((_, k), _)| k.as_slice() < key) {
-                if let Some(changed_value) = changed_value
-                    && visit(changed_key, changed_value)? == ControlFlow::Break(())
-                {
-                    ended = true;
-                    return Ok(ControlFlow::Break(()));
-                }
+        merged_scan(self.below, &self.changes, tree, from, visit)
+    }
+}
+
+/// Returns a row's value as it is with `changes` made to the rows `below`.
+pub(super) fn merged_get(
+    below: &dyn Rows,
+    changes: &Changes,
+    tree: Tree,
+    key: &[u8],
+) -> Result<Option<Vec<u8>>, StorageError> {
+    if changes.is_empty() {
+        return below.get(tree, key);
+    }
+    match changes.rows.get(&(tree, key.to_vec())) {
+        Some(changed) => Ok(changed.clone()),
+        None => below.get(tree, key),
+    }
+}
+
+/// Visits the rows of a tree as they are with `changes` made to the rows `below`.
+pub(super) fn merged_scan(
+    below: &dyn Rows,
+    changes: &Changes,
+    tree: Tree,
+    from: &[u8],
+    visit: &mut Visit<'_>,
+) -> Result<(), StorageError> {
+    let mut changed = changes.rows.range((tree, from.to_vec())..).take_while(|((of, _), _)| *of == tree).peekable();
+    let mut ended = false;
+    below.scan(tree, from, &mut |key, value| {
+        while let Some(((_, changed_key), changed_value)) = changed.next_if(|((_, k), _)| k.as_slice() < key) {
+            if let Some(changed_value) = changed_value
+                && visit(changed_key, changed_value)? == ControlFlow::Break(())
+            {
+                ended = true;
+                return Ok(ControlFlow::Break(()));
             }
-            let replaced = changed.next_if(|((_, k), _)| k.as_slice() == key);
-            let value = match replaced {
-                Some((_, None)) => return Ok(ControlFlow::Continue(())),
-                Some((_, Some(value))) => value,
-                None => value,
-            };
-            let flow = visit(key, value)?;
-            ended |= flow == ControlFlow::Break(());
-            Ok(flow)
-        })?;
-        if ended {
+        }
+        let replaced = changed.next_if(|((_, k), _)| k.as_slice() == key);
+        let value = match replaced {
+            Some((_, None)) => return Ok(ControlFlow::Continue(())),
+            Some((_, Some(value))) => value,
+            None => value,
+        };
+        let flow = visit(key, value)?;
+        ended |= flow == ControlFlow::Break(());
+        Ok(flow)
+    })?;
+    if ended {
+        return Ok(());
+    }
+    for ((_, key), value) in changed {
+        if let Some(value) = value
+            && visit(key, value)? == ControlFlow::Break(())
+        {
             return Ok(());
         }
-        for ((_, key), value) in changed {
-            if let Some(value) = value
-                && visit(key, value)? == ControlFlow::Break(())
-            {
-                return Ok(());
-            }
-        }
-        Ok(())
     }
+    Ok(())
 }
 
 #[cfg(test)]

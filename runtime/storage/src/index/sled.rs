@@ -1,4 +1,4 @@
-//! The index on disk.
+//! The rows on disk.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -14,8 +14,7 @@ use domain::ports::StorageError;
 use domain::usage::Usage;
 use serde::{Deserialize, Serialize};
 
-use super::apply::add_usage;
-use super::overlay::{Changes, Overlay};
+use super::overlay::Changes;
 use super::rows::{Rows, Tree, Visit};
 use super::view::{bad_row, read, write};
 
@@ -36,6 +35,7 @@ const THREADS_END: Duration = Duration::from_secs(5);
 const SCHEMA_KEY: &[u8] = b"schema";
 const MARK_KEY: &[u8] = b"mark";
 const NUMBERS_KEY: &[u8] = b"numbers";
+const GENERATION_KEY: &[u8] = b"generation";
 
 /// How far the index has followed the journal: the last record that is in it, and where its line is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,32 +47,32 @@ pub(crate) struct Mark {
 }
 
 /// The index in a folder of sled's.
-pub(crate) struct SledIndex {
+pub(crate) struct SledRows {
     folder: PathBuf,
     db: sled::Db,
     trees: [sled::Tree; Tree::ALL.len()],
-    /// Number of rows in each tree but `meta`. Held while rows are changed, so that changes come one after the other.
+    /// Number of rows in each tree but `meta`.
     numbers: Mutex<[u64; Tree::ALL.len()]>,
-    /// Even while the rows are at rest, odd while they are being changed.
-    changing: AtomicU64,
+    /// Which file has the counters of use that are not in the rows.
+    generation: AtomicU64,
 }
 
 /// What opening an index led to.
-pub(crate) enum OpenedIndex {
+pub(crate) enum OpenedSled {
     /// It is whole, as far as it can be told without the journal.
-    Whole(SledIndex, Mark),
+    Whole(SledRows, Mark),
     /// There was none, or an empty one.
-    New(SledIndex),
+    New(SledRows),
     /// It cannot be used, because of this.
     Unfit(String),
 }
 
-impl SledIndex {
+impl SledRows {
     /// Opens the index in `folder`, or makes an empty one.
     ///
     /// # Errors
     /// [`StorageError::NewerFormat`], and errors of the disk that a new index would meet as well.
-    pub(crate) fn open(folder: &Path) -> Result<OpenedIndex, StorageError> {
+    pub(crate) fn open(folder: &Path) -> Result<OpenedSled, StorageError> {
         // sled panics on some damaged files; what it leaves behind then is not used again.
         match catch_unwind(AssertUnwindSafe(|| Self::open_inner(folder))) {
             Ok(Ok(opened)) => Ok(opened),
@@ -80,22 +80,22 @@ impl SledIndex {
                 error @ (StorageError::NewerFormat { .. } | StorageError::Full { .. } | StorageError::Denied { .. }),
             )) => Err(error),
             Ok(Err(StorageError::Index { reason })) if reason.contains(LOCKED) => Err(StorageError::Index { reason }),
-            Ok(Err(error)) => Ok(OpenedIndex::Unfit(match error {
+            Ok(Err(error)) => Ok(OpenedSled::Unfit(match error {
                 StorageError::Index { reason } => reason,
                 other => other.to_string(),
             })),
-            Err(panic) => Ok(OpenedIndex::Unfit(format!("sled panicked: {}", panic_text(&*panic)))),
+            Err(panic) => Ok(OpenedSled::Unfit(format!("sled panicked: {}", panic_text(&*panic)))),
         }
     }
 
-    fn open_inner(folder: &Path) -> Result<OpenedIndex, StorageError> {
+    fn open_inner(folder: &Path) -> Result<OpenedSled, StorageError> {
         // Looked at before sled touches the file.
         let ended_in_order = take_seal(folder);
         let index = Self::open_trees(folder)?;
         let Some(schema) = index.get(Tree::Meta, SCHEMA_KEY)? else {
             return match index.count_rows()?.iter().sum::<u64>() {
-                0 => Ok(OpenedIndex::New(index)),
-                _ => Ok(OpenedIndex::Unfit("its schema version is missing".to_owned())),
+                0 => Ok(OpenedSled::New(index)),
+                _ => Ok(OpenedSled::Unfit("its schema version is missing".to_owned())),
             };
         };
         let schema: u32 = read(Tree::Meta, &schema)?;
@@ -103,22 +103,25 @@ impl SledIndex {
             return Err(StorageError::NewerFormat { what: "index", found: schema, known: SCHEMA });
         }
         if schema < SCHEMA {
-            return Ok(OpenedIndex::Unfit(format!("its schema is {schema}, this version writes {SCHEMA}")));
+            return Ok(OpenedSled::Unfit(format!("its schema is {schema}, this version writes {SCHEMA}")));
         }
         let (Some(mark), Some(numbers)) = (index.get(Tree::Meta, MARK_KEY)?, index.get(Tree::Meta, NUMBERS_KEY)?)
         else {
-            return Ok(OpenedIndex::Unfit("its mark in the journal is missing".to_owned()));
+            return Ok(OpenedSled::Unfit("its mark in the journal is missing".to_owned()));
         };
         let mark: Mark = read(Tree::Meta, &mark)?;
         let numbers: [u64; Tree::ALL.len()] = read(Tree::Meta, &numbers)?;
         if !ended_in_order || numbers.iter().sum::<u64>() <= ROWS_COUNTED {
             let counted = index.count_rows()?;
             if counted != numbers {
-                return Ok(OpenedIndex::Unfit(format!("it has {counted:?} rows instead of {numbers:?}")));
+                return Ok(OpenedSled::Unfit(format!("it has {counted:?} rows instead of {numbers:?}")));
             }
         }
         *index.numbers.lock().unwrap_or_else(PoisonError::into_inner) = numbers;
-        Ok(OpenedIndex::Whole(index, mark))
+        if let Some(generation) = index.get(Tree::Meta, GENERATION_KEY)? {
+            index.generation.store(read(Tree::Meta, &generation)?, Ordering::Release);
+        }
+        Ok(OpenedSled::Whole(index, mark))
     }
 
     fn open_trees(folder: &Path) -> Result<Self, StorageError> {
@@ -133,7 +136,7 @@ impl SledIndex {
             open(Tree::Usage)?,
             open(Tree::Meta)?,
         ];
-        Ok(Self { folder: folder.to_owned(), db, trees, numbers: Mutex::default(), changing: AtomicU64::new(0) })
+        Ok(Self { folder: folder.to_owned(), db, trees, numbers: Mutex::default(), generation: AtomicU64::new(0) })
     }
 
     fn tree(&self, tree: Tree) -> &sled::Tree {
@@ -163,32 +166,9 @@ impl SledIndex {
         Ok(numbers)
     }
 
-    /// Makes the changes and moves the mark, all in one transaction.
-    pub(crate) fn change(&self, changes: &Changes, mark: &Mark) -> Result<(), StorageError> {
+    /// Makes the changes, moves the mark and names the generation of counters that goes with them, all in one transaction.
+    pub(crate) fn change(&self, changes: &Changes, mark: &Mark, generation: u64) -> Result<(), StorageError> {
         let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
-        self.change_locked(&mut numbers, changes, Some(mark))
-    }
-
-    /// Adds to the counters of use and sees to it that they survive the end of this process.
-    pub(crate) fn add_usage(&self, usage: &[(ComponentId, Usage)]) -> Result<(), StorageError> {
-        let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut overlay = Overlay::over(self);
-        add_usage(&mut overlay, usage)?;
-        let changes = overlay.into_changes();
-        if changes.is_empty() {
-            return Ok(());
-        }
-        self.change_locked(&mut numbers, &changes, None)?;
-        drop(numbers);
-        self.db.flush().map(drop).map_err(|error| failed(&self.folder, error))
-    }
-
-    fn change_locked(
-        &self,
-        numbers: &mut [u64; Tree::ALL.len()],
-        changes: &Changes,
-        mark: Option<&Mark>,
-    ) -> Result<(), StorageError> {
         let mut batches: BTreeMap<Tree, sled::Batch> = BTreeMap::new();
         let mut counted = *numbers;
         for (tree, key, value) in changes.rows() {
@@ -214,14 +194,11 @@ impl SledIndex {
         let meta = batches.entry(Tree::Meta).or_default();
         meta.insert(SCHEMA_KEY, write(&SCHEMA)?);
         meta.insert(NUMBERS_KEY, write(&counted)?);
-        if let Some(mark) = mark {
-            meta.insert(MARK_KEY, write(mark)?);
-        }
-        self.changing.fetch_add(1, Ordering::AcqRel);
-        let changed = self.transact(&batches);
-        self.changing.fetch_add(1, Ordering::AcqRel);
-        changed?;
+        meta.insert(MARK_KEY, write(mark)?);
+        meta.insert(GENERATION_KEY, write(&generation)?);
+        self.transact(&batches)?;
         *numbers = counted;
+        self.generation.store(generation, Ordering::Release);
         Ok(())
     }
 
@@ -247,25 +224,6 @@ impl SledIndex {
         }
     }
 
-    /// Asks a question that looks at several rows, again if they were changed meanwhile.
-    ///
-    /// Readers do not wait for the committer; only one that was overtaken sixteen times in a row does.
-    pub(crate) fn ask<T>(&self, question: impl Fn(&Self) -> Result<T, StorageError>) -> Result<T, StorageError> {
-        for _ in 0..16 {
-            let before = self.changing.load(Ordering::Acquire);
-            if before % 2 == 1 {
-                std::thread::yield_now();
-                continue;
-            }
-            let answer = question(self);
-            if self.changing.load(Ordering::Acquire) == before {
-                return answer;
-            }
-        }
-        let _resting = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
-        question(self)
-    }
-
     /// Returns every row of use that can be read, to be carried over into a new index.
     pub(crate) fn usage_rows(&self) -> Vec<(ComponentId, Usage)> {
         let rows = self.tree(Tree::Usage).iter().filter_map(Result::ok);
@@ -276,12 +234,19 @@ impl SledIndex {
         rows.filter_map(read_row).collect()
     }
 
-    /// Writes what is still in memory and leaves the sign of an end in order.
-    pub(crate) fn seal(&self) -> Result<(), StorageError> {
-        self.db.flush().map_err(|error| failed(&self.folder, error))?;
-        // The sign only spares the next opening a count; its loss costs nothing else.
+    /// Returns the number of the file that has the counters of use which are not in the rows.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// Writes what is still in memory, and waits until it is safe.
+    pub(crate) fn flush(&self) -> Result<(), StorageError> {
+        self.db.flush().map(drop).map_err(|error| failed(&self.folder, error))
+    }
+
+    /// Leaves the sign of an end in order: it only spares the next opening a count, so its loss costs nothing else.
+    pub(crate) fn seal(&self) {
         let _ = std::fs::write(seal_path(&self.folder), file_size(&self.folder).to_string());
-        Ok(())
     }
 }
 
@@ -320,7 +285,7 @@ fn file_size(folder: &Path) -> u64 {
     std::fs::metadata(folder.join("db")).map_or(0, |file| file.len())
 }
 
-impl Rows for SledIndex {
+impl Rows for SledRows {
     fn get(&self, tree: Tree, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
         let found = self.tree(tree).get(key).map_err(|error| failed(&self.folder, error))?;
         Ok(found.map(|value| value.to_vec()))

@@ -182,3 +182,40 @@ fn a_closed_folder_says_so_to_whoever_still_holds_it() {
     // The folder is free although the handle is still there.
     assert_eq!(open(folder.path()).state.last_seq(), 1);
 }
+
+#[test]
+fn counters_survive_whatever_the_rows_on_disk_lack() {
+    let folder = tempfile::tempdir().unwrap();
+    let add = |calls: u64| {
+        let storage = open(folder.path());
+        storage.state.add_usage(&[(id("a"), Usage { calls, ..Usage::default() })]).unwrap();
+        storage.close().unwrap();
+    };
+    let calls = || {
+        let storage = open(folder.path());
+        let calls = storage.state.usage(&id("a")).unwrap().calls;
+        storage.close().unwrap();
+        calls
+    };
+    let storage = open(folder.path());
+    commit(&*storage.state, vec![registered("a", 1, &[])]);
+    storage.close().unwrap();
+    add(2);
+    add(3);
+    assert_eq!(calls(), 5);
+    // So many changes reach the disk, the counters with them.
+    let storage = open(folder.path());
+    for n in 0..100 {
+        commit(&*storage.state, vec![registered(&format!("b-{n}"), 1, &[])]);
+    }
+    storage.close().unwrap();
+    assert_eq!(calls(), 5);
+    add(7);
+    assert_eq!(calls(), 12);
+    // Counters of what is gone do not come back with a later component of that name.
+    let storage = open(folder.path());
+    commit(&*storage.state, vec![Event::Unregistered { component: id("a") }]);
+    commit(&*storage.state, vec![registered("a", 1, &[])]);
+    storage.close().unwrap();
+    assert_eq!(calls(), 0);
+}
