@@ -189,12 +189,13 @@ impl FolderMode {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct InstanceSettings {
-    /// How many instances there are and how long they live.
-    pub mode: InstanceMode,
+    /// How many instances there are and how long they live; `None` leaves it to the kind.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mode: Option<InstanceMode>,
 }
 
 impl InstanceSettings {
-    /// Tells whether nothing differs from the default.
+    /// Tells whether nothing is said.
     pub fn is_default(&self) -> bool {
         *self == Self::default()
     }
