@@ -32,7 +32,7 @@ pub struct OpenOptions {
     pub output: Option<Arc<dyn OutputSink>>,
     /// Hears of compilations.
     pub compile_progress: Option<Arc<dyn CompileProgress>>,
-    /// Hears what was found wrong with the folder and mended.
+    /// Hears what was found wrong with the folder and mended, and what `auto_discover` could not register.
     pub on_warning: Option<Arc<OnWarning>>,
 }
 
@@ -123,7 +123,11 @@ pub async fn open(folder: &Path, options: OpenOptions) -> Result<Registry, OpenE
         progress: options.compile_progress.clone(),
         started: OnceLock::new(),
     };
-    let registry = Registry::builder()
+    let mut builder = Registry::builder();
+    if let Some(on_warning) = options.on_warning {
+        builder = builder.on_warning(on_warning);
+    }
+    let registry = builder
         .state(storage.state.clone())
         .blobs(storage.blobs.clone())
         .output(storage.output.clone())

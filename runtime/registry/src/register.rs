@@ -208,6 +208,21 @@ impl Registry {
     pub async fn register_many_with(
         &self,
         requests: Vec<RegisterRequest>,
+        done: impl FnMut(usize),
+    ) -> Vec<Result<Registered, RegistryError>> {
+        let mut results = self.register_batch(requests, done).await;
+        for result in &mut results {
+            if let Err(error) = result {
+                self.record_refusal("register", None, error).await;
+            }
+        }
+        results
+    }
+
+    /// Registers many components without a record of those that are refused.
+    pub(crate) async fn register_batch(
+        &self,
+        requests: Vec<RegisterRequest>,
         mut done: impl FnMut(usize),
     ) -> Vec<Result<Registered, RegistryError>> {
         let width = BATCH_WIDTH.min(std::thread::available_parallelism().map_or(4, |n| n.get() * 4));
@@ -242,10 +257,6 @@ impl Registry {
             .buffered(BATCH_COMMITS);
         let mut count = 0;
         while let Some((at, result)) = commits.next().await {
-            let result = match result {
-                Ok(registered) => Ok(registered),
-                Err(error) => Err(self.refused("register", None, error).await),
-            };
             if let Some(slot) = results.get_mut(at) {
                 *slot = Some(result);
             }
@@ -265,6 +276,7 @@ impl Registry {
         let registry = self.clone();
         blocking(move || {
             let mut draft = Draft::make(&*registry.inner.engine, &request)?;
+            draft.warnings.extend(registry.lowered_limits(&draft.id, &draft.manifest));
             draft.override_version |= registry.settings().allow_override;
             registry.check_world(&draft)?;
             registry.inner.blobs.put(&draft.bytes)?;
