@@ -90,18 +90,18 @@ impl LimitRequests {
     /// Returns each limit of which more is asked for than `limits` give: its name, what is asked for and what is given, both
     /// as a manifest has them.
     pub fn above(&self, limits: &Limits) -> Vec<(&'static str, String, String)> {
-        let plain = |number: u64| number.to_string();
+        let number = |number: u64| number.to_string();
         let duration = |millis: u64| format_duration(Duration::from_millis(millis));
-        let rows: [(&'static str, Option<u64>, u64, &dyn Fn(u64) -> String); 4] = [
-            ("fuel", self.fuel, limits.fuel, &plain),
-            ("activation_fuel", self.activation_fuel, limits.activation_fuel, &plain),
-            ("deadline", self.deadline_ms, limits.deadline_ms, &duration),
-            ("memory", self.memory_bytes, limits.memory_bytes, &format_size),
-        ];
-        let lowered = |(name, asked, given, text): (_, Option<u64>, u64, &dyn Fn(u64) -> String)| {
-            asked.filter(|asked| *asked > given).map(|asked| (name, text(asked), text(given)))
+        let lowered = |asked: Option<u64>, given: u64, text: fn(u64) -> String| {
+            asked.filter(|asked| *asked > given).map(|asked| (text(asked), text(given)))
         };
-        rows.into_iter().filter_map(lowered).collect()
+        let rows = [
+            ("fuel", lowered(self.fuel, limits.fuel, number)),
+            ("activation_fuel", lowered(self.activation_fuel, limits.activation_fuel, number)),
+            ("deadline", lowered(self.deadline_ms, limits.deadline_ms, duration)),
+            ("memory", lowered(self.memory_bytes, limits.memory_bytes, format_size)),
+        ];
+        rows.into_iter().filter_map(|(name, lowered)| lowered.map(|(asked, given)| (name, asked, given))).collect()
     }
 
     /// Tells whether nothing is asked for.

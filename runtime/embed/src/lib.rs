@@ -28,12 +28,12 @@ mod output;
 
 pub use clock::SystemClock;
 pub use domain;
-pub use open::{OnWarning, OpenError, OpenOptions, open};
+pub use open::{OpenError, OpenOptions, open};
 pub use registry::{
     ActivateReport, Activated, Candidate, ComponentFactory, ComponentSource, DependencyFault, DependencyProblem,
     EdgeView, EntryView, GraphView, ImportSource, InspectReport, InstanceHandle, InstanceWord, KindProfile,
-    ManifestSource, Outcomes, Probe, RegisterOutcome, RegisterRequest, Registered, Registry, RegistryBuilder,
-    RegistryError, Target,
+    ManifestSource, OnWarning, Outcomes, Probe, RegisterOutcome, RegisterRequest, Registered, Registry,
+    RegistryBuilder, RegistryError, Target,
 };
 
 /// The programs in the guide to embedding have to compile.

@@ -8,15 +8,12 @@ use domain::ports::{Clock, CompileProgress, OutputSink, SettingsStore as _, Stor
 use domain::settings::Settings;
 use domain::{Actor, ErrorKind};
 use engine::EngineSettings;
-use registry::{Registry, RegistryError, Tracker};
+use registry::{OnWarning, Registry, RegistryError, Tracker};
 use storage::Storage;
 
 use crate::clock::SystemClock;
 use crate::engine::LazyEngine;
 use crate::output::Tee;
-
-/// Hears one warning, a sentence.
-pub type OnWarning = dyn Fn(&str) + Send + Sync;
 
 /// How a registry is opened. The default waits 10 seconds for another process that holds the folder and acts as an embedding
 /// program without a name.

@@ -79,7 +79,10 @@ impl Registry {
     }
 }
 
-/// Takes the adapters a registry is made of; all but the tracker's are required.
+/// Hears one warning, a sentence.
+pub type OnWarning = dyn Fn(&str) + Send + Sync;
+
+/// Takes the adapters a registry is made of; all are required but the tracker, the actor and who hears warnings.
 #[derive(Default)]
 pub struct RegistryBuilder {
     state: Option<Arc<dyn StateStore>>,
@@ -90,7 +93,7 @@ pub struct RegistryBuilder {
     output: Option<Arc<dyn GuestOutput>>,
     tracker: Option<Arc<Tracker>>,
     actor: Option<Actor>,
-    on_warning: Option<Arc<dyn Fn(&str) + Send + Sync>>,
+    on_warning: Option<Arc<OnWarning>>,
 }
 
 impl RegistryBuilder {
@@ -152,7 +155,7 @@ impl RegistryBuilder {
 
     /// Sets who hears what [`Self::open`] could not do although the settings ask for it; one sentence at a time.
     #[must_use]
-    pub fn on_warning(mut self, on_warning: Arc<dyn Fn(&str) + Send + Sync>) -> Self {
+    pub fn on_warning(mut self, on_warning: Arc<OnWarning>) -> Self {
         self.on_warning = Some(on_warning);
         self
     }

@@ -6,6 +6,7 @@ use domain::manifest::Kind;
 use domain::{ComponentId, Version};
 
 use crate::Registry;
+use crate::builder::OnWarning;
 use crate::commit::blocking;
 use crate::error::RegistryError;
 use crate::register::{Draft, RegisterRequest};
@@ -86,7 +87,7 @@ impl Registry {
     /// Registers what lies in the folders of the setting `auto_discover`. What cannot be registered is left, and `warn` hears of it.
     ///
     /// It is no refused operation in the journal: nobody asked for it, and it would be there again with each opening.
-    pub(crate) async fn auto_discover(&self, warn: &(dyn Fn(&str) + Send + Sync)) {
+    pub(crate) async fn auto_discover(&self, warn: &OnWarning) {
         let system = self.with_actor(domain::Actor::System);
         let mut problems = Vec::new();
         for folder in &self.settings().auto_discover {
