@@ -93,8 +93,8 @@ impl Registry {
         for folder in &self.settings().auto_discover {
             match system.requests_below(Path::new(folder)).await {
                 Ok(requests) => {
-                    let results = system.register_batch(requests, |_| {}).await;
-                    problems.extend(results.into_iter().filter_map(Result::err));
+                    let (results, unsettled) = system.register_batch(requests, |_| {}).await;
+                    problems.extend(results.into_iter().filter_map(Result::err).chain(unsettled));
                 }
                 Err(error) => problems.push(error),
             }
