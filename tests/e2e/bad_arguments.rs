@@ -53,9 +53,13 @@ fn an_unknown_function_gets_the_known_ones() {
     let sandbox = with_adder();
     let (_, error) = sandbox.fails(&["call", "adder", "ad(1, 2)"], 3);
     assert_eq!(error["code"], "function-not-found");
-    assert!(error["hints"].to_string().contains("test:math/ops@1.2.0#add"), "{error}");
-    sandbox.fails(&["call", "adder", "nothing-like-it()"], 3);
-    sandbox.fails(&["call", "adder", "test:other/ops#add(1, 2)"], 3);
+    assert_eq!(error["hints"], serde_json::json!(["did you mean `add`?"]));
+    let (_, error) = sandbox.fails(&["call", "adder", "nothing-like-it()"], 3);
+    assert!(error["hints"].to_string().contains("its functions: `test:math/ops@1.2.0#add`"), "{error}");
+    for call in ["test:other/ops#add(1, 2)", "y/b#add(1, 2)", "test:math/ops#ad(1, 2)"] {
+        let (_, error) = sandbox.fails(&["call", "adder", call], 3);
+        assert_eq!(error["hints"], serde_json::json!(["did you mean `test:math/ops@1.2.0#add`?"]), "{call}");
+    }
 }
 
 #[test]
@@ -106,6 +110,26 @@ fn a_call_to_what_is_not_active_says_how_to_activate() {
     assert_eq!(error["code"], "component-not-active");
     assert_eq!(error["component"], "test:adder");
     assert!(ran.stderr.contains("runtime activate test:adder"), "{ran:#?}");
+    assert!(ran.stderr.contains("`test:adder` is inactive, not active"), "{ran:#?}");
+    sandbox.ok(&["status", "adder", "--set", "error"]);
+    let (ran, _) = sandbox.fails(&["call", "adder", "add(1, 2)"], 4);
+    assert!(ran.stderr.contains("`test:adder` is in error, not active"), "{ran:#?}");
+}
+
+#[test]
+fn what_cannot_be_the_name_of_an_index_is_invalid() {
+    let sandbox = with_adder();
+    for (name, why) in
+        [("", "empty"), ("  ", "empty"), ("a\u{1b}[31mb", "cannot be seen"), (&"k".repeat(129), "129 bytes")]
+    {
+        let (ran, error) = sandbox.fails(&["index", "create", name], 2);
+        assert_eq!(error["code"], "invalid-index", "{name}");
+        assert!(string(&error["message"]).contains(why), "{error}");
+        assert!(!ran.stderr.contains('\u{1b}') && ran.stderr.len() < 600, "{ran:#?}");
+    }
+    assert_eq!(sandbox.json(&["index", "list"])["indexes"], serde_json::json!([]));
+    let (_, error) = sandbox.fails(&["index", "get", "nobody-made-it"], 3);
+    assert_eq!(error["code"], "index-not-found");
 }
 
 #[test]

@@ -38,7 +38,7 @@ fn what_is_not_wasm() {
 fn a_core_module() {
     let sandbox = Sandbox::new();
     sandbox.write("module.wasm", binary("module.wat"));
-    refuses(&sandbox, "module.wasm", 2, &["core module", "component"]);
+    refuses(&sandbox, "module.wasm", 2, &["module.wasm: this is a core module, not a component; make one with"]);
 }
 
 #[test]
@@ -91,6 +91,21 @@ fn what_does_not_exist_or_holds_nothing() {
     refuses(&sandbox, "nowhere.wasm", 3, &["nowhere.wasm", "does not exist"]);
     std::fs::create_dir(sandbox.work().join("empty")).unwrap();
     refuses(&sandbox, "empty", 2, &["no components", "component.toml"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_to_a_folder_is_not_followed_and_that_is_told() {
+    let sandbox = Sandbox::new();
+    sandbox.component("test:a", "1.0.0", "", &fixture("adder.wat"));
+    let links = sandbox.work().join("links");
+    std::fs::create_dir(&links).unwrap();
+    std::os::unix::fs::symlink(sandbox.work().join("components"), links.join("elsewhere\u{1b}[31m")).unwrap();
+    let ran = refuses(&sandbox, "links", 2, &["no components", "links to folders are not followed", "elsewhere"]);
+    assert!(!ran.stderr.contains('\u{1b}'), "{ran:#?}");
+    // Named itself, it is a folder as any other.
+    sandbox.ok(&["register", "links/elsewhere\u{1b}[31m"]);
+    assert_eq!(sandbox.ids(), ["test:a"]);
 }
 
 #[test]

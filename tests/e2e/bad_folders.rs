@@ -36,6 +36,44 @@ fn a_data_folder_that_may_not_be_written() {
     assert!(ran.stderr.contains("closed"), "{ran:#?}");
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_data_folder_where_the_system_makes_none() {
+    let sandbox = Sandbox::new();
+    let (ran, error) = sandbox.fails(&["--data", "/proc/nope", "list"], 5);
+    assert!(ran.stderr.contains("/proc/nope: no folder can be made there"), "{ran:#?}");
+    assert_eq!(error["code"], "data-folder-denied");
+    assert!(error["hints"].to_string().contains("--data DIR"), "{error}");
+    let long = "x".repeat(300);
+    sandbox.fails(&["--data", &long, "list"], 5);
+}
+
+#[test]
+fn a_relative_home_is_told_from_none() {
+    let sandbox = Sandbox::new();
+    let told = |home: Option<&str>, xdg: Option<&str>| {
+        let mut command = sandbox.command(&["list"]);
+        command.env_remove("RUNTIME_DATA").env_remove("HOME");
+        home.map(|home| command.env("HOME", home));
+        xdg.map(|xdg| command.env("XDG_DATA_HOME", xdg));
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(text.contains("--data DIR"), "{text}");
+        text.lines().next().unwrap_or_default().to_owned()
+    };
+    let told = [told(None, Some("")), told(Some("home"), None), told(None, Some("./x")), told(Some("home"), Some("x"))];
+    assert_eq!(
+        told,
+        [
+            "error: there is no data folder: neither HOME nor XDG_DATA_HOME is set",
+            "error: there is no data folder: HOME is not an absolute path",
+            "error: there is no data folder: XDG_DATA_HOME is not an absolute path",
+            "error: there is no data folder: HOME and XDG_DATA_HOME are not absolute paths",
+        ]
+    );
+}
+
 #[test]
 fn without_a_home_it_asks_for_a_data_folder() {
     let sandbox = Sandbox::new();

@@ -98,5 +98,5 @@ fn indexes_find_components_by_metadata() {
 
     sandbox.ok(&["index", "drop", "author"]);
     sandbox.fails(&["index", "drop", "author"], 3);
-    sandbox.fails(&["index", "create", ""], 3);
+    sandbox.fails(&["index", "create", ""], 2);
 }

@@ -34,6 +34,21 @@ fn setting_a_status_does_what_leads_there() {
 }
 
 #[test]
+fn an_error_is_not_shown_once_the_component_is_active_again() {
+    let sandbox = three();
+    sandbox.ok(&["status", "test:a", "--set", "error", "--message", "out of order"]);
+    assert!(sandbox.ok(&["status", "test:a"]).contains("out of order"));
+    let count = sandbox.json(&["show", "test:a"])["error_count"].clone();
+    assert_eq!(count, 1);
+    sandbox.ok(&["activate", "test:a"]);
+    let entry = sandbox.json(&["show", "test:a"]);
+    assert_eq!((&entry["status"], &entry["last_error"]), (&json!("active"), &json!(null)));
+    assert_eq!(entry["error_count"], count, "the count and the history stay");
+    assert_eq!(sandbox.json(&["errors", "test:a"])["errors"].as_array().unwrap().len(), 1);
+    assert!(!sandbox.ok(&["status", "test:a"]).contains("out of order"));
+}
+
+#[test]
 fn many_statuses_are_set_from_a_document() {
     let sandbox = three();
     sandbox.ok(&["activate", "test:b"]);

@@ -74,3 +74,50 @@ fn folders_are_scanned_at_open_when_told_to() {
     assert_eq!(sandbox.ids(), ["test:found"]);
     assert_eq!(sandbox.status("test:found"), "registered");
 }
+
+#[test]
+fn what_cannot_be_discovered_is_a_warning_and_no_record() {
+    let sandbox = Sandbox::new();
+    sandbox.component("test:found", "1.0.0", "", &fixture("adder.wat"));
+    sandbox.component("test:broken", "1.0.0", "", "no component at all");
+    let folder = text(&sandbox.work().join("components"));
+    sandbox.ok(&["settings", &format!("auto_discover=[\"/nowhere/at-all\", {folder:?}]")]);
+    let ran = sandbox.run(&["list"]);
+    assert!(ran.code == 0 && ran.stdout.contains("test:found"), "{ran:#?}");
+    let records = sandbox.run_json(&["log"]).documents();
+    assert!(records.iter().all(|record| record["event"] != "refused"), "{records:?}");
+    let commands: [&[&str]; 3] = [&["list"], &["show", "test:found"], &["log"]];
+    for args in commands {
+        let ran = sandbox.run(args);
+        assert_eq!(ran.code, 0, "{ran:#?}");
+        let warnings = ran.stderr.lines().filter(|line| line.starts_with("warning: auto_discover: ")).count();
+        assert_eq!(warnings, 2, "{ran:#?}");
+        assert!(ran.stderr.contains("/nowhere/at-all does not exist"), "{ran:#?}");
+        assert!(ran.stderr.contains("broken"), "{ran:#?}");
+    }
+    assert_eq!(sandbox.run_json(&["log"]).documents().len(), records.len(), "commands make the journal grow");
+    // What somebody asked for is a record as before.
+    sandbox.run(&["register", "components"]).assert_failed(2);
+    assert_eq!(sandbox.run_json(&["log"]).documents().len(), records.len() + 1);
+}
+
+#[test]
+fn limits_above_the_ceilings_are_lowered_with_a_warning() {
+    let sandbox = Sandbox::new();
+    sandbox.ok(&["settings", "ceilings.fuel=1000"]);
+    let more = "[limits]\nfuel = 200_000\nmemory = \"1MiB\"\ndeadline = \"1h\"\n";
+    let folder = text(&sandbox.component("test:a", "1.0.0", more, &wat::answer(1)));
+    let document = sandbox.json(&["register", &folder]);
+    let expected = json!([
+        "`test:a` asks for `limits.fuel = 200000`, more than the registry allows: 1000 is in force",
+        "`test:a` asks for `limits.deadline = 3600s`, more than the registry allows: 600s is in force",
+    ]);
+    assert_eq!(document["registered"][0]["warnings"], expected);
+    assert_eq!(document["registered"][0]["limits"]["fuel"], 1000);
+    assert_eq!(sandbox.json(&["inspect", &folder])["warnings"], expected);
+    let ran = sandbox.run(&["register", &folder]);
+    assert!(ran.code == 0 && ran.stderr.contains("warning: `test:a` asks for `limits.fuel = 200000`"), "{ran:#?}");
+    sandbox.ok(&["settings", "--reset", "ceilings.fuel"]);
+    let document = sandbox.json(&["register", &folder]);
+    assert_eq!(document["registered"][0]["warnings"].as_array().unwrap().len(), 1, "{document}");
+}

@@ -76,7 +76,7 @@ impl From<&EntryView> for EntryDoc {
             config: manifest.config.clone(),
             bind: manifest.bind.clone(),
             instances: InstancesDoc {
-                mode: match manifest.instances.mode {
+                mode: match manifest.instances.mode.unwrap_or_default() {
                     InstanceMode::Shared => "shared",
                     InstanceMode::Pool => "pool",
                     InstanceMode::PerCall => "per-call",

@@ -4,7 +4,7 @@ use domain::ComponentId;
 use domain::Status;
 use domain::filter::{Condition, Filter};
 use domain::manifest::Kind;
-use registry::{Registry, Target};
+use registry::{Registry, RegistryError, Target};
 
 use crate::dto::FailedDoc;
 use crate::error::CliError;
@@ -69,6 +69,22 @@ pub(crate) struct Selected {
 }
 
 impl Selected {
+    /// Makes a document for each target, and returns them with the names that have none.
+    pub(crate) async fn documents<T>(
+        self,
+        make: impl AsyncFn(&Target) -> Result<T, RegistryError>,
+    ) -> (Vec<T>, Vec<FailedDoc>) {
+        let mut failed = self.failed;
+        let mut documents = Vec::with_capacity(self.targets.len());
+        for target in &self.targets {
+            match make(target).await {
+                Ok(document) => documents.push(document),
+                Err(error) => failed.push(FailedDoc::new(&target.id, &error)),
+            }
+        }
+        (documents, failed)
+    }
+
     /// Returns the ids alone, each once.
     pub(crate) fn ids(&self) -> Vec<ComponentId> {
         let mut ids: Vec<ComponentId> = Vec::with_capacity(self.targets.len());

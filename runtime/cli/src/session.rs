@@ -229,11 +229,18 @@ fn data_folder(globals: &Globals) -> Result<PathBuf, CliError> {
     if let Some(folder) = absolute("XDG_DATA_HOME") {
         return Ok(folder.join("runtime"));
     }
-    match absolute("HOME") {
-        Some(home) => Ok(home.join(".local").join("share").join("runtime")),
-        None => Err(CliError::usage("there is no data folder: neither HOME nor XDG_DATA_HOME is set")
-            .hint("name one with `--data DIR` or RUNTIME_DATA")),
+    if let Some(home) = absolute("HOME") {
+        return Ok(home.join(".local").join("share").join("runtime"));
     }
+    let is_set = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let relative: Vec<_> = ["HOME", "XDG_DATA_HOME"].into_iter().filter(is_set).collect();
+    let why = match *relative {
+        [] => "neither HOME nor XDG_DATA_HOME is set".to_owned(),
+        [name] => format!("{name} is not an absolute path"),
+        _ => format!("{} are not absolute paths", relative.join(" and ")),
+    };
+    let hint = "name one with `--data DIR` or RUNTIME_DATA";
+    Err(CliError::usage(format!("there is no data folder: {why}")).hint(hint))
 }
 
 /// Returns the name of the person at the command line, by user id rather than by a variable that anybody can set.

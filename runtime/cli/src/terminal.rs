@@ -1,5 +1,6 @@
 //! Standard error: notes, hints, warnings, guest lines and progress, one writer at a time.
 
+use std::collections::HashSet;
 use std::io::{IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
 
@@ -7,6 +8,9 @@ use domain::text::escape_block;
 use indicatif::{MultiProgress, ProgressDrawTarget};
 
 use crate::style::Paint;
+
+/// Most warnings that are remembered, so as not to be printed again.
+const WARNINGS_REMEMBERED: usize = 256;
 
 /// The one writer to standard error.
 pub(crate) struct Terminal {
@@ -16,6 +20,7 @@ pub(crate) struct Terminal {
     quiet: bool,
     verbose: bool,
     writing: Mutex<()>,
+    warned: Mutex<HashSet<String>>,
 }
 
 impl Terminal {
@@ -30,6 +35,7 @@ impl Terminal {
             quiet,
             verbose,
             writing: Mutex::new(()),
+            warned: Mutex::default(),
         }
     }
 
@@ -80,11 +86,20 @@ impl Terminal {
         }
     }
 
-    /// Prints a warning, unless `-q`.
+    /// Prints a warning, unless `-q`; the same one only once: a verb that looks again and again opens the registry each time.
     pub(crate) fn warn(&self, text: &str) {
-        if !self.quiet {
+        if !self.quiet && self.is_new(text) {
             self.print(&format!("{} {}\n", self.paint.yellow("warning:"), escape_block(text)));
         }
+    }
+
+    /// Tells whether a warning has not been printed yet, as far as that is remembered.
+    fn is_new(&self, text: &str) -> bool {
+        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        if warned.len() >= WARNINGS_REMEMBERED {
+            return !warned.contains(text);
+        }
+        warned.insert(text.to_owned())
     }
 
     /// Prints a hint, unless `-q`.
@@ -92,5 +107,22 @@ impl Terminal {
         if !self.quiet {
             self.print(&format!("{} {}\n", self.paint.cyan("hint:"), escape_block(text)));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_warning_is_new_once_and_what_is_remembered_is_bounded() {
+        let terminal = Terminal::new(true, false);
+        assert!(terminal.is_new("the folder is gone"));
+        assert!(!terminal.is_new("the folder is gone"));
+        for number in 0..2 * WARNINGS_REMEMBERED {
+            assert!(terminal.is_new(&number.to_string()));
+        }
+        assert!(!terminal.is_new("the folder is gone"));
+        assert_eq!(terminal.warned.lock().unwrap().len(), WARNINGS_REMEMBERED);
     }
 }

@@ -80,7 +80,8 @@ pub struct Entry {
     pub changed_at: Timestamp,
     /// Sequence number of the event that changed the entry last.
     pub changed_seq: u64,
-    /// Why the entry is in [`Status::Error`], or what failed last; cleared with the errors.
+    /// Why the entry is in [`Status::Error`], or what failed since it was activated last; gone when it is
+    /// activated and when the errors are cleared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
     /// Failures recorded since the errors were last cleared.

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use semver::Version;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Serialize, Serializer};
 
 /// Longest namespace and longest name, in characters each.
 pub const SEGMENT_MAX: usize = 64;
@@ -92,12 +92,7 @@ impl Serialize for ComponentId {
     }
 }
 
-impl<'de> Deserialize<'de> for ComponentId {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
-    }
-}
+crate::as_text::from_text!(ComponentId);
 
 /// Why a text is not a component id or a reference to one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

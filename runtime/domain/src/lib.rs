@@ -5,6 +5,7 @@
 //! [`Timestamp`], bytes as slices; what has to reach the outside world is a trait in [`ports`], implemented by
 //! the adapter crates. Start reading at [`entry`], then [`event`], [`graph`] and [`plan`].
 
+mod as_text;
 pub mod call;
 pub mod capability;
 pub mod digest;

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::units::{format_duration, format_size};
+
 /// Largest component binary, in bytes; a larger file is refused before it is read.
 pub const COMPONENT_BYTES_MAX: u64 = 64 << 20;
 
@@ -85,6 +87,23 @@ impl LimitRequests {
         }
     }
 
+    /// Returns each limit of which more is asked for than `limits` give: its name, what is asked for and what is given, both
+    /// as a manifest has them.
+    pub fn above(&self, limits: &Limits) -> Vec<(&'static str, String, String)> {
+        let number = |number: u64| number.to_string();
+        let duration = |millis: u64| format_duration(Duration::from_millis(millis));
+        let lowered = |asked: Option<u64>, given: u64, text: fn(u64) -> String| {
+            asked.filter(|asked| *asked > given).map(|asked| (text(asked), text(given)))
+        };
+        let rows = [
+            ("fuel", lowered(self.fuel, limits.fuel, number)),
+            ("activation_fuel", lowered(self.activation_fuel, limits.activation_fuel, number)),
+            ("deadline", lowered(self.deadline_ms, limits.deadline_ms, duration)),
+            ("memory", lowered(self.memory_bytes, limits.memory_bytes, format_size)),
+        ];
+        rows.into_iter().filter_map(|(name, lowered)| lowered.map(|(asked, given)| (name, asked, given))).collect()
+    }
+
     /// Tells whether nothing is asked for.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
@@ -101,5 +120,20 @@ mod tests {
         let limits = Limits::DEFAULT.with(&request, Limits::CEILING);
         assert_eq!((limits.fuel, limits.memory_bytes), (7, Limits::CEILING.memory_bytes));
         assert_eq!(limits.deadline_ms, Limits::DEFAULT.deadline_ms);
+    }
+
+    #[test]
+    fn what_is_asked_for_above_the_limits_is_named_with_both_values() {
+        let request = LimitRequests {
+            fuel: Some(Limits::CEILING.fuel),
+            deadline_ms: Some(3_600_000),
+            memory_bytes: Some(8 << 30),
+            ..LimitRequests::default()
+        };
+        let in_force = Limits::DEFAULT.with(&request, Limits::CEILING);
+        let above = request.above(&in_force);
+        let shown: Vec<_> = above.iter().map(|(name, asked, given)| format!("{name} {asked} {given}")).collect();
+        assert_eq!(shown, ["deadline 3600s 600s", "memory 8GiB 4GiB"]);
+        assert!(LimitRequests::default().above(&Limits::DEFAULT).is_empty());
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use semver::{Version, VersionReq};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::id::ComponentId;
 use crate::limits::LimitRequests;
@@ -123,12 +123,7 @@ impl Serialize for Kind {
     }
 }
 
-impl<'de> Deserialize<'de> for Kind {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
-    }
-}
+crate::as_text::from_text!(Kind);
 
 /// Authority that a component asks for; asking gives nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -189,12 +184,13 @@ impl FolderMode {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct InstanceSettings {
-    /// How many instances there are and how long they live.
-    pub mode: InstanceMode,
+    /// How many instances there are and how long they live; `None` leaves it to the kind.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mode: Option<InstanceMode>,
 }
 
 impl InstanceSettings {
-    /// Tells whether nothing differs from the default.
+    /// Tells whether nothing is said.
     pub fn is_default(&self) -> bool {
         *self == Self::default()
     }

@@ -77,6 +77,8 @@ fn apply_to(event: &Event, entry: &mut Entry) -> bool {
         }
         Event::Activated { .. } => {
             entry.status = Status::Active;
+            // What failed before stays in the history and in the count; it is not how the entry stands now.
+            entry.last_error = None;
             entry.probe = None;
         }
         Event::Deactivated { .. } => {
@@ -212,5 +214,67 @@ pub fn metadata_values(value: Option<&serde_json::Value>) -> Vec<String> {
         Some(other @ (serde_json::Value::Bool(_) | serde_json::Value::Number(_))) => {
             vec![other.to_string()]
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Actor;
+    use crate::{ComponentId, ComponentManifest, Digest, Failure, FailureKind, Phase, Revision, Timestamp};
+
+    fn record(event: Event) -> Record {
+        Record { seq: 1, at: Timestamp::default(), actor: Actor::System, version: 1, event }
+    }
+
+    fn failed(component: &ComponentId) -> Event {
+        let failure = Failure {
+            component: component.clone(),
+            revision: 1,
+            at: Timestamp::default(),
+            phase: Phase::Activate,
+            kind: FailureKind::Trap,
+            message: "not today".to_owned(),
+            function: None,
+            backtrace: Vec::new(),
+            fuel: None,
+            callers: Vec::new(),
+        };
+        Event::Failed { component: component.clone(), failure: Box::new(failure), count: 1 }
+    }
+
+    #[test]
+    fn an_activation_leaves_no_last_error_but_the_count_of_all() {
+        let id: ComponentId = "t:a".parse().unwrap();
+        let revision = Revision {
+            number: 1,
+            version: "1.0.0".parse().unwrap(),
+            digest: Digest::of(b"a"),
+            size: 1,
+            description: None,
+            manifest: ComponentManifest::default(),
+            imports: Vec::new(),
+            exports: Vec::new(),
+            path: None,
+            last_modified: None,
+            registered_at: Timestamp::default(),
+        };
+        let registered = Event::Registered {
+            component: id.clone(),
+            revision: Box::new(revision),
+            current: true,
+            dependencies: Vec::new(),
+            unresolved: Vec::new(),
+        };
+        let entry = apply(&record(registered), None);
+        let entry = apply(&record(failed(&id)), entry);
+        assert_eq!(entry.as_ref().unwrap().last_error.as_deref(), Some("not today"));
+        let activated =
+            Event::Activated { component: id.clone(), old_status: Status::Error, revision: 1, duration_us: 1, fuel: 1 };
+        let entry = apply(&record(activated), entry).unwrap();
+        assert_eq!((entry.status, entry.last_error.as_deref(), entry.error_count), (Status::Active, None, 1));
+        // What fails afterwards is how the entry stands again.
+        let entry = apply(&record(failed(&id)), Some(entry)).unwrap();
+        assert_eq!((entry.last_error.as_deref(), entry.error_count), (Some("not today"), 2));
     }
 }

@@ -41,7 +41,9 @@ use crate::document::{self, DocumentError, Item, Table};
 use crate::interface::InterfaceName;
 use crate::limits::{LimitRequests, Limits};
 use crate::manifest::parse::{read_bytes, read_config, read_grants, read_instances, read_limits};
-use crate::manifest::{ComponentManifest, ENTRIES_MAX, GrantRequests, InstanceSettings, Kind, PATH_BYTES_MAX};
+use crate::manifest::{
+    ComponentManifest, ENTRIES_MAX, GrantRequests, InstanceMode, InstanceSettings, Kind, PATH_BYTES_MAX,
+};
 
 mod edit;
 mod keys;
@@ -89,7 +91,7 @@ pub struct KindSettings {
     /// Configuration values for those that do not set them.
     pub config: BTreeMap<String, String>,
     /// How instances are kept of those that do not say.
-    pub instances: Option<InstanceSettings>,
+    pub instances: InstanceSettings,
     /// Interfaces that each has to export.
     pub world: Vec<InterfaceName>,
 }
@@ -160,11 +162,10 @@ impl Settings {
         config
     }
 
-    /// Returns how a component's instances are kept: as its manifest says, or its kind where that says nothing else than
-    /// the default.
-    pub fn instances_for(&self, manifest: &ComponentManifest) -> InstanceSettings {
-        let of_kind = self.kinds.get(&manifest.kind()).and_then(|kind| kind.instances);
-        if manifest.instances.is_default() { of_kind.unwrap_or_default() } else { manifest.instances }
+    /// Returns how a component's instances are kept: as its manifest says, else as its kind does, else shared.
+    pub fn instances_for(&self, manifest: &ComponentManifest) -> InstanceMode {
+        let of_kind = self.kinds.get(&manifest.kind()).and_then(|kind| kind.instances.mode);
+        manifest.instances.mode.or(of_kind).unwrap_or_default()
     }
 }
 
@@ -211,7 +212,7 @@ fn read_kind(table: &Table<'_>) -> Result<KindSettings, DocumentError> {
             "limits" => kind.limits = read_limits(&item.table()?)?,
             "grants" => kind.grants = read_grants(&item.table()?)?,
             "config" => kind.config = read_config(&item.table()?)?,
-            "instances" => kind.instances = Some(read_instances(&item.table()?)?),
+            "instances" => kind.instances = read_instances(&item.table()?)?,
             "world" => {
                 let elements = item.list(ENTRIES_MAX)?;
                 kind.world = elements.iter().map(Item::parse).collect::<Result<_, _>>()?;

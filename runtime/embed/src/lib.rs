@@ -28,9 +28,15 @@ mod output;
 
 pub use clock::SystemClock;
 pub use domain;
-pub use open::{OnWarning, OpenError, OpenOptions, open};
+pub use open::{OpenError, OpenOptions, open};
 pub use registry::{
-    ActivateReport, Activated, Candidate, ComponentFactory, ComponentSource, EdgeView, EntryView, InspectReport,
-    InstanceHandle, InstanceWord, KindProfile, ManifestSource, Outcomes, RegisterOutcome, RegisterRequest, Registered,
-    Registry, RegistryError, Target,
+    ActivateReport, Activated, Candidate, ComponentFactory, ComponentSource, DependencyFault, DependencyProblem,
+    EdgeView, EntryView, GraphView, ImportSource, InspectReport, InstanceHandle, InstanceWord, KindProfile,
+    ManifestSource, OnWarning, Outcomes, Probe, RegisterOutcome, RegisterRequest, Registered, Registry,
+    RegistryBuilder, RegistryError, Target,
 };
+
+/// The programs in the guide to embedding have to compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/embedding.md")]
+struct EmbeddingGuide;

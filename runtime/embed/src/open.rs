@@ -8,15 +8,12 @@ use domain::ports::{Clock, CompileProgress, OutputSink, SettingsStore as _, Stor
 use domain::settings::Settings;
 use domain::{Actor, ErrorKind};
 use engine::EngineSettings;
-use registry::{Registry, RegistryError, Tracker};
+use registry::{OnWarning, Registry, RegistryError, Tracker};
 use storage::Storage;
 
 use crate::clock::SystemClock;
 use crate::engine::LazyEngine;
 use crate::output::Tee;
-
-/// Hears one warning, a sentence.
-pub type OnWarning = dyn Fn(&str) + Send + Sync;
 
 /// How a registry is opened. The default waits 10 seconds for another process that holds the folder and acts as an embedding
 /// program without a name.
@@ -32,7 +29,7 @@ pub struct OpenOptions {
     pub output: Option<Arc<dyn OutputSink>>,
     /// Hears of compilations.
     pub compile_progress: Option<Arc<dyn CompileProgress>>,
-    /// Hears what was found wrong with the folder and mended.
+    /// Hears what was found wrong with the folder and mended, and what `auto_discover` could not register.
     pub on_warning: Option<Arc<OnWarning>>,
 }
 
@@ -123,7 +120,11 @@ pub async fn open(folder: &Path, options: OpenOptions) -> Result<Registry, OpenE
         progress: options.compile_progress.clone(),
         started: OnceLock::new(),
     };
-    let registry = Registry::builder()
+    let mut builder = Registry::builder();
+    if let Some(on_warning) = options.on_warning {
+        builder = builder.on_warning(on_warning);
+    }
+    let registry = builder
         .state(storage.state.clone())
         .blobs(storage.blobs.clone())
         .output(storage.output.clone())

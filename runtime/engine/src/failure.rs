@@ -1,5 +1,6 @@
 //! Turns what wasmtime reports into failures that people can act on.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use domain::call::Caller;
@@ -182,17 +183,41 @@ fn backtrace(error: &wasmtime::Error) -> Vec<String> {
                 frame.push_str(" at ");
                 frame.push_str(&bounded(place));
             }
-            _ => frames.push(bounded(without_hash(without_address(line)))),
+            _ => frames.push(bounded(&without_hash(without_address(line)))),
         }
     }
     frames.truncate(BACKTRACE_FRAMES_MAX);
     frames
 }
 
-/// Takes the hash off the end of a Rust function's name: it differs with each build and tells people nothing.
-fn without_hash(name: &str) -> &str {
+/// Takes the hashes out of a Rust function's name, `::h0123456789abcdef` at its end and `[0123abcd]` behind the names of
+/// crates: they differ with each build and tell people nothing.
+fn without_hash(name: &str) -> Cow<'_, str> {
     let is_hash = |hash: &str| hash.len() == 16 && hash.bytes().all(|b| b.is_ascii_hexdigit());
-    name.rsplit_once("::h").filter(|(_, hash)| is_hash(hash)).map_or(name, |(name, _)| name)
+    let name = name.rsplit_once("::h").filter(|(_, hash)| is_hash(hash)).map_or(name, |(name, _)| name);
+    if !name.contains("]::") {
+        return Cow::Borrowed(name);
+    }
+    let mut kept = String::with_capacity(name.len());
+    let mut rest = name;
+    while let Some((before, after)) = rest.split_once('[') {
+        kept.push_str(before);
+        let behind_a_name = before.ends_with(|c: char| c.is_alphanumeric() || c == '_');
+        match after.split_once(']') {
+            Some((hash, path)) if behind_a_name && path.starts_with("::") && is_crate_hash(hash) => rest = path,
+            _ => {
+                kept.push('[');
+                rest = after;
+            }
+        }
+    }
+    kept.push_str(rest);
+    Cow::Owned(kept)
+}
+
+/// Tells whether a text can be the number by which the compiler tells crates of the same name apart.
+fn is_crate_hash(text: &str) -> bool {
+    (1..=16).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'a'..=b'f'))
 }
 
 /// Takes `3:   0x1f - ` off the beginning of a frame's line.
@@ -218,5 +243,31 @@ mod tests {
         assert_eq!(name("3:   0x1f - a.wasm!a::step::hdd88fc334ac95d0f"), "a.wasm!a::step");
         assert_eq!(name("12:   0x1f - a.wasm!demo:a/b@1.0.0#c"), "a.wasm!demo:a/b@1.0.0#c");
         assert_eq!(name("0: a.wasm!hello::here"), "a.wasm!hello::here");
+    }
+
+    #[test]
+    fn names_of_crates_in_a_backtrace_have_no_hash() {
+        let cases = [
+            ("a.wasm!flaky[8a1c02d3e4f5a6b7]::deepest", "a.wasm!flaky::deepest"),
+            (
+                "a.wasm!<alloc[1f]::vec::Vec<core[0123abcd]::num::Wrapping<u8>> as std[9]::io::Write>::write",
+                "a.wasm!<alloc::vec::Vec<core::num::Wrapping<u8>> as std::io::Write>::write",
+            ),
+            (
+                "a.wasm!core[ab12]::ops::function::FnOnce::call_once::{closure#0}",
+                "a.wasm!core::ops::function::FnOnce::call_once::{closure#0}",
+            ),
+            // Slices, arrays and methods of resources are not hashes.
+            ("a.wasm!<[f32]>::len", "a.wasm!<[f32]>::len"),
+            ("a.wasm!<[u8; 4]>::fill", "a.wasm!<[u8; 4]>::fill"),
+            ("a.wasm!demo:a/b@1.0.0#[method]thing.add", "a.wasm!demo:a/b@1.0.0#[method]thing.add"),
+            ("a.wasm!name[not-hex]::x", "a.wasm!name[not-hex]::x"),
+            ("a.wasm!name[0123456789abcdef0]::x", "a.wasm!name[0123456789abcdef0]::x"),
+            ("a.wasm!open[", "a.wasm!open["),
+            ("a.wasm![]::[a]::b[", "a.wasm![]::[a]::b["),
+        ];
+        for (name, expected) in cases {
+            assert_eq!(without_hash(name), expected);
+        }
     }
 }

@@ -82,7 +82,10 @@ impl Registry {
     }
 }
 
-/// Takes the adapters a registry is made of; all but the tracker's are required.
+/// Hears one warning, a sentence.
+pub type OnWarning = dyn Fn(&str) + Send + Sync;
+
+/// Takes the adapters a registry is made of; all are required but the tracker, the actor and who hears warnings.
 #[derive(Default)]
 pub struct RegistryBuilder {
     state: Option<Arc<dyn StateStore>>,
@@ -93,6 +96,7 @@ pub struct RegistryBuilder {
     output: Option<Arc<dyn GuestOutput>>,
     tracker: Option<Arc<Tracker>>,
     actor: Option<Actor>,
+    on_warning: Option<Arc<OnWarning>>,
 }
 
 impl RegistryBuilder {
@@ -152,8 +156,15 @@ impl RegistryBuilder {
         self
     }
 
+    /// Sets who hears what [`Self::open`] could not do although the settings ask for it; one sentence at a time.
+    #[must_use]
+    pub fn on_warning(mut self, on_warning: Arc<OnWarning>) -> Self {
+        self.on_warning = Some(on_warning);
+        self
+    }
+
     /// Reads the settings and returns the registry. Folders under `auto_discover` are scanned and what is found there is
-    /// registered, never activated.
+    /// registered, never activated; what cannot be is a warning.
     ///
     /// # Errors
     /// [`RegistryError::Internal`] names an adapter that was not given; [`RegistryError::Settings`] and
@@ -189,7 +200,9 @@ impl RegistryBuilder {
             }),
         };
         registry.inner.tracker.spawn_writer(&registry);
-        registry.auto_discover().await?;
+        let on_warning = self.on_warning;
+        let warn = move |text: &str| on_warning.iter().for_each(|hear| hear(text));
+        registry.auto_discover(&warn).await;
         Ok(registry)
     }
 }

@@ -6,6 +6,7 @@ use domain::manifest::Kind;
 use domain::{ComponentId, Version};
 
 use crate::Registry;
+use crate::builder::OnWarning;
 use crate::commit::blocking;
 use crate::error::RegistryError;
 use crate::register::{Draft, RegisterRequest};
@@ -15,6 +16,8 @@ use crate::source::{self, ComponentSource, MANIFEST_FILE, children, is_component
 const DEPTH_MAX: usize = 6;
 /// Most components that one scan returns.
 const CANDIDATES_MAX: usize = 100_000;
+/// Most problems that the operator is warned of one by one when a registry is opened.
+const WARNINGS_MAX: usize = 8;
 /// Folders that hold what builds leave behind, not components.
 const SKIPPED: &[&str] = &["target", "node_modules", "__pycache__", "wit"];
 
@@ -81,22 +84,28 @@ impl Registry {
         }
     }
 
-    /// Registers what lies in the folders of the setting `auto_discover`. What cannot be registered is left; it is a refused
-    /// operation in the journal.
-    pub(crate) async fn auto_discover(&self) -> Result<(), RegistryError> {
+    /// Registers what lies in the folders of the setting `auto_discover`. What cannot be registered is left, and `warn` hears of it.
+    ///
+    /// It is no refused operation in the journal: nobody asked for it, and it would be there again with each opening.
+    pub(crate) async fn auto_discover(&self, warn: &OnWarning) {
         let system = self.with_actor(domain::Actor::System);
+        let mut problems = Vec::new();
         for folder in &self.settings().auto_discover {
-            let folder = Path::new(folder);
-            match system.requests_below(folder).await {
+            match system.requests_below(Path::new(folder)).await {
                 Ok(requests) => {
-                    system.register_many(requests).await;
+                    let (results, unsettled) = system.register_batch(requests, |_| {}).await;
+                    problems.extend(results.into_iter().filter_map(Result::err).chain(unsettled));
                 }
-                Err(error) => {
-                    system.refused("discover", None, error).await;
-                }
+                Err(error) => problems.push(error),
             }
         }
-        Ok(())
+        for problem in problems.iter().take(WARNINGS_MAX) {
+            warn(&format!("auto_discover: {problem}"));
+        }
+        if problems.len() > WARNINGS_MAX {
+            let more = problems.len() - WARNINGS_MAX;
+            warn(&format!("auto_discover: {more} more cannot be registered; `runtime scan FOLDER` lists them"));
+        }
     }
 }
 
@@ -106,6 +115,7 @@ fn find(path: &Path) -> Result<Vec<PathBuf>, RegistryError> {
         return Ok(vec![path.to_owned()]);
     }
     let mut found = Vec::new();
+    let mut linked = None;
     let mut open = vec![(path.to_owned(), 0)];
     while let Some((folder, depth)) = open.pop() {
         if folder.join(MANIFEST_FILE).is_file() {
@@ -117,6 +127,8 @@ fn find(path: &Path) -> Result<Vec<PathBuf>, RegistryError> {
                 found.push(child);
             } else if depth < DEPTH_MAX && is_searched(&child) {
                 open.push((child, depth + 1));
+            } else if linked.is_none() && child.is_symlink() && child.is_dir() {
+                linked = Some(child);
             }
         }
         if found.len() > CANDIDATES_MAX {
@@ -128,7 +140,7 @@ fn find(path: &Path) -> Result<Vec<PathBuf>, RegistryError> {
         }
     }
     if found.is_empty() {
-        return Err(RegistryError::NoComponents { path: path.to_owned() });
+        return Err(RegistryError::NoComponents { path: path.to_owned(), linked });
     }
     found.sort();
     Ok(found)

@@ -60,6 +60,8 @@ pub enum RegistryError {
     NoComponents {
         /// The folder.
         path: PathBuf,
+        /// The first link to a folder in it, which was not followed.
+        linked: Option<PathBuf>,
     },
     /// A path is neither a component file nor a folder, or its manifest does not say which file to take.
     #[error("{}: {reason}", path.display())]
@@ -150,7 +152,7 @@ pub enum RegistryError {
         origin: &'static str,
     },
     /// The component is not active.
-    #[error("`{component}` is {status}, not active")]
+    #[error("`{component}` is {}, not active", standing(*status))]
     NotActive {
         /// The component.
         component: ComponentId,
@@ -184,7 +186,15 @@ pub enum RegistryError {
         /// The component.
         component: ComponentId,
     },
-    /// A custom index does not exist, or its name cannot be used.
+    /// A text cannot be the name of a custom index.
+    #[error("`{name}` cannot be the name of an index: {reason}")]
+    InvalidIndexName {
+        /// The text, escaped and bounded.
+        name: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// There is no index of this name.
     #[error("there is no index `{name}`")]
     NoIndex {
         /// The name, escaped.
@@ -215,6 +225,14 @@ impl From<domain::plan::PlanError> for RegistryError {
     }
 }
 
+/// Says where an entry stands, as it follows "is".
+fn standing(status: Status) -> &'static str {
+    match status {
+        Status::Error => "in error",
+        Status::Discovered | Status::Registered | Status::Active | Status::Inactive => status.as_str(),
+    }
+}
+
 fn storage_text(error: &StorageError) -> String {
     match std::error::Error::source(error) {
         Some(source) => format!("{error}: {source}"),
@@ -230,9 +248,11 @@ impl RegistryError {
     /// Says whose turn it is.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Name(_) | Self::AmbiguousName { .. } | Self::NoComponents { .. } | Self::BadPath { .. } => {
-                ErrorKind::Invalid
-            }
+            Self::Name(_)
+            | Self::AmbiguousName { .. }
+            | Self::NoComponents { .. }
+            | Self::BadPath { .. }
+            | Self::InvalidIndexName { .. } => ErrorKind::Invalid,
             Self::Manifest { source, .. } => source.kind(),
             Self::Settings { source, .. } => source.kind(),
             Self::MissingExports { .. } | Self::RangeNotMet { .. } => ErrorKind::Invalid,
@@ -285,6 +305,7 @@ impl RegistryError {
             Self::Activation(_) => "component-activation",
             Self::Call { source, .. } => call_code(source),
             Self::Changed { .. } => "changed",
+            Self::InvalidIndexName { .. } => "invalid-index",
             Self::NoIndex { .. } => "index-not-found",
             Self::Settings { .. } => "invalid-setting",
             Self::Storage(error) => storage_code(error),
@@ -317,6 +338,7 @@ impl RegistryError {
             | Self::Manifest { .. }
             | Self::Binary { .. }
             | Self::RangeNotMet { .. }
+            | Self::InvalidIndexName { .. }
             | Self::NoIndex { .. }
             | Self::Settings { .. }
             | Self::Storage(_)

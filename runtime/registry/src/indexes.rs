@@ -15,6 +15,21 @@ use crate::view::EntryView;
 /// Longest metadata key that can be indexed, in bytes.
 const KEY_MAX: usize = 128;
 
+/// Checks that metadata can have `key` and that people can tell it from others.
+fn check_name(key: &str) -> Result<(), RegistryError> {
+    let reason = if key.trim().is_empty() {
+        "it is empty".to_owned()
+    } else if key.len() > KEY_MAX {
+        format!("it has {} bytes, at most {KEY_MAX} are allowed", key.len())
+    } else if key.chars().any(text::is_deceptive) {
+        "it has characters that cannot be seen".to_owned()
+    } else {
+        return Ok(());
+    };
+    let name = text::escape_line(&text::truncate(key, KEY_MAX)).into_owned();
+    Err(RegistryError::InvalidIndexName { name, reason })
+}
+
 type KeyFunction = Arc<dyn Fn(&Entry) -> Option<String> + Send + Sync>;
 
 struct FunctionIndex {
@@ -88,11 +103,9 @@ impl Registry {
     /// Makes an index on a metadata key; it is kept with the registry. Returns `false` if there is one.
     ///
     /// # Errors
-    /// [`RegistryError::NoIndex`] if the key is empty or longer than 128 bytes.
+    /// [`RegistryError::InvalidIndexName`] if the key is empty, longer than 128 bytes, or has characters that cannot be seen.
     pub async fn create_metadata_index(&self, key: &str) -> Result<bool, RegistryError> {
-        if key.trim().is_empty() || key.len() > KEY_MAX || key.chars().any(text::is_deceptive) {
-            let name = text::escape_line(&text::truncate(key, KEY_MAX)).into_owned();
-            let error = RegistryError::NoIndex { name, known: self.indexes().await? };
+        if let Err(error) = check_name(key) {
             return Err(self.refused("index", None, error).await);
         }
         let key = key.to_owned();

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use domain::limits::LimitRequests;
 use domain::manifest::{ComponentManifest, GrantRequests, InstanceSettings, Kind};
 use domain::ports::{BoxFuture, UnitSpec};
-use domain::{Entry, Limits};
+use domain::{ComponentId, Entry, Limits};
 
 use crate::Registry;
 
@@ -68,6 +68,15 @@ impl Registry {
         let mut manifest = manifest.clone();
         manifest.limits = manifest.limits.or(&profile.limits);
         self.settings().limits_for(&manifest)
+    }
+
+    /// Returns a warning for each limit that `manifest` asks for and that the ceilings lower.
+    pub(crate) fn lowered_limits(&self, id: &ComponentId, manifest: &ComponentManifest) -> Vec<String> {
+        let lowered = manifest.limits.above(&self.limits_for(manifest));
+        let said = lowered.into_iter().map(|(name, asked, in_force)| {
+            format!("`{id}` asks for `limits.{name} = {asked}`, more than the registry allows: {in_force} is in force")
+        });
+        said.collect()
     }
 
     /// Returns the configuration that `entry` sees: its manifest's over its kind's.

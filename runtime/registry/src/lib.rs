@@ -33,7 +33,7 @@ mod tracker;
 mod unregister;
 mod view;
 
-pub use builder::{Registry, RegistryBuilder};
+pub use builder::{OnWarning, Registry, RegistryBuilder};
 pub use call::InstanceHandle;
 pub use discover::Candidate;
 pub use error::RegistryError;

@@ -185,6 +185,8 @@ impl Registry {
                 imports.push((import.clone(), import_source(view, &draft, import)?));
             }
             let limits = registry.limits_for(&draft.manifest);
+            let mut warnings = draft.warnings;
+            warnings.extend(registry.lowered_limits(&draft.id, &draft.manifest));
             Ok(InspectReport {
                 id: draft.id,
                 version: draft.version,
@@ -192,7 +194,7 @@ impl Registry {
                 inspection: draft.inspection,
                 imports,
                 limits,
-                warnings: draft.warnings,
+                warnings,
             })
         })
         .await

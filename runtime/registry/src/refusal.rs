@@ -95,10 +95,21 @@ impl Registry {
         component: Option<&ComponentId>,
         error: RegistryError,
     ) -> RegistryError {
+        self.record_refusal(operation, component, &error).await;
+        error
+    }
+
+    /// As [`Registry::refused`], of an error that stays where it is.
+    pub(crate) async fn record_refusal(
+        &self,
+        operation: &'static str,
+        component: Option<&ComponentId>,
+        error: &RegistryError,
+    ) {
         let recorded = error.failure().is_some()
             || matches!(error, RegistryError::Storage(_) | RegistryError::Internal(_) | RegistryError::Read { .. });
         if recorded {
-            return error;
+            return;
         }
         let refusal = Refusal {
             actor: self.actor.to_string(),
@@ -113,7 +124,6 @@ impl Registry {
             // The caller needs to know why it was refused more than that this could not be written down.
             self.inner.tracker.note_lost(&failed);
         }
-        error
     }
 
     /// Writes the refusals that were only counted so far.

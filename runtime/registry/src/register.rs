@@ -208,8 +208,22 @@ impl Registry {
     pub async fn register_many_with(
         &self,
         requests: Vec<RegisterRequest>,
-        mut done: impl FnMut(usize),
+        done: impl FnMut(usize),
     ) -> Vec<Result<Registered, RegistryError>> {
+        let (results, unsettled) = self.register_batch(requests, done).await;
+        for error in results.iter().filter_map(|result| result.as_ref().err()).chain(&unsettled) {
+            self.record_refusal("register", None, error).await;
+        }
+        results
+    }
+
+    /// Registers many components without a record of those that are refused. Beside the results stands why those that waited for
+    /// a choice between components of the batch could not be linked anew, if they could not.
+    pub(crate) async fn register_batch(
+        &self,
+        requests: Vec<RegisterRequest>,
+        mut done: impl FnMut(usize),
+    ) -> (Vec<Result<Registered, RegistryError>>, Option<RegistryError>) {
         let width = BATCH_WIDTH.min(std::thread::available_parallelism().map_or(4, |n| n.get() * 4));
         let mut expected = Expected::new();
         let mut drafts = Vec::with_capacity(requests.len());
@@ -242,10 +256,6 @@ impl Registry {
             .buffered(BATCH_COMMITS);
         let mut count = 0;
         while let Some((at, result)) = commits.next().await {
-            let result = match result {
-                Ok(registered) => Ok(registered),
-                Err(error) => Err(self.refused("register", None, error).await),
-            };
             if let Some(slot) = results.get_mut(at) {
                 *slot = Some(result);
             }
@@ -254,10 +264,11 @@ impl Registry {
         }
         let results: Vec<_> = results.into_iter().flatten().collect();
         drop(commits);
-        if !expected.is_empty() && results.iter().any(Result::is_err) {
-            self.settle_expected(expected).await;
-        }
-        results
+        let unsettled = match !expected.is_empty() && results.iter().any(Result::is_err) {
+            true => self.settle_expected(expected).await.err(),
+            false => None,
+        };
+        (results, unsettled)
     }
 
     /// Reads, inspects and stores the bytes of one request.
@@ -265,6 +276,7 @@ impl Registry {
         let registry = self.clone();
         blocking(move || {
             let mut draft = Draft::make(&*registry.inner.engine, &request)?;
+            draft.warnings.extend(registry.lowered_limits(&draft.id, &draft.manifest));
             draft.override_version |= registry.settings().allow_override;
             registry.check_world(&draft)?;
             registry.inner.blobs.put(&draft.bytes)?;
@@ -308,15 +320,13 @@ impl Registry {
     }
 
     /// Resolves again what waited for a choice between components of a batch, some of which were not registered after all.
-    async fn settle_expected(&self, expected: Arc<Expected>) {
+    async fn settle_expected(&self, expected: Arc<Expected>) -> Result<(), RegistryError> {
         let keys: Vec<_> = expected.keys().cloned().collect();
-        let settled = self.commit(move |view| {
+        self.commit(move |view| {
             let mut overlay = Overlay::new(view, &NOTHING_EXPECTED);
             Ok((resolve_waiting(view, &mut overlay, &keys)?, ()))
-        });
-        if let Err(error) = settled.await {
-            self.refused("register", None, error).await;
-        }
+        })
+        .await
     }
 }
 

@@ -23,6 +23,11 @@ pub(crate) fn create_folder(path: &Path) -> Result<(), StorageError> {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             Err(StorageError::NotAFolder { path: path.to_owned() })
         }
+        // The parents are there or were made: a place such as /proc takes no folders, or not one of this name.
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::InvalidFilename) => {
+            let reason = format!("no folder can be made there: {error}");
+            Err(StorageError::Denied { path: path.to_owned(), source: std::io::Error::new(error.kind(), reason) })
+        }
         Err(error) => Err(StorageError::io(path, error)),
     }
 }

@@ -1,10 +1,5 @@
-use domain::ComponentId;
-use registry::{Registry, RegistryError};
-
-use crate::commands::deps::{EdgesDoc, edges_doc, text};
-use crate::commands::graph::tree_of;
+use crate::commands::deps::{Shown, Way, edges_of, text};
 use crate::commands::print_each;
-use crate::dto::FailedDoc;
 use crate::error::{CliError, Done};
 use crate::select::{ID_HELP, resolve_all};
 use crate::session::Session;
@@ -31,30 +26,10 @@ pub(crate) struct Args {
 pub(crate) async fn run(session: &Session, args: Args) -> Result<Done, CliError> {
     let registry = session.registry().await?;
     let selected = resolve_all(registry, &args.ids).await;
-    let mut failed = selected.failed;
-    let mut documents = Vec::new();
-    for target in selected.targets {
-        match edges_of(session, registry, &target.id, &args).await {
-            Ok(document) => documents.push(document),
-            Err(error) => failed.push(FailedDoc::new(&target.id, &error)),
-        }
-    }
+    let shown = Shown { way: Way::ToDependents, transitive: args.transitive, tree: args.tree };
+    let made = selected.documents(async |target| edges_of(session, registry, &target.id, shown).await);
+    let (documents, failed) = made.await;
     print_each(session, "components", args.ids.len(), documents, failed, |document, paint| {
-        text(document, paint, |edge| &edge.to)
+        text(document, paint, shown.way)
     })
-}
-
-async fn edges_of(
-    session: &Session,
-    registry: &Registry,
-    id: &ComponentId,
-    args: &Args,
-) -> Result<EdgesDoc, RegistryError> {
-    let edges = registry.dependents(id, args.transitive || args.tree).await?;
-    let tree = match args.tree && !session.out.is_json() {
-        // The tree grows from the component to those that need it.
-        true => Some(tree_of(registry, id, &edges, |edge| (&edge.to, &edge.from), session.out.paint()).await?),
-        false => None,
-    };
-    Ok(edges_doc(id, &edges, tree))
 }

@@ -1,11 +1,11 @@
 use domain::text::escape_line;
 use domain::{ComponentId, ErrorKind};
-use registry::{DependencyFault, EdgeView, Registry, RegistryError};
+use registry::{DependencyFault, DependencyProblem, Registry, RegistryError};
 use serde::Serialize;
 
 use crate::commands::graph::tree_of;
 use crate::commands::print_each;
-use crate::dto::{EdgeDoc, FailedDoc};
+use crate::dto::EdgeDoc;
 use crate::error::{CliError, Done};
 use crate::select::{ID_HELP, resolve_all};
 use crate::session::Session;
@@ -35,6 +35,33 @@ pub(crate) struct Args {
     pub(crate) check: bool,
 }
 
+/// Which way edges are followed from a component.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Way {
+    /// To what it needs.
+    ToDependencies,
+    /// To what needs it.
+    ToDependents,
+}
+
+impl Way {
+    /// Returns the far and the near end of an edge that runs from a dependency to a dependent.
+    fn ends<'a>(self, from: &'a ComponentId, to: &'a ComponentId) -> (&'a ComponentId, &'a ComponentId) {
+        match self {
+            Self::ToDependencies => (from, to),
+            Self::ToDependents => (to, from),
+        }
+    }
+}
+
+/// Which edges are shown, and how.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shown {
+    pub(crate) way: Way,
+    pub(crate) transitive: bool,
+    pub(crate) tree: bool,
+}
+
 /// Edges of one component.
 #[derive(Debug, Serialize)]
 pub(crate) struct EdgesDoc {
@@ -60,17 +87,18 @@ pub(crate) struct ProblemDoc {
 pub(crate) async fn run(session: &Session, args: Args) -> Result<Done, CliError> {
     let registry = session.registry().await?;
     let selected = resolve_all(registry, &args.ids).await;
-    let mut failed = selected.failed;
-    let mut documents = Vec::new();
-    for target in selected.targets {
-        match edges_of(session, registry, &target.id, &args).await {
-            Ok(document) => documents.push(document),
-            Err(error) => failed.push(FailedDoc::new(&target.id, &error)),
+    let shown = Shown { way: Way::ToDependencies, transitive: args.transitive, tree: args.tree };
+    let made = selected.documents(async |target| {
+        let mut document = edges_of(session, registry, &target.id, shown).await?;
+        if args.check {
+            check(registry, &mut document).await?;
         }
-    }
+        Ok(document)
+    });
+    let (documents, failed) = made.await;
     let problem = documents.iter().find_map(|document| document.error.clone());
     let done = print_each(session, "components", args.ids.len(), documents, failed, |document, paint| {
-        text(document, paint, |edge| &edge.from)
+        text(document, paint, shown.way)
     })?;
     match (done, problem) {
         (Done::All, Some(problem)) => {
@@ -83,49 +111,51 @@ pub(crate) async fn run(session: &Session, args: Args) -> Result<Done, CliError>
     }
 }
 
-async fn edges_of(
+/// Makes the document of a component's edges.
+pub(crate) async fn edges_of(
     session: &Session,
     registry: &Registry,
     id: &ComponentId,
-    args: &Args,
+    shown: Shown,
 ) -> Result<EdgesDoc, RegistryError> {
-    let edges = registry.dependencies(id, args.transitive || args.tree).await?;
-    let tree = match args.tree && !session.out.is_json() {
-        true => Some(tree_of(registry, id, &edges, |edge| (&edge.from, &edge.to), session.out.paint()).await?),
+    let follow = shown.transitive || shown.tree;
+    let edges = match shown.way {
+        Way::ToDependencies => registry.dependencies(id, follow).await?,
+        Way::ToDependents => registry.dependents(id, follow).await?,
+    };
+    let paint = session.out.paint();
+    let tree = match shown.tree && !session.out.is_json() {
+        // It grows from the component to the far ends.
+        true => Some(tree_of(registry, id, &edges, |edge| shown.way.ends(&edge.from, &edge.to), paint).await?),
         false => None,
     };
-    let mut document = edges_doc(id, &edges, tree);
-    if args.check {
-        let problems = registry.validate_dependencies(id).await?;
-        document.error = problems.first().map(|first| {
-            let kind = match first.fault {
-                DependencyFault::Missing => ErrorKind::NotFound,
-                DependencyFault::InError | DependencyFault::NotActive => ErrorKind::Conflict,
-            };
-            let message = format!("`{id}` has dependencies that are not as it needs them: {}", first.message);
-            CliError::found(kind, "dependency", message).about(id)
-        });
-        let problems = problems.into_iter();
-        document.problems = Some(
-            problems
-                .map(|problem| ProblemDoc {
-                    id: problem.need,
-                    problem: problem.fault.as_str(),
-                    message: problem.message,
-                })
-                .collect(),
-        );
-    }
-    Ok(document)
+    let edges = edges.iter().map(EdgeDoc::from).collect();
+    Ok(EdgesDoc { id: id.clone(), edges, problems: None, error: None, tree })
 }
 
-/// Makes the document of edges.
-pub(crate) fn edges_doc(id: &ComponentId, edges: &[EdgeView], tree: Option<String>) -> EdgesDoc {
-    EdgesDoc { id: id.clone(), edges: edges.iter().map(EdgeDoc::from).collect(), problems: None, error: None, tree }
+/// Adds what is wrong with the dependencies.
+async fn check(registry: &Registry, document: &mut EdgesDoc) -> Result<(), RegistryError> {
+    let id = &document.id;
+    let problems = registry.validate_dependencies(id).await?;
+    document.error = problems.first().map(|first| {
+        let kind = match first.fault {
+            DependencyFault::Missing => ErrorKind::NotFound,
+            DependencyFault::InError | DependencyFault::NotActive => ErrorKind::Conflict,
+        };
+        let message = format!("`{id}` has dependencies that are not as it needs them: {}", first.message);
+        CliError::found(kind, "dependency", message).about(id)
+    });
+    let doc = |problem: DependencyProblem| ProblemDoc {
+        id: problem.need,
+        problem: problem.fault.as_str(),
+        message: problem.message,
+    };
+    document.problems = Some(problems.into_iter().map(doc).collect());
+    Ok(())
 }
 
-/// Shows edges as a table, or as the tree that was drawn; `far` is the end that is not the component's own.
-pub(crate) fn text(document: &EdgesDoc, paint: Paint, far: impl Fn(&EdgeDoc) -> &ComponentId) -> String {
+/// Shows edges as a table, or as the tree that was drawn.
+pub(crate) fn text(document: &EdgesDoc, paint: Paint, way: Way) -> String {
     if let Some(tree) = &document.tree {
         return tree.clone();
     }
@@ -142,7 +172,7 @@ pub(crate) fn text(document: &EdgesDoc, paint: Paint, far: impl Fn(&EdgeDoc) -> 
             let label = edge.interface.clone().or_else(|| edge.range.clone()).unwrap_or_default();
             let route = if direct { String::new() } else { format!("{} needs {}", edge.to, edge.from) };
             table.row(vec![
-                format!("  {}", far(edge)).into(),
+                format!("  {}", way.ends(&edge.from, &edge.to).0).into(),
                 Cell::painted(status, painted),
                 edge.kind.into(),
                 escape_line(&label).into_owned().into(),

@@ -5,7 +5,6 @@ use domain::ports::{OutputLine, OutputStream};
 use serde::Serialize;
 
 use crate::commands::print_each;
-use crate::dto::FailedDoc;
 use crate::error::{CliError, Done};
 use crate::guest_output::line_text;
 use crate::select::{ID_HELP, resolve_all};
@@ -73,18 +72,13 @@ pub(crate) async fn run(session: &Session, args: Args) -> Result<Done, CliError>
     }
     let registry = session.registry().await?;
     let selected = resolve_all(registry, &args.ids).await;
-    let mut failed = selected.failed;
-    let mut documents = Vec::new();
-    for target in selected.targets {
-        match registry.output(&target.id).await {
-            Ok(mut kept) => {
-                kept.drain(..kept.len().saturating_sub(args.lines.unwrap_or(usize::MAX)));
-                let lines = kept.iter().map(|line| LineDoc::new(&target.id, line)).collect();
-                documents.push(LogsDoc { id: target.id, lines, kept });
-            }
-            Err(error) => failed.push(FailedDoc::new(&target.id, &error)),
-        }
-    }
+    let made = selected.documents(async |target| {
+        let mut kept = registry.output(&target.id).await?;
+        kept.drain(..kept.len().saturating_sub(args.lines.unwrap_or(usize::MAX)));
+        let lines = kept.iter().map(|line| LineDoc::new(&target.id, line)).collect();
+        Ok(LogsDoc { id: target.id.clone(), lines, kept })
+    });
+    let (documents, failed) = made.await;
     let several = args.ids.len() > 1;
     print_each(session, "components", args.ids.len(), documents, failed, |document, paint| {
         document.kept.iter().map(|line| row(&document.id, line, several, paint)).collect()

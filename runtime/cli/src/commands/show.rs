@@ -3,7 +3,7 @@ use domain::text::{escape_block, escape_line};
 use domain::units::{format_duration, format_size};
 
 use crate::commands::print_each;
-use crate::dto::{DependencyDoc, EntryDoc, FailedDoc};
+use crate::dto::{DependencyDoc, EntryDoc};
 use crate::error::{CliError, Done};
 use crate::output::{human_count, human_size};
 use crate::select::{ID_HELP, resolve_versions};
@@ -23,14 +23,8 @@ pub(crate) struct Args {
 pub(crate) async fn run(session: &Session, args: Args) -> Result<Done, CliError> {
     let registry = session.registry().await?;
     let selected = resolve_versions(registry, &args.ids).await;
-    let mut failed = selected.failed;
-    let mut documents = Vec::new();
-    for target in selected.targets {
-        match registry.get_target(&target).await {
-            Ok(view) => documents.push(EntryDoc::from(&view)),
-            Err(error) => failed.push(FailedDoc::new(&target.id, &error)),
-        }
-    }
+    let made = selected.documents(async |target| Ok(EntryDoc::from(&registry.get_target(target).await?)));
+    let (documents, failed) = made.await;
     print_each(session, "components", args.ids.len(), documents, failed, text)
 }
 

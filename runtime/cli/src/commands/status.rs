@@ -67,21 +67,18 @@ pub(crate) async fn run(session: &Session, args: Args) -> Result<Done, CliError>
 }
 
 async fn show(session: &Session, registry: &Registry, asked: usize, selected: Selected) -> Result<Done, CliError> {
-    let mut failed = selected.failed;
-    let mut documents = Vec::new();
-    for target in selected.targets {
-        match registry.get(&target.id).await {
-            Ok(view) => documents.push(StatusDoc {
-                id: target.id,
-                status: view.entry.status.as_str(),
-                healthy: view.entry.is_healthy(),
-                instance: view.instance.as_str(),
-                error_count: view.entry.error_count,
-                last_error: view.entry.last_error.clone(),
-            }),
-            Err(error) => failed.push(FailedDoc::new(&target.id, &error)),
-        }
-    }
+    let made = selected.documents(async |target| {
+        let view = registry.get(&target.id).await?;
+        Ok(StatusDoc {
+            id: target.id.clone(),
+            status: view.entry.status.as_str(),
+            healthy: view.entry.is_healthy(),
+            instance: view.instance.as_str(),
+            error_count: view.entry.error_count,
+            last_error: view.entry.last_error.clone(),
+        })
+    });
+    let (documents, failed) = made.await;
     print_each(session, "components", asked, documents, failed, |document, paint| {
         let status = document.status.parse::<Status>();
         let status = status.map_or_else(|_| document.status.to_owned(), |status| paint.status(status));

@@ -3,7 +3,6 @@ use domain::text::escape_block;
 use serde::Serialize;
 
 use crate::commands::print_each;
-use crate::dto::FailedDoc;
 use crate::error::{CliError, Done};
 use crate::select::{ID_HELP, resolve_versions};
 use crate::session::Session;
@@ -27,14 +26,9 @@ struct WitDoc {
 pub(crate) async fn run(session: &Session, args: Args) -> Result<Done, CliError> {
     let registry = session.registry().await?;
     let selected = resolve_versions(registry, &args.ids).await;
-    let mut failed = selected.failed;
-    let mut documents = Vec::new();
-    for target in selected.targets {
-        match registry.wit(&target).await {
-            Ok(wit) => documents.push(WitDoc { id: target.id, wit }),
-            Err(error) => failed.push(FailedDoc::new(&target.id, &error)),
-        }
-    }
+    let made =
+        selected.documents(async |target| Ok(WitDoc { id: target.id.clone(), wit: registry.wit(target).await? }));
+    let (documents, failed) = made.await;
     // Guest-controlled: doc comments travel in the binary.
     print_each(session, "components", args.ids.len(), documents, failed, |document, _| {
         let wit = escape_block(document.wit.trim_end());

@@ -31,6 +31,29 @@ pub const DESCRIPTION_BYTES_MAX: usize = 2 * 1024;
 /// Longest path or command, in bytes.
 pub const PATH_BYTES_MAX: usize = 4 * 1024;
 
+const ROOT_KEYS: &[&str] = &[
+    "id",
+    "version",
+    "kind",
+    "description",
+    "wasm",
+    "metadata",
+    "dependencies",
+    "bind",
+    "limits",
+    "grants",
+    "config",
+    "instances",
+    "build",
+];
+const LIMIT_KEYS: &[&str] = &["fuel", "activation_fuel", "deadline", "memory"];
+const GRANT_KEYS: &[&str] = &["env", "folders"];
+const INSTANCE_KEYS: &[&str] = &["mode"];
+const BUILD_KEYS: &[&str] = &["command", "output"];
+/// The tables that have keys of their own.
+const TABLES: &[(&str, &[&str])] =
+    &[("limits", LIMIT_KEYS), ("grants", GRANT_KEYS), ("instances", INSTANCE_KEYS), ("build", BUILD_KEYS)];
+
 /// What is wrong with a component manifest.
 pub type ManifestError = DocumentError;
 
@@ -49,6 +72,8 @@ impl ComponentManifest {
     /// let error = domain::ComponentManifest::parse("[limits]\nfule = 1\n").unwrap_err();
     /// assert_eq!(error.to_string(), "line 2: unknown key `limits.fule`");
     /// assert_eq!(error.hints(), ["did you mean `fuel`?"]);
+    /// let error = domain::ComponentManifest::parse("fule = 1\n").unwrap_err();
+    /// assert_eq!(error.hints(), ["did you mean `limits.fuel`?"]);
     /// # Ok::<(), domain::manifest::ManifestError>(())
     /// ```
     pub fn parse(text: &str) -> Result<Self, ManifestError> {
@@ -57,21 +82,7 @@ impl ComponentManifest {
 }
 
 fn read_manifest(root: &Table<'_>) -> Result<ComponentManifest, DocumentError> {
-    root.allow(&[
-        "id",
-        "version",
-        "kind",
-        "description",
-        "wasm",
-        "metadata",
-        "dependencies",
-        "bind",
-        "limits",
-        "grants",
-        "config",
-        "instances",
-        "build",
-    ])?;
+    root.allow(ROOT_KEYS).map_err(suggest_below)?;
     let mut manifest = ComponentManifest::default();
     for item in root.items() {
         match item.name {
@@ -93,6 +104,17 @@ fn read_manifest(root: &Table<'_>) -> Result<ComponentManifest, DocumentError> {
         }
     }
     Ok(manifest)
+}
+
+/// Lets an unknown key at the top mean the key of a table, unless one at the top is near.
+fn suggest_below(mut error: DocumentError) -> DocumentError {
+    if let DocumentError::UnknownKey { key, nearest: meant @ None, .. } = &mut error {
+        let all = || TABLES.iter().flat_map(|(table, keys)| keys.iter().map(move |key| (*table, *key)));
+        let name = nearest(key, all().map(|(_, key)| key));
+        let found = name.and_then(|name| all().find(|(_, key)| *key == name));
+        *meant = found.map(|(table, key)| format!("{table}.{key}"));
+    }
+    error
 }
 
 fn read_version(item: &Item<'_>) -> Result<Version, DocumentError> {
@@ -177,7 +199,7 @@ fn read_bindings(table: &Table<'_>) -> Result<BTreeMap<String, ComponentId>, Doc
 
 /// Reads a table of limits, of a manifest or of the settings.
 pub(crate) fn read_limits(table: &Table<'_>) -> Result<LimitRequests, DocumentError> {
-    table.allow(&["fuel", "activation_fuel", "deadline", "memory"])?;
+    table.allow(LIMIT_KEYS)?;
     let mut limits = LimitRequests::default();
     for item in table.items() {
         match item.name {
@@ -215,7 +237,7 @@ pub(crate) fn read_bytes(item: &Item<'_>) -> Result<u64, DocumentError> {
 
 /// Reads a table of grants, of a manifest or of the settings.
 pub(crate) fn read_grants(table: &Table<'_>) -> Result<GrantRequests, DocumentError> {
-    table.allow(&["env", "folders"])?;
+    table.allow(GRANT_KEYS)?;
     let mut grants = GrantRequests::default();
     for item in table.items() {
         match item.name {
@@ -291,16 +313,13 @@ pub(crate) fn read_config(table: &Table<'_>) -> Result<BTreeMap<String, String>,
 
 /// Reads a table that says how instances are kept, of a manifest or of the settings.
 pub(crate) fn read_instances(table: &Table<'_>) -> Result<InstanceSettings, DocumentError> {
-    table.allow(&["mode"])?;
-    let mode = match table.get("mode") {
-        None => InstanceMode::default(),
-        Some(item) => read_word(&item, &InstanceMode::ALL, InstanceMode::as_str)?,
-    };
+    table.allow(INSTANCE_KEYS)?;
+    let mode = table.get("mode").map(|item| read_word(&item, &InstanceMode::ALL, InstanceMode::as_str)).transpose()?;
     Ok(InstanceSettings { mode })
 }
 
 fn read_build(table: &Table<'_>) -> Result<BuildSettings, DocumentError> {
-    table.allow(&["command", "output"])?;
+    table.allow(BUILD_KEYS)?;
     let command = table.require("command")?.text_bounded(PATH_BYTES_MAX)?.to_owned();
     let output = table.get("output").map(|item| item.text_bounded(PATH_BYTES_MAX).map(str::to_owned)).transpose()?;
     Ok(BuildSettings { command, output })

@@ -223,8 +223,8 @@ fn kind_values(kind: &KindSettings) -> Vec<(String, Value, &'static str)> {
         });
         values.push(("grants.folders".to_owned(), Array::from_iter(tables).into()));
     }
-    if let Some(instances) = kind.instances {
-        values.push(("instances.mode".to_owned(), instances.mode.as_str().into()));
+    if let Some(mode) = kind.instances.mode {
+        values.push(("instances.mode".to_owned(), mode.as_str().into()));
     }
     if !kind.world.is_empty() {
         values.push(("world".to_owned(), list(&kind.world)));

@@ -70,7 +70,7 @@ output = "calculator.wasm"
     let modes: Vec<_> = manifest.grants.folders.iter().map(|folder| folder.mode).collect();
     assert_eq!(modes, [FolderMode::Rw, FolderMode::Ro]);
     assert_eq!(manifest.config["empty"], "");
-    assert_eq!(manifest.instances.mode, InstanceMode::PerCall);
+    assert_eq!(manifest.instances.mode, Some(InstanceMode::PerCall));
     assert_eq!(manifest.build.unwrap().command, "make");
 }
 
@@ -85,6 +85,18 @@ fn an_empty_file_asks_for_nothing() {
 fn memory_can_be_a_number_of_bytes() {
     let manifest = ComponentManifest::parse("limits = { memory = 65_536 }").unwrap();
     assert_eq!(manifest.limits.memory_bytes, Some(65_536));
+}
+
+#[test]
+fn a_mode_that_was_written_is_told_from_none_and_old_records_are_still_read() {
+    let written = |text: &str| serde_json::to_value(ComponentManifest::parse(text).unwrap()).unwrap();
+    assert_eq!(written(""), json!({}));
+    assert_eq!(written("[instances]"), json!({}));
+    assert_eq!(written("instances.mode = 'shared'"), json!({"instances": {"mode": "shared"}}));
+    let read = |value| serde_json::from_value::<ComponentManifest>(value).unwrap().instances.mode;
+    assert_eq!(read(json!({})), None);
+    assert_eq!(read(json!({"instances": {"mode": "pool"}})), Some(InstanceMode::Pool));
+    assert_eq!(read(json!({"instances": {}})), None);
 }
 
 /// What people read: the message, and the hints behind it.
@@ -103,6 +115,9 @@ fn check(text: &str, expected: &str) {
 #[test]
 fn names_an_unknown_key_its_line_and_the_nearest_known_one() {
     check("id = 'a:b'\nverison = '1.0.0'", "line 2: unknown key `verison` / did you mean `version`?");
+    check("fule = 1", "line 1: unknown key `fule` / did you mean `limits.fuel`?");
+    check("mode = 'pool'", "line 1: unknown key `mode` / did you mean `instances.mode`?");
+    check("id = 'a:b'\ncomand = 'make'", "line 2: unknown key `comand` / did you mean `build.command`?");
     check("[lmits]\nfuel = 1", "line 1: unknown key `lmits` / did you mean `limits`?");
     check("[limits]\n\nfule = 1", "line 3: unknown key `limits.fule` / did you mean `fuel`?");
     check(

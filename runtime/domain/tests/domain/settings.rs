@@ -53,7 +53,7 @@ fn reads_every_setting() {
     assert_eq!((settings.activation.parallel, settings.output.keep_bytes), (Some(3), 1 << 20));
     let skill = &settings.kinds[&"skill".parse().unwrap()];
     assert_eq!((skill.limits.fuel, skill.config.len(), skill.world.len()), (Some(50), 2, 1));
-    assert_eq!(skill.instances.unwrap().mode, InstanceMode::Pool);
+    assert_eq!(skill.instances.mode, Some(InstanceMode::Pool));
 }
 
 #[test]
@@ -67,8 +67,10 @@ fn a_kind_gives_defaults_that_a_manifest_overrides_and_a_ceiling_caps() {
     assert_eq!((limits.fuel, limits.memory_bytes, limits.deadline_ms), (9, 128 << 20, 250));
     let config = settings.config_for(&own);
     assert_eq!((config["level"].as_str(), config["a.b"].as_str()), ("debug", "c"));
-    assert_eq!(settings.instances_for(&own).mode, InstanceMode::Pool);
-    assert_eq!(settings.instances_for(&manifest("")).mode, InstanceMode::Shared);
+    assert_eq!(settings.instances_for(&own), InstanceMode::Pool);
+    assert_eq!(settings.instances_for(&manifest("")), InstanceMode::Shared);
+    let shared = manifest("kind = 'skill'\n[instances]\nmode = 'shared'");
+    assert_eq!(settings.instances_for(&shared), InstanceMode::Shared, "what a manifest says goes before its kind");
 }
 
 #[test]

@@ -42,8 +42,7 @@ fn is_meant(export: &Export, name: &str) -> bool {
     match name.rsplit_once('#') {
         None => !export.lifecycle && &*export.name == name,
         Some((path, function)) => {
-            &*export.name == function
-                && export.interface.as_deref().is_some_and(|full| is_path(full, path))
+            &*export.name == function && export.interface.as_deref().is_some_and(|full| is_path(full, path))
         }
     }
 }

@@ -45,7 +45,7 @@ fn check_header(bytes: &[u8]) -> Result<(), EngineError> {
     }
     if Parser::is_core_wasm(bytes) {
         return Err(refuse(
-            "is a core module, not a component; make one with `wasm-tools component new`, or build for \
+            "this is a core module, not a component; make one with `wasm-tools component new`, or build for \
              `wasm32-wasip2`",
         ));
     }

@@ -29,7 +29,7 @@ async fn finds_functions_by_as_much_of_their_name_as_is_unambiguous() {
     let world = World::new();
     let unit = world.unit("demo:adder", ADDER).await;
     for name in ["ops#add", "demo:math/ops#add", "demo:math/ops@0.1.0#add"] {
-        assert_eq!(call(&unit, &format!("{name}(1, 1)")).await.function, "demo:math/ops@0.1.0#add");
+        assert_eq!(&*call(&unit, &format!("{name}(1, 1)")).await.function, "demo:math/ops@0.1.0#add");
     }
     match unit.call(wave("subtract(1, 1)")).await {
         Err(EngineError::UnknownFunction { function, known, .. }) => {

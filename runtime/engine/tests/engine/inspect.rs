@@ -105,7 +105,7 @@ fn says_what_other_bytes_are() {
     ---
     not WebAssembly: it does not start with the bytes `\0asm`
     ---
-    is a core module, not a component; make one with `wasm-tools component new`, or build for `wasm32-wasip2`
+    this is a core module, not a component; make one with `wasm-tools component new`, or build for `wasm32-wasip2`
     ---
     truncated: a WebAssembly file has at least 8 bytes
     ---

@@ -2,6 +2,7 @@
 
 use domain::failure::{Failure, FailureKind, Phase};
 use domain::ports::{EngineError, StorageError};
+use domain::text::escape_line;
 
 use super::{RegistryError, join};
 
@@ -28,8 +29,14 @@ pub(super) fn of(error: &RegistryError) -> Vec<String> {
             candidates.iter().take(LISTED_MAX).map(ToString::to_string).collect()
         }
         RegistryError::NoSuchPath { .. } => vec![],
-        RegistryError::NoComponents { .. } => {
-            vec!["a component is a `.wasm` or `.wat` file, or a folder with a `component.toml`".to_owned()]
+        RegistryError::NoComponents { linked, .. } => {
+            let mut hints =
+                vec!["a component is a `.wasm` or `.wat` file, or a folder with a `component.toml`".to_owned()];
+            hints.extend(linked.as_ref().map(|link| {
+                let link = escape_line(&link.to_string_lossy()).into_owned();
+                format!("links to folders are not followed: name `{link}` itself")
+            }));
+            hints
         }
         RegistryError::BadPath { hint, .. } => vec![hint.clone()],
         RegistryError::Read { .. } => vec![],
@@ -69,6 +76,9 @@ pub(super) fn of(error: &RegistryError) -> Vec<String> {
         RegistryError::NoIndex { known, .. } if known.is_empty() => {
             vec!["`runtime index create KEY` makes an index on a metadata key".to_owned()]
         }
+        RegistryError::InvalidIndexName { .. } => {
+            vec!["an index is called as the metadata key it is on, for instance `author`".to_owned()]
+        }
         RegistryError::NoIndex { known, .. } => vec![format!("indexes: {}", known.join(", "))],
         RegistryError::Storage(error) => storage(error),
         RegistryError::Internal(_) => vec!["this is a fault of the product; please report it".to_owned()],
@@ -83,17 +93,11 @@ fn engine(error: &EngineError) -> Vec<String> {
         }
         EngineError::Unsupported { .. } => vec!["build the component without it".to_owned()],
         EngineError::UnknownFunction { function, known, .. } => {
-            let mut hints = Vec::new();
-            if let Some(near) = domain::suggest::nearest(function, known.iter().map(String::as_str)) {
-                hints.push(format!("did you mean `{near}`?"));
-            } else {
-                let short = known.iter().filter(|name| name.rsplit('#').next() == function.rsplit('#').next());
-                hints.extend(short.take(1).map(|name| format!("did you mean `{name}`?")));
+            match domain::suggest::function(function, known.iter().map(String::as_str)) {
+                Some(near) => vec![format!("did you mean `{near}`?")],
+                None if known.is_empty() => vec![],
+                None => vec![format!("its functions: {}", listed(known))],
             }
-            if hints.is_empty() && !known.is_empty() {
-                hints.push(format!("its functions: {}", listed(known)));
-            }
-            hints
         }
         EngineError::AmbiguousFunction { candidates, .. } => {
             vec![format!("name one of {}", listed(candidates))]
