@@ -116,10 +116,13 @@ pub(crate) enum Verb {
 }
 
 impl Verb {
-    /// Tells whether the verb runs guests, several at once perhaps.
-    pub(crate) fn runs_guests(&self) -> bool {
+    /// Tells whether the verb may run several guests at once.
+    pub(crate) fn runs_many_guests(&self) -> bool {
         match self {
-            Self::Activate(_) | Self::Call(_) | Self::Deactivate(_) | Self::Status(_) | Self::Health(_) => true,
+            Self::Activate(args) => args.selection.is_many(),
+            // One call is in one guest at a time.
+            Self::Call(_) => false,
+            Self::Deactivate(_) | Self::Status(_) | Self::Health(_) => true,
             Self::Register(args) => args.activate,
             Self::Scan(args) => args.activate,
             Self::Inspect(_)

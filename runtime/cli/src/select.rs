@@ -61,6 +61,13 @@ pub(crate) struct Selection {
     pub(crate) filters: Filters,
 }
 
+impl Selection {
+    /// Tells whether more than one component may be meant.
+    pub(crate) fn is_many(&self) -> bool {
+        self.ids.len() != 1
+    }
+}
+
 /// The components that a selection means, and the names that mean none.
 #[derive(Debug, Default)]
 pub(crate) struct Selected {

@@ -53,7 +53,7 @@ impl Session {
     /// # Errors
     /// [`CliError`] if the data folder cannot be used.
     pub(crate) async fn registry(&self) -> Result<&Registry, CliError> {
-        self.registry.get_or_try_init(|| self.open()).await
+        self.registry.get_or_try_init(|| self.open_folder(true)).await
     }
 
     /// Opens the registry for a moment, for verbs that look again and again: nobody else is kept out in between.
@@ -61,12 +61,17 @@ impl Session {
     /// # Errors
     /// As [`Self::registry`]. The caller closes it.
     pub(crate) async fn open(&self) -> Result<Registry, CliError> {
+        self.open_folder(false).await
+    }
+
+    async fn open_folder(&self, process_ends: bool) -> Result<Registry, CliError> {
         let folder = data_folder(&self.globals)?;
         let started = Instant::now();
         let terminal = self.terminal.clone();
         let options = embed::OpenOptions {
             on_warning: Some(Arc::new(move |text: &str| terminal.warn(text))),
             lock_timeout: self.globals.lock_timeout,
+            process_ends,
             actor: Actor::Cli(user_name()),
             output: Some(Arc::new(GuestPrinter::new(self.terminal.clone()))),
             compile_progress: Some(Arc::new(CompileDisplay::new(self.terminal.clone()))),
@@ -148,9 +153,9 @@ pub(crate) fn run(args: Args) -> u8 {
     code
 }
 
-/// Makes as many threads as the verb can use: starting one costs time.
+/// Makes as many threads as the verb can use: starting one costs time. Code is compiled on threads of its own in any case.
 fn threads(verb: &Verb) -> std::io::Result<tokio::runtime::Runtime> {
-    if verb.runs_guests() {
+    if verb.runs_many_guests() {
         let workers = std::thread::available_parallelism().map_or(1, usize::from).clamp(1, WORKERS_MAX);
         tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()
     } else {

@@ -23,6 +23,9 @@ pub struct OpenOptions {
     pub lock_timeout: Duration,
     /// What other processes are told of this one while it holds the folder; empty: its command line.
     pub command: String,
+    /// Whether the process ends when it is done with the folder, as a command does: what its end undoes is then left to it,
+    /// which is faster, and this process cannot open the folder again. Off by default.
+    pub process_ends: bool,
     /// Who acts through the registry.
     pub actor: Actor,
     /// Gets the lines that components print and log, besides the data folder.
@@ -38,6 +41,7 @@ impl Default for OpenOptions {
         Self {
             lock_timeout: Duration::from_secs(10),
             command: String::new(),
+            process_ends: false,
             actor: Actor::Api("embedded".to_owned()),
             output: None,
             compile_progress: None,
@@ -139,7 +143,11 @@ pub async fn open(folder: &Path, options: OpenOptions) -> Result<Registry, OpenE
 }
 
 async fn open_storage(folder: PathBuf, options: &OpenOptions, clock: Arc<dyn Clock>) -> Result<Storage, RegistryError> {
-    let storage_options = storage::OpenOptions { lock_timeout: options.lock_timeout, command: options.command.clone() };
+    let storage_options = storage::OpenOptions {
+        lock_timeout: options.lock_timeout,
+        command: options.command.clone(),
+        process_ends: options.process_ends,
+    };
     let opening = tokio::task::spawn_blocking(move || Storage::open(&folder, &storage_options, clock));
     match opening.await {
         Ok(opened) => Ok(opened.map_err(|error: StorageError| RegistryError::from(error))?),

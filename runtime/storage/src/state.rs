@@ -26,6 +26,7 @@ use crate::recover::recover;
 pub struct JournaledState {
     journal: PathBuf,
     last_seq: Arc<AtomicU64>,
+    process_ends: bool,
     parts: RwLock<Option<Parts>>,
 }
 
@@ -42,6 +43,7 @@ impl JournaledState {
         folder: &Path,
         clock: Arc<dyn Clock>,
         lock: FolderLock,
+        process_ends: bool,
     ) -> Result<(Self, Vec<Warning>), StorageError> {
         let journal_folder = folder.join("journal");
         let recovered = recover(&journal_folder, &folder.join("index"), clock.now())?;
@@ -49,26 +51,21 @@ impl JournaledState {
         let index = Arc::new(recovered.index);
         let committer = Committer::start(recovered.journal, index.clone(), clock, last_seq.clone())?;
         let parts = RwLock::new(Some(Parts { committer, index, lock }));
-        Ok((Self { journal: journal_folder, last_seq, parts }, recovered.warnings))
+        Ok((Self { journal: journal_folder, last_seq, process_ends, parts }, recovered.warnings))
     }
 
-    /// Carries out what waits, ends the committer, and leaves files and lock to the end of the process.
-    pub(crate) fn leave(&self) -> Result<(), StorageError> {
-        let parts = self.parts.write().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(Parts { committer, index, lock }) = parts else { return Ok(()) };
-        committer.end();
-        index.seal();
-        // sled ends its threads when it is dropped, which the end of the process does better; the system closes what is open.
-        std::mem::forget((index, lock));
-        Ok(())
-    }
-
-    /// Carries out what waits, ends the committer, and lets go of the folder.
+    /// Carries out what waits, ends the committer, and lets go of the folder; what the end of the process undoes as well is left
+    /// to it if that is what was asked for at opening.
     pub(crate) fn close(&self) -> Result<(), StorageError> {
         let parts = self.parts.write().unwrap_or_else(PoisonError::into_inner).take();
         let Some(Parts { committer, mut index, lock }) = parts else { return Ok(()) };
         committer.end();
         index.seal();
+        if self.process_ends {
+            // sled ends its threads one by one when it is dropped.
+            std::mem::forget((index, lock));
+            return Ok(());
+        }
         // Readers that came before are still asking; sled's files must be free before the lock is.
         while let Err(shared) = Arc::try_unwrap(index).map(drop) {
             index = shared;
@@ -96,7 +93,7 @@ impl JournaledState {
 
 impl Drop for JournaledState {
     fn drop(&mut self) {
-        // What could not be written is the counters of use at most; whoever wants to know calls `close`.
+        // Everything acknowledged is safe already.
         let _ = self.close();
     }
 }

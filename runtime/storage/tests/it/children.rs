@@ -57,10 +57,11 @@ fn hold(folder: &Path) {
 }
 
 fn leave(folder: &Path) {
-    let storage = open(folder);
+    let options = storage::OpenOptions { process_ends: true, ..storage::OpenOptions::default() };
+    let storage = storage::Storage::open(folder, &options, Ticks::new()).unwrap();
     let name = format!("c-{}", storage.state.last_seq());
     commit(&*storage.state, vec![registered(&name, 1, &[])]);
-    storage.leave().unwrap();
+    storage.close().unwrap();
     assert!(matches!(try_open(folder), Err(StorageError::Held { .. })));
 }
 
