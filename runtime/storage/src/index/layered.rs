@@ -19,8 +19,10 @@ use super::rows::{Rows, Tree, Visit};
 use super::sled::{Mark, OpenedSled, SledRows};
 use super::usage_file::{UsageFile, UsageLine};
 
-/// Most changed rows that sled does not have. Each opening replays the records behind them, and each change copies them.
+/// Most changed rows that sled does not have: each change copies them.
 const AHEAD_ROWS_MAX: usize = 256;
+/// Most records that sled does not have: each opening replays them.
+const AHEAD_RECORDS_MAX: u64 = 32;
 
 /// Rows of a data folder.
 pub(crate) struct Index {
@@ -43,6 +45,15 @@ struct Files {
 struct Ahead {
     changes: Changes,
     mark: Mark,
+    /// The last record that sled has.
+    below: u64,
+}
+
+impl Ahead {
+    /// Nothing above sled, which has everything up to `mark`.
+    fn nothing(mark: Mark) -> Self {
+        Self { changes: Changes::default(), below: mark.seq, mark }
+    }
 }
 
 /// What opening an index led to.
@@ -87,7 +98,7 @@ impl Index {
         };
         let (usage, lines) = UsageFile::open(folder, sled.generation())?;
         let (head, last) = HeadFile::open(folder)?;
-        let ahead = Ahead { changes: Changes::default(), mark: mark.clone().unwrap_or_default() };
+        let ahead = Ahead::nothing(mark.clone().unwrap_or_default());
         let index = Self {
             sled,
             ahead: RwLock::new(Arc::new(ahead)),
@@ -103,7 +114,7 @@ impl Index {
     /// Makes the changes and moves the mark, all at one moment.
     pub(crate) fn change(&self, changes: Changes, mark: Mark) -> Result<(), StorageError> {
         let mut files = self.files();
-        self.put(&mut files, changes, Some(mark.clone()))?;
+        self.put(&mut files, changes, mark.clone())?;
         files.head.write(&mark);
         Ok(())
     }
@@ -111,7 +122,7 @@ impl Index {
     /// Sees to it that sled has everything up to `mark`, as in a new index.
     pub(crate) fn settle(&self, mark: Mark) -> Result<(), StorageError> {
         let mut files = self.files();
-        self.write_through(&mut files, Ahead { changes: self.ahead().changes.clone(), mark })
+        self.write_through(&mut files, Ahead { mark, ..Ahead::clone(&self.ahead()) })
     }
 
     /// Returns the last record whose changes are here.
@@ -129,9 +140,10 @@ impl Index {
             return Ok(());
         }
         // Sled gets them at once if it gets anything; otherwise the file has them before anybody sees them.
-        if self.fits(&changes) && files.usage.has_room() {
-            files.usage.append(&UsageLine { seq: self.ahead().mark.seq, usage: usage.to_vec() })?;
-            return self.put(&mut files, changes, None);
+        let mark = self.ahead().mark.clone();
+        if self.fits(&changes, &mark) && files.usage.has_room() {
+            files.usage.append(&UsageLine { seq: mark.seq, usage: usage.to_vec() })?;
+            return self.put(&mut files, changes, mark);
         }
         let mut ahead = Ahead::clone(&self.ahead());
         ahead.changes.absorb(changes);
@@ -139,11 +151,11 @@ impl Index {
     }
 
     /// Puts changes over the rows on disk, or into them if there would be too many.
-    fn put(&self, files: &mut Files, changes: Changes, mark: Option<Mark>) -> Result<(), StorageError> {
-        let fits = self.fits(&changes);
+    fn put(&self, files: &mut Files, changes: Changes, mark: Mark) -> Result<(), StorageError> {
+        let fits = self.fits(&changes, &mark);
         let mut ahead = Ahead::clone(&self.ahead());
         ahead.changes.absorb(changes);
-        ahead.mark = mark.unwrap_or(ahead.mark);
+        ahead.mark = mark;
         if !fits {
             return self.write_through(files, ahead);
         }
@@ -151,8 +163,10 @@ impl Index {
         Ok(())
     }
 
-    fn fits(&self, changes: &Changes) -> bool {
-        self.ahead().changes.len() + changes.len() <= AHEAD_ROWS_MAX
+    fn fits(&self, changes: &Changes, mark: &Mark) -> bool {
+        let ahead = self.ahead();
+        ahead.changes.len() + changes.len() <= AHEAD_ROWS_MAX
+            && mark.seq.saturating_sub(ahead.below) <= AHEAD_RECORDS_MAX
     }
 
     /// Gives sled all that it lacks, and begins anew with nothing over it.
@@ -160,7 +174,7 @@ impl Index {
         let generation = self.sled.generation() + 1;
         self.while_changing(|| {
             self.sled.change(&ahead.changes, &ahead.mark, generation)?;
-            self.show(Ahead { changes: Changes::default(), mark: ahead.mark });
+            self.show(Ahead::nothing(ahead.mark));
             Ok(())
         })?;
         // The old counters may go once those in sled are safe.

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::files;
 
 /// Longest file, in bytes; beyond it sled gets what it holds.
-const BYTES_MAX: u64 = 256 << 10;
+const BYTES_MAX: u64 = 64 << 10;
 
 /// What was added to the counters at one time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -269,7 +269,7 @@ fn a_rebuilt_index_keeps_what_can_be_read_of_the_use() {
 fn later_formats_are_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     five_records(folder.path());
-    let db = sled::open(folder.path().join("index")).unwrap();
+    let db = sled::Config::new().path(folder.path().join("index")).segment_size(64 << 10).open().unwrap();
     let meta = db.open_tree("meta").unwrap();
     meta.insert("schema", "7").unwrap();
     drop((meta, db));
@@ -294,7 +294,7 @@ fn later_formats_are_refused_by_name() {
 fn an_older_schema_is_made_anew() {
     let folder = tempfile::tempdir().unwrap();
     five_records(folder.path());
-    let db = sled::open(folder.path().join("index")).unwrap();
+    let db = sled::Config::new().path(folder.path().join("index")).segment_size(64 << 10).open().unwrap();
     let meta = db.open_tree("meta").unwrap();
     meta.insert("schema", "0").unwrap();
     drop((meta, db));
