@@ -73,7 +73,7 @@ fmt:
 # Run the benchmarks, each beside a bare baseline (ARGS go to cargo bench)
 [group('work on the project')]
 bench *ARGS: setup build-components
-    cargo bench --workspace {{ ARGS }}
+    cargo bench --workspace --bench plan --bench registry --bench activate {{ ARGS }}
 
 # Run the tests of the scripts alone
 [group('work on the project')]

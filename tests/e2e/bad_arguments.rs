@@ -138,6 +138,8 @@ fn wrong_options_are_told() {
     for args in [
         &["call", "adder", "add(1, 2)", "--fuel", "lots"][..],
         &["call", "adder", "add(1, 2)", "--timeout", "soon"],
+        &["call", "adder", "add(1, 2)", "--fuel", "0"],
+        &["call", "adder", "add(1, 2)", "--timeout", "0s"],
         &["call", "adder"],
         &["list", "--status", "asleep"],
         &["list", "--where", "author"],

@@ -18,6 +18,8 @@ pub struct CallRequest {
     pub timeout: Option<Duration>,
     /// Who calls.
     pub caller: Caller,
+    /// Whether the result is also wanted in WAVE; always so for an expression in WAVE. Off by default.
+    pub wave: bool,
 }
 
 /// Function and arguments of a call.
@@ -82,7 +84,7 @@ pub struct CallOutcome {
     pub function: Arc<str>,
     /// The result as JSON, `null` for a function without result.
     pub json: serde_json::Value,
-    /// The result in WAVE, empty for a function without result.
+    /// The result in WAVE, empty for a function without result and where nobody asked for it.
     pub wave: String,
     /// Fuel that the component itself used, without its dependencies.
     pub fuel: u64,

@@ -123,7 +123,11 @@ pub(crate) struct CallIds(AtomicU64);
 
 impl CallIds {
     fn next(&self) -> CallId {
-        CallId::new(self.0.fetch_add(1, Ordering::Relaxed).max(1))
+        match self.0.fetch_add(1, Ordering::Relaxed) {
+            // Once in an age: zero stands for none.
+            0 => self.next(),
+            number => CallId::new(number),
+        }
     }
 }
 
@@ -144,4 +148,16 @@ fn on_behalf_of(principal: &Arc<str>, mut request: CallRequest) -> CallRequest {
 fn is_activation(failure: &Failure) -> bool {
     use domain::Phase;
     matches!(failure.phase, Phase::Instantiate | Phase::Restore | Phase::Activate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_call_has_an_id_of_its_own() {
+        let ids = CallIds(AtomicU64::new(u64::MAX - 1));
+        let given: std::collections::HashSet<_> = (0..3).map(|_| ids.next()).collect();
+        assert!(given.len() == 3 && given.iter().all(|id| !id.is_none()), "{given:?}");
+    }
 }

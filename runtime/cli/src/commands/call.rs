@@ -76,6 +76,7 @@ pub(crate) async fn run(session: &Session, args: Args) -> Result<Done, CliError>
         fuel: args.fuel,
         timeout: args.timeout,
         caller: Caller { context: args.context.into_iter().collect(), ..Caller::default() },
+        wave: true,
     };
     let bounds = (args.fuel, args.timeout);
     let outcome = match registry.call(&target.id, request).await {

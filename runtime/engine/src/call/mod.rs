@@ -61,15 +61,18 @@ fn bad(exports: &Exports, position: usize, reason: String) -> EngineError {
 }
 
 /// Writes what a call of the function at `position` returned.
-pub(crate) fn outcome(exports: &Exports, position: usize, returned: &Returned) -> Result<CallOutcome, EngineError> {
-    let (json, wave) = match &returned.value {
-        None => (serde_json::Value::Null, String::new()),
-        Some(value) => {
-            // Guest-controlled: its type has been checked to be one that can be written.
-            let written = wave::write(value);
-            let unwritable = |reason| bad(exports, position, format!("the result cannot be written: {reason}"));
-            (to_json(value), written.map_err(unwritable)?)
-        }
+pub(crate) fn outcome(
+    exports: &Exports,
+    position: usize,
+    returned: &Returned,
+    with_wave: bool,
+) -> Result<CallOutcome, EngineError> {
+    let json = returned.value.as_ref().map_or(serde_json::Value::Null, to_json);
+    let wave = match &returned.value {
+        // Guest-controlled: its type has been checked to be one that can be written.
+        Some(value) if with_wave => wave::write(value)
+            .map_err(|reason| bad(exports, position, format!("the result cannot be written: {reason}")))?,
+        _ => String::new(),
     };
     let function = exports.get(position).map(|export| Arc::clone(&export.qualified)).unwrap_or_default();
     Ok(CallOutcome { function, json, wave, fuel: returned.fuel, duration: returned.duration })

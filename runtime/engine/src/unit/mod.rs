@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use domain::call::{CallOutcome, CallRequest, Caller};
+use domain::call::{CallExpression, CallOutcome, CallRequest, Caller};
 use domain::failure::FailureKind;
 use domain::inspection::FunctionSignature;
 use domain::ports::{BoxFuture, CallRecord, EngineError, InstanceState, Started, Unit, UnitSpec};
@@ -214,6 +214,7 @@ impl Unit for ComponentUnit {
     fn call(&self, request: CallRequest) -> BoxFuture<'_, Result<CallOutcome, EngineError>> {
         Box::pin(async move {
             let prepared = call::prepare(&self.spec.id, &self.exports, &request.expression)?;
+            let with_wave = request.wave || matches!(request.expression, CallExpression::Wave(_));
             let began = Instant::now();
             let limit = self.spec.limits.deadline();
             let time = request.timeout.map_or(limit, |timeout| timeout.min(limit));
@@ -221,7 +222,7 @@ impl Unit for ComponentUnit {
             let entrance = Entrance { fuel: request.fuel, began, deadline, time, caller: Arc::new(request.caller) };
             let called = self.enter(prepared.position, &prepared.args, &entrance).await;
             let returned = called.map_err(EngineError::Failed)?;
-            call::outcome(&self.exports, prepared.position, &returned)
+            call::outcome(&self.exports, prepared.position, &returned, with_wave)
         })
     }
 

@@ -200,6 +200,7 @@ impl Unit for TextUnit {
 
     fn call(&self, request: CallRequest) -> BoxFuture<'_, Result<CallOutcome, EngineError>> {
         Box::pin(async move {
+            assert!(!request.caller.call_id.is_none(), "each call has an id");
             self.live.store(true, Ordering::SeqCst);
             let ok = !self.has("fail-call");
             self.observer.called(CallRecord {
