@@ -37,7 +37,8 @@ pub trait Capability: Send + Sync {
         Ok(())
     }
 
-    /// Puts what the capability keeps per instance into `state`, by [`StoreState::insert`].
+    /// Puts what the capability keeps per instance into `state`, by [`StoreState::insert`]. Only called for instances of components
+    /// that import one of its interfaces.
     ///
     /// # Errors
     /// One sentence that says why the instance cannot have it, for instance that a granted folder is gone.

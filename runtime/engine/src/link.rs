@@ -12,6 +12,7 @@ use domain::{Failure, InterfaceName, Phase};
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, Linker};
 
+use crate::capability::Capability;
 use crate::engine::Shared;
 use crate::failure::Scene;
 use crate::gate;
@@ -31,10 +32,10 @@ pub(crate) fn prepare(
     let scene = Scene { shared, component: &spec.id, revision: spec.revision, caller: &nobody };
     let failed = |(kind, message): Unmet| Box::new(scene.failure(Phase::Link, kind, &message));
     check_grants(shared, &spec).map_err(failed)?;
-    let linker = link(shared, &spec, &component).map_err(failed)?;
+    let (linker, capabilities) = link(shared, &spec, &component).map_err(failed)?;
     let pre = linker.instantiate_pre(&component).map_err(|error| failed(refused_by_linker(&error)))?;
     let exports = unit::Exports::of(&component);
-    Ok(ComponentUnit::new(Arc::clone(shared), spec, pre, exports))
+    Ok(ComponentUnit::new(Arc::clone(shared), spec, pre, exports, capabilities))
 }
 
 /// Why an import cannot be met.
@@ -48,9 +49,14 @@ fn check_grants(shared: &Shared, spec: &UnitSpec) -> Result<(), Unmet> {
     })
 }
 
-fn link(shared: &Shared, spec: &UnitSpec, component: &Component) -> Result<Linker<StoreState>, Unmet> {
+/// Links every import; returns the capabilities that serve one as well.
+fn link(
+    shared: &Shared,
+    spec: &UnitSpec,
+    component: &Component,
+) -> Result<(Linker<StoreState>, Vec<Arc<dyn Capability>>), Unmet> {
     let mut linker = Linker::new(&shared.engine);
-    let mut served = BTreeSet::new();
+    let mut served = Served::default();
     let mut unmet: Vec<Unmet> = Vec::new();
     for (name, item) in component.component_type().imports(&shared.engine) {
         let met = match spec.links.iter().find(|link| link.import == name) {
@@ -64,8 +70,19 @@ fn link(shared: &Shared, spec: &UnitSpec, component: &Component) -> Result<Linke
     }
     match worst(unmet) {
         Some(reason) => Err(reason),
-        None => Ok(linker),
+        None => {
+            let used = shared.capabilities.iter().enumerate().filter(|(i, _)| served.capabilities.contains(i));
+            Ok((linker, used.map(|(_, capability)| Arc::clone(capability)).collect()))
+        }
     }
+}
+
+/// What the host serves to one component.
+#[derive(Default)]
+struct Served {
+    interfaces: BTreeSet<&'static str>,
+    /// Places in the engine's list.
+    capabilities: BTreeSet<usize>,
 }
 
 /// Types have no implementation: an interface of nothing but types need not be provided.
@@ -98,12 +115,7 @@ fn link_provider(
     }
 }
 
-fn link_host(
-    shared: &Shared,
-    name: &str,
-    served: &mut BTreeSet<&'static str>,
-    linker: &mut Linker<StoreState>,
-) -> Result<(), Unmet> {
+fn link_host(shared: &Shared, name: &str, served: &mut Served, linker: &mut Linker<StoreState>) -> Result<(), Unmet> {
     let Ok(interface) = name.parse::<InterfaceName>() else {
         return Err((FailureKind::MissingImport, format!("nobody provides the import `{}`", shown(name))));
     };
@@ -111,10 +123,11 @@ fn link_host(
         return Err(not_served(&interface));
     }
     let track = interface.track();
-    for capability in &shared.capabilities {
+    for (place, capability) in shared.capabilities.iter().enumerate() {
         for known in capability.interfaces() {
             if known.parse::<InterfaceName>().is_ok_and(|known| known.track() == track) {
-                if !served.insert(known) {
+                served.capabilities.insert(place);
+                if !served.interfaces.insert(known) {
                     return Ok(());
                 }
                 return capability

@@ -1,10 +1,10 @@
 //! Compiled native code, in private files `cache/ab/<hex>-<engine>.cwasm`.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
 use domain::ports::{CodeCache, CodeKey, StorageError};
@@ -26,11 +26,13 @@ pub struct FileCodeCache {
     bytes_max: u64,
     /// Bytes stored since the folder's size was last added up, and what it was then.
     size: Mutex<Option<u64>>,
+    /// Folders found to be private: nobody else can change that while this process has them.
+    private: RwLock<HashSet<PathBuf>>,
 }
 
 impl FileCodeCache {
     pub(crate) fn new(folder: &Path, bytes_max: u64) -> Self {
-        Self { folder: folder.join("cache"), bytes_max, size: Mutex::new(None) }
+        Self { folder: folder.join("cache"), bytes_max, size: Mutex::new(None), private: RwLock::default() }
     }
 
     fn path(&self, key: &CodeKey) -> PathBuf {
@@ -66,6 +68,17 @@ impl FileCodeCache {
             left -= file.bytes;
         }
         Ok(left)
+    }
+
+    fn is_private_folder(&self, folder: &Path) -> bool {
+        if self.private.read().unwrap_or_else(PoisonError::into_inner).contains(folder) {
+            return true;
+        }
+        let is_private = is_private(folder).is_some_and(|metadata| metadata.is_dir());
+        if is_private {
+            self.private.write().unwrap_or_else(PoisonError::into_inner).insert(folder.to_owned());
+        }
+        is_private
     }
 
     fn list(&self) -> Result<Vec<CachedFile>, StorageError> {
@@ -117,8 +130,9 @@ impl CodeCache for FileCodeCache {
     fn find(&self, key: &CodeKey) -> Option<PathBuf> {
         let path = self.path(key);
         let metadata = is_private(&path).filter(std::fs::Metadata::is_file)?;
-        is_private(&self.folder)?;
-        is_private(path.parent()?)?;
+        if !(self.is_private_folder(&self.folder) && self.is_private_folder(path.parent()?)) {
+            return None;
+        }
         mark_used(&path, &metadata);
         Some(path)
     }
@@ -179,9 +193,10 @@ mod tests {
             (folder.path().join("cache"), 0o702, 0o700),
         ] {
             chmod(&target, open);
-            assert_eq!(cache.find(&key("a")), None, "{open:o} {}", target.display());
+            let next = || FileCodeCache::new(folder.path(), 1_000);
+            assert_eq!(next().find(&key("a")), None, "{open:o} {}", target.display());
             chmod(&target, closed);
-            assert!(cache.find(&key("a")).is_some());
+            assert!(next().find(&key("a")).is_some());
         }
         std::fs::rename(&path, folder.path().join("elsewhere")).unwrap();
         std::os::unix::fs::symlink(folder.path().join("elsewhere"), &path).unwrap();

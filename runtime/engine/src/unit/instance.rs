@@ -8,7 +8,7 @@ use wasmtime::component::{
 };
 use wasmtime::{Store, UpdateDeadline};
 
-use crate::capability::InstanceSpec;
+use crate::capability::{Capability, InstanceSpec};
 use crate::engine::Shared;
 use crate::epoch::Deadline;
 use crate::failure::Interrupt;
@@ -32,6 +32,7 @@ impl Live {
     pub(crate) fn new(
         shared: &Shared,
         spec: &InstanceSpec,
+        capabilities: &[Arc<dyn Capability>],
         memory_bytes_max: u64,
         functions: usize,
         is_live: &Arc<AtomicBool>,
@@ -44,7 +45,7 @@ impl Live {
             Arc::clone(&spec.output),
             call,
         );
-        for capability in &shared.capabilities {
+        for capability in capabilities {
             capability.prepare(spec, &mut state).map_err(wasmtime::Error::msg)?;
         }
         let mut store = Store::try_new(&shared.engine, state)?;

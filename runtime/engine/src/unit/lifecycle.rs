@@ -81,7 +81,8 @@ impl ComponentUnit {
         };
         let fuel = limits.activation_fuel;
         let count = self.exports.all().len();
-        let made = Live::new(&self.shared, &self.instance_spec, limits.memory_bytes, count, &self.is_live);
+        let (spec, capabilities) = (&self.instance_spec, &self.capabilities);
+        let made = Live::new(&self.shared, spec, capabilities, limits.memory_bytes, count, &self.is_live);
         let mut steps = match made {
             Ok(live) => Steps { unit: self, live, caller, deadline, time, fuel },
             Err(error) => {

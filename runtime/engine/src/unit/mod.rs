@@ -25,7 +25,7 @@ pub(crate) use exports::{Export, Exports};
 use instance::Live;
 
 use crate::call;
-use crate::capability::InstanceSpec;
+use crate::capability::{Capability, InstanceSpec};
 use crate::engine::Shared;
 use crate::epoch::Deadline;
 use crate::failure::{Allowed, Interrupt, Scene, millis};
@@ -37,6 +37,8 @@ pub(crate) struct ComponentUnit {
     shared: Arc<Shared>,
     spec: UnitSpec,
     instance_spec: InstanceSpec,
+    /// Those that serve an import; the others have nothing to do in its stores.
+    capabilities: Vec<Arc<dyn Capability>>,
     pre: InstancePre<StoreState>,
     exports: Exports,
     /// Taken out for the time of a call, so that a call that is dropped takes its instance with it.
@@ -68,14 +70,29 @@ pub(crate) struct Returned {
 }
 
 impl ComponentUnit {
-    pub(crate) fn new(shared: Arc<Shared>, spec: UnitSpec, pre: InstancePre<StoreState>, exports: Exports) -> Self {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        spec: UnitSpec,
+        pre: InstancePre<StoreState>,
+        exports: Exports,
+        capabilities: Vec<Arc<dyn Capability>>,
+    ) -> Self {
         let instance_spec = InstanceSpec {
             component: spec.id.clone(),
             grants: Arc::new(spec.grants.clone()),
             config: Arc::new(spec.config.clone()),
             output: Arc::new(Output::new(spec.id.clone(), Arc::clone(&shared.output), Arc::clone(&shared.clock))),
         };
-        Self { shared, spec, instance_spec, pre, exports, live: Mutex::new(None), is_live: Arc::default() }
+        Self {
+            shared,
+            spec,
+            instance_spec,
+            capabilities,
+            pre,
+            exports,
+            live: Mutex::new(None),
+            is_live: Arc::default(),
+        }
     }
 
     pub(crate) fn exports(&self) -> &Exports {
