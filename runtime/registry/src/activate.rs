@@ -98,7 +98,7 @@ impl Registry {
     /// [`RegistryError::Storage`] if the state cannot be read.
     pub async fn resume(&self) -> Result<ActivateReport, RegistryError> {
         let as_of = self.last_seq();
-        let waves = self.read(active_waves).await?;
+        let waves = active_waves(self.active_entries().await?)?;
         let mut report = ActivateReport::default();
         for wave in waves {
             report.waves.push(wave.iter().map(|entry| entry.id.clone()).collect());
@@ -118,6 +118,20 @@ impl Registry {
         report.order = report.waves.concat();
         self.flush_failures().await?;
         Ok(report)
+    }
+
+    /// Reads all active entries, on several threads: they are parsed.
+    async fn active_entries(&self) -> Result<Vec<Arc<Entry>>, RegistryError> {
+        let ids = self.read(|view| Ok(view.find(domain::reduce::index::STATUS, Status::Active.as_str())?)).await?;
+        let share = ids.len().div_ceil(self.parallel()).max(1);
+        let shares: Vec<Vec<ComponentId>> = ids.chunks(share).map(<[_]>::to_vec).collect();
+        let reading = shares.into_iter().map(|ids| {
+            self.read(move |view| {
+                let entries = ids.iter().filter_map(|id| view.entry(id).transpose());
+                Ok(entries.collect::<Result<Vec<_>, _>>()?)
+            })
+        });
+        Ok(futures::future::try_join_all(reading).await?.concat())
     }
 
     async fn resume_one(&self, entry: &Arc<Entry>, as_of: u64) -> Result<Activated, RegistryError> {
@@ -361,13 +375,9 @@ impl Registry {
 }
 
 /// Returns the active entries in waves, dependencies first.
-fn active_waves(view: &dyn StateView) -> Result<Vec<Vec<Arc<Entry>>>, RegistryError> {
-    let mut entries = HashMap::new();
-    for id in view.find(domain::reduce::index::STATUS, Status::Active.as_str())? {
-        if let Some(entry) = view.entry(&id)? {
-            entries.insert(id, entry);
-        }
-    }
+/// Orders active entries into topological waves.
+fn active_waves(entries: Vec<Arc<Entry>>) -> Result<Vec<Vec<Arc<Entry>>>, RegistryError> {
+    let entries: HashMap<_, _> = entries.into_iter().map(|entry| (entry.id.clone(), entry)).collect();
     let edges = entries.values().flat_map(|entry| entry.dependencies.iter().map(|edge| GraphEdge::of(&entry.id, edge)));
     let edges: Vec<_> = edges.filter(|edge| entries.contains_key(&edge.dependency)).collect();
     let graph = Graph::new(entries.keys().cloned(), edges);
