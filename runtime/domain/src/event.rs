@@ -198,6 +198,32 @@ impl Event {
         }
     }
 
+    /// Returns the status before and after an event that sets it, even to what it was; a first registration comes after
+    /// [`Status::Discovered`].
+    pub fn statuses(&self) -> Option<(Status, Status)> {
+        match self {
+            Self::Registered { revision, .. } if revision.number == 1 => Some((Status::Discovered, Status::Registered)),
+            Self::Activated { old_status, .. } => Some((*old_status, Status::Active)),
+            Self::Deactivated { old_status, .. } => Some((*old_status, Status::Inactive)),
+            Self::Errored { old_status, .. } => Some((*old_status, Status::Error)),
+            Self::ErrorsCleared { old_status: Status::Error, .. } => Some((Status::Error, Status::Registered)),
+            Self::ErrorsCleared { old_status, .. } => Some((*old_status, *old_status)),
+            Self::Registered { .. }
+            | Self::Unregistered { .. }
+            | Self::RevisionSelected { .. }
+            | Self::EdgesResolved { .. }
+            | Self::EdgeAdded { .. }
+            | Self::EdgeRemoved { .. }
+            | Self::Failed { .. }
+            | Self::StateSaved { .. }
+            | Self::Probed { .. }
+            | Self::Refused { .. }
+            | Self::IndexCreated { .. }
+            | Self::IndexDropped { .. }
+            | Self::ConfigSet { .. } => None,
+        }
+    }
+
     /// Returns the component that the event is about, if it is about one.
     pub fn component(&self) -> Option<&ComponentId> {
         match self {

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use domain::ports::StateView;
-use domain::{ComponentId, Entry, Event, Record, Status};
+use domain::{ComponentId, Entry, Event, Record};
 
 use crate::Registry;
 use crate::error::RegistryError;
@@ -60,7 +60,9 @@ impl Registry {
             // Nobody listening is not an error.
             let _ = self.inner.events.send(record.clone());
             self.inner.indexes.hear(record, &*self.inner.state);
-            if let Some((id, old, new)) = status_change(&record.event) {
+            let event = &record.event;
+            if let (Some((old, new)), Some(id)) = (event.statuses().filter(|(old, new)| old != new), event.component())
+            {
                 self.inner.hooks.status_changed(id, old, new);
             }
         }
@@ -94,34 +96,4 @@ pub(crate) async fn blocking<T: Send + 'static>(
         Ok(result) => result,
         Err(error) => Err(RegistryError::Internal(format!("a blocking task died: {error}"))),
     }
-}
-
-/// Returns the change of status that an event stands for, if it stands for one.
-fn status_change(event: &Event) -> Option<(&ComponentId, Status, Status)> {
-    let change = match event {
-        Event::Registered { component, revision, .. } if revision.number == 1 => {
-            (component, Status::Discovered, Status::Registered)
-        }
-        Event::Activated { component, old_status, .. } => (component, *old_status, Status::Active),
-        Event::Deactivated { component, old_status, .. } => (component, *old_status, Status::Inactive),
-        Event::Errored { component, old_status, .. } => (component, *old_status, Status::Error),
-        Event::ErrorsCleared { component, old_status: Status::Error, .. } => {
-            (component, Status::Error, Status::Registered)
-        }
-        Event::Registered { .. }
-        | Event::ErrorsCleared { .. }
-        | Event::Unregistered { .. }
-        | Event::RevisionSelected { .. }
-        | Event::EdgesResolved { .. }
-        | Event::EdgeAdded { .. }
-        | Event::EdgeRemoved { .. }
-        | Event::Failed { .. }
-        | Event::StateSaved { .. }
-        | Event::Probed { .. }
-        | Event::Refused { .. }
-        | Event::IndexCreated { .. }
-        | Event::IndexDropped { .. }
-        | Event::ConfigSet { .. } => return None,
-    };
-    (change.1 != change.2).then_some(change)
 }

@@ -1,7 +1,7 @@
 //! Deactivating: dependents first, each instance dropped in order.
 
-use domain::plan::{PlanError, plan_deactivation};
-use domain::ports::StateView;
+use domain::plan::{PlanError, StopPlan, plan_deactivation, plan_unregistration};
+use domain::ports::{StateView, StorageError};
 use domain::{ComponentId, Event, Status};
 
 use crate::Registry;
@@ -10,6 +10,31 @@ use crate::error::RegistryError;
 use crate::names::unknown;
 use crate::report::Outcomes;
 
+/// How components are stopped.
+#[derive(Clone, Copy)]
+pub(crate) enum Stopping {
+    /// They stay in the registry.
+    Deactivate,
+    /// They leave it.
+    Unregister,
+}
+
+impl Stopping {
+    fn operation(self) -> &'static str {
+        match self {
+            Self::Deactivate => "deactivate",
+            Self::Unregister => "unregister",
+        }
+    }
+
+    fn plan(self, view: &dyn StateView, targets: &[ComponentId], cascade: bool) -> Result<StopPlan, StorageError> {
+        match self {
+            Self::Deactivate => plan_deactivation(view, targets, cascade),
+            Self::Unregister => plan_unregistration(view, targets, cascade),
+        }
+    }
+}
+
 impl Registry {
     /// Takes components out of service. One that active components need is refused, unless `cascade` takes those along, dependents
     /// first; one that is not active is left as it is and counts as done.
@@ -17,8 +42,17 @@ impl Registry {
     /// Running calls are waited for, then the component's state is kept if it has any, then `lifecycle.deactivate` is called. A
     /// newer revision that waited becomes the one that the entry points to.
     pub async fn deactivate(&self, ids: &[ComponentId], cascade: bool) -> Outcomes {
+        let outcomes = self.stop_each(ids, cascade, Stopping::Deactivate).await;
+        if let Err(error) = self.flush_failures().await {
+            self.inner.tracker.note_lost(&error);
+        }
+        outcomes
+    }
+
+    /// Stops components and, with `cascade`, what needs them, one after the other, dependents first.
+    pub(crate) async fn stop_each(&self, ids: &[ComponentId], cascade: bool, stopping: Stopping) -> Outcomes {
         let targets = ids.to_vec();
-        let plan = match self.read(move |view| Ok(plan_deactivation(view, &targets, cascade)?)).await {
+        let plan = match self.read(move |view| Ok(stopping.plan(view, &targets, cascade)?)).await {
             Ok(plan) => plan,
             Err(error) => {
                 let failed = ids.first().map(|id| (id.clone(), error));
@@ -27,23 +61,23 @@ impl Registry {
         };
         let mut outcomes = Outcomes::default();
         for (id, error) in plan.blocked {
-            let error = self.refused("deactivate", Some(&id), error.into()).await;
+            let error = self.refused(stopping.operation(), Some(&id), error.into()).await;
             outcomes.failed.push((id, error));
         }
-        let order: Vec<_> = plan.waves.concat();
-        for id in order {
-            match self.deactivate_one(&id).await {
+        for id in plan.waves.concat() {
+            let stopped = match stopping {
+                Stopping::Deactivate => self.deactivate_one(&id).await,
+                Stopping::Unregister => self.unregister_one(&id).await,
+            };
+            match stopped {
                 Ok(()) => outcomes.done.push(id),
                 Err(error) => {
-                    let error = self.refused("deactivate", Some(&id), error).await;
+                    let error = self.refused(stopping.operation(), Some(&id), error).await;
                     outcomes.failed.push((id, error));
                 }
             }
         }
         outcomes.done.extend(plan.unchanged);
-        if let Err(error) = self.flush_failures().await {
-            self.inner.tracker.note_lost(&error);
-        }
         outcomes
     }
 

@@ -1,12 +1,13 @@
 //! Unregistering: an entry, its revisions and edges are gone; the journal remembers.
 
-use domain::plan::{PlanError, plan_unregistration};
+use domain::plan::PlanError;
 use domain::ports::StateView;
 use domain::resolve::{NOTHING_EXPECTED, Overlay};
 use domain::{ComponentId, Event, Status};
 
 use crate::Registry;
 use crate::commit::blocking;
+use crate::deactivate::Stopping;
 use crate::error::RegistryError;
 use crate::names::unknown;
 use crate::register::{resolve_waiting, touched_keys};
@@ -16,32 +17,10 @@ impl Registry {
     /// Removes components from the registry, deactivating them first. One that others depend on is refused, unless
     /// `cascade` takes those along, dependents first.
     pub async fn unregister(&self, ids: &[ComponentId], cascade: bool) -> Outcomes {
-        let targets = ids.to_vec();
-        let plan = match self.read(move |view| Ok(plan_unregistration(view, &targets, cascade)?)).await {
-            Ok(plan) => plan,
-            Err(error) => {
-                let failed = ids.first().map(|id| (id.clone(), error));
-                return Outcomes { done: Vec::new(), failed: failed.into_iter().collect() };
-            }
-        };
-        let mut outcomes = Outcomes::default();
-        for (id, error) in plan.blocked {
-            let error = self.refused("unregister", Some(&id), error.into()).await;
-            outcomes.failed.push((id, error));
-        }
-        for id in plan.waves.concat() {
-            match self.unregister_one(&id).await {
-                Ok(()) => outcomes.done.push(id),
-                Err(error) => {
-                    let error = self.refused("unregister", Some(&id), error).await;
-                    outcomes.failed.push((id, error));
-                }
-            }
-        }
-        outcomes
+        self.stop_each(ids, cascade, Stopping::Unregister).await
     }
 
-    async fn unregister_one(&self, id: &ComponentId) -> Result<(), RegistryError> {
+    pub(crate) async fn unregister_one(&self, id: &ComponentId) -> Result<(), RegistryError> {
         let _life = self.inner.life.lock(id).await;
         let key = id.clone();
         self.commit(move |view| Ok((decide(view, &key)?, ()))).await?;

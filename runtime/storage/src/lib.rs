@@ -5,6 +5,9 @@
 //! [`Storage`], then `committer`, `journal` and `index`. Nothing is acknowledged before the journal is synced; the index can
 //! be deleted at any moment and is made anew from the journal.
 
+#[macro_use]
+mod answers;
+
 mod blobs;
 mod code_cache;
 mod committer;

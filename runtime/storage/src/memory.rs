@@ -3,9 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use domain::ComponentId;
-use domain::entry::{Entry, Revision};
 use domain::event::{Actor, Record};
-use domain::failure::LoggedFailure;
 use domain::ports::{BoxFuture, Clock, Committed, Decision, StateStore, StateView, StorageError};
 use domain::usage::Usage;
 
@@ -41,49 +39,7 @@ impl MemoryStore {
 }
 
 impl StateView for MemoryStore {
-    fn entry(&self, id: &ComponentId) -> Result<Option<Arc<Entry>>, StorageError> {
-        self.ask(|view| view.entry(id))
-    }
-
-    fn revision(&self, id: &ComponentId, number: u32) -> Result<Option<Arc<Revision>>, StorageError> {
-        self.ask(|view| view.revision(id, number))
-    }
-
-    fn revisions(&self, id: &ComponentId) -> Result<Vec<Arc<Revision>>, StorageError> {
-        self.ask(|view| view.revisions(id))
-    }
-
-    fn dependents(&self, id: &ComponentId) -> Result<Vec<ComponentId>, StorageError> {
-        self.ask(|view| view.dependents(id))
-    }
-
-    fn find(&self, index: &str, key: &str) -> Result<Vec<ComponentId>, StorageError> {
-        self.ask(|view| view.find(index, key))
-    }
-
-    fn count(&self, index: &str, key: &str) -> Result<u64, StorageError> {
-        self.ask(|view| view.count(index, key))
-    }
-
-    fn index_keys(&self, index: &str) -> Result<Vec<(String, u64)>, StorageError> {
-        self.ask(|view| view.index_keys(index))
-    }
-
-    fn ids(&self, after: Option<&ComponentId>, limit: usize) -> Result<Vec<ComponentId>, StorageError> {
-        self.ask(|view| view.ids(after, limit))
-    }
-
-    fn failures(&self, id: Option<&ComponentId>, limit: usize) -> Result<Vec<LoggedFailure>, StorageError> {
-        self.ask(|view| view.failures(id, limit))
-    }
-
-    fn usage(&self, id: &ComponentId) -> Result<Usage, StorageError> {
-        self.ask(|view| view.usage(id))
-    }
-
-    fn custom_indexes(&self) -> Result<Vec<String>, StorageError> {
-        self.ask(|view| view.custom_indexes())
-    }
+    answers_by_asking!();
 
     fn last_seq(&self) -> u64 {
         self.records.lock().unwrap_or_else(PoisonError::into_inner).last().map_or(0, |record| record.seq)

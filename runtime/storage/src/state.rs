@@ -5,9 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use domain::ComponentId;
-use domain::entry::{Entry, Revision};
 use domain::event::{Actor, Record};
-use domain::failure::LoggedFailure;
 use domain::ports::{BoxFuture, Clock, Committed, Decision, StateStore, StateView, StorageError};
 use domain::usage::Usage;
 
@@ -80,11 +78,6 @@ impl JournaledState {
         parts.as_ref().map(|parts| parts.index.clone()).ok_or(StorageError::Closed)
     }
 
-    /// Asks a question that looks at one row, or at rows that never change.
-    fn look<T>(&self, question: impl FnOnce(&RowsView<'_>) -> Result<T, StorageError>) -> Result<T, StorageError> {
-        question(&RowsView { rows: &*self.index()?, last_seq: self.last_seq() })
-    }
-
     /// Asks a question that looks at several rows.
     fn ask<T>(&self, question: impl Fn(&RowsView<'_>) -> Result<T, StorageError>) -> Result<T, StorageError> {
         self.index()?.ask(|index| question(&RowsView { rows: index, last_seq: self.last_seq() }))
@@ -99,49 +92,7 @@ impl Drop for JournaledState {
 }
 
 impl StateView for JournaledState {
-    fn entry(&self, id: &ComponentId) -> Result<Option<Arc<Entry>>, StorageError> {
-        self.ask(|view| view.entry(id))
-    }
-
-    fn revision(&self, id: &ComponentId, number: u32) -> Result<Option<Arc<Revision>>, StorageError> {
-        self.look(|view| view.revision(id, number))
-    }
-
-    fn revisions(&self, id: &ComponentId) -> Result<Vec<Arc<Revision>>, StorageError> {
-        self.ask(|view| view.revisions(id))
-    }
-
-    fn dependents(&self, id: &ComponentId) -> Result<Vec<ComponentId>, StorageError> {
-        self.ask(|view| view.dependents(id))
-    }
-
-    fn find(&self, index: &str, key: &str) -> Result<Vec<ComponentId>, StorageError> {
-        self.ask(|view| view.find(index, key))
-    }
-
-    fn count(&self, index: &str, key: &str) -> Result<u64, StorageError> {
-        self.look(|view| view.count(index, key))
-    }
-
-    fn index_keys(&self, index: &str) -> Result<Vec<(String, u64)>, StorageError> {
-        self.ask(|view| view.index_keys(index))
-    }
-
-    fn ids(&self, after: Option<&ComponentId>, limit: usize) -> Result<Vec<ComponentId>, StorageError> {
-        self.ask(|view| view.ids(after, limit))
-    }
-
-    fn failures(&self, id: Option<&ComponentId>, limit: usize) -> Result<Vec<LoggedFailure>, StorageError> {
-        self.ask(|view| view.failures(id, limit))
-    }
-
-    fn usage(&self, id: &ComponentId) -> Result<Usage, StorageError> {
-        self.look(|view| view.usage(id))
-    }
-
-    fn custom_indexes(&self) -> Result<Vec<String>, StorageError> {
-        self.ask(|view| view.custom_indexes())
-    }
+    answers_by_asking!();
 
     fn last_seq(&self) -> u64 {
         self.last_seq.load(Ordering::Acquire)

@@ -102,43 +102,19 @@ async fn print_from(
 
 impl From<&Record> for RecordDoc {
     fn from(record: &Record) -> Self {
-        let (old_status, new_status) = statuses(&record.event);
+        let statuses = record.event.statuses();
         Self {
             seq: record.seq,
             at: record.at.to_string(),
             actor: record.actor.to_string(),
             event: record.event.name(),
             component: record.event.component().cloned(),
-            old_status: old_status.map(Status::as_str),
-            new_status: new_status.map(Status::as_str),
+            // A first registration is a beginning, not a change.
+            old_status: statuses.map(|(old, _)| old).filter(|old| *old != Status::Discovered).map(Status::as_str),
+            new_status: statuses.map(|(_, new)| new.as_str()),
             error: error(&record.event),
             extra: extra(&record.event),
         }
-    }
-}
-
-/// Returns the status before and after an event that changes it.
-fn statuses(event: &Event) -> (Option<Status>, Option<Status>) {
-    match event {
-        Event::Registered { revision, .. } if revision.number == 1 => (None, Some(Status::Registered)),
-        Event::Activated { old_status, .. } => (Some(*old_status), Some(Status::Active)),
-        Event::Deactivated { old_status, .. } => (Some(*old_status), Some(Status::Inactive)),
-        Event::Errored { old_status, .. } => (Some(*old_status), Some(Status::Error)),
-        Event::ErrorsCleared { old_status: Status::Error, .. } => (Some(Status::Error), Some(Status::Registered)),
-        Event::ErrorsCleared { old_status, .. } => (Some(*old_status), Some(*old_status)),
-        Event::Registered { .. }
-        | Event::Unregistered { .. }
-        | Event::RevisionSelected { .. }
-        | Event::EdgesResolved { .. }
-        | Event::EdgeAdded { .. }
-        | Event::EdgeRemoved { .. }
-        | Event::Failed { .. }
-        | Event::StateSaved { .. }
-        | Event::Probed { .. }
-        | Event::Refused { .. }
-        | Event::IndexCreated { .. }
-        | Event::IndexDropped { .. }
-        | Event::ConfigSet { .. } => (None, None),
     }
 }
 
