@@ -40,6 +40,13 @@ struct Files {
     head: HeadFile,
 }
 
+/// Where a change went.
+#[derive(PartialEq, Eq)]
+enum Wrote {
+    Memory,
+    Sled,
+}
+
 /// What sled does not have yet.
 #[derive(Clone, Default)]
 struct Ahead {
@@ -114,7 +121,10 @@ impl Index {
     /// Makes the changes and moves the mark, all at one moment.
     pub(crate) fn change(&self, changes: Changes, mark: Mark) -> Result<(), StorageError> {
         let mut files = self.files();
-        self.put(&mut files, changes, mark.clone())?;
+        if self.put(changes, mark.clone())? == Wrote::Sled {
+            // The journal has everything but counters of use, and of those the old file goes on telling.
+            let _ = self.harden(&mut files);
+        }
         files.head.write(&mark);
         Ok(())
     }
@@ -122,7 +132,8 @@ impl Index {
     /// Sees to it that sled has everything up to `mark`, as in a new index.
     pub(crate) fn settle(&self, mark: Mark) -> Result<(), StorageError> {
         let mut files = self.files();
-        self.write_through(&mut files, Ahead { mark, ..Ahead::clone(&self.ahead()) })
+        self.write_through(Ahead { mark, ..Ahead::clone(&self.ahead()) })?;
+        self.harden(&mut files)
     }
 
     /// Returns the last record whose changes are here.
@@ -143,24 +154,26 @@ impl Index {
         let mark = self.ahead().mark.clone();
         if self.fits(&changes, &mark) && files.usage.has_room() {
             files.usage.append(&UsageLine { seq: mark.seq, usage: usage.to_vec() })?;
-            return self.put(&mut files, changes, mark);
+            return self.put(changes, mark).map(drop);
         }
         let mut ahead = Ahead::clone(&self.ahead());
         ahead.changes.absorb(changes);
-        self.write_through(&mut files, ahead)
+        self.write_through(ahead)?;
+        self.harden(&mut files)
     }
 
     /// Puts changes over the rows on disk, or into them if there would be too many.
-    fn put(&self, files: &mut Files, changes: Changes, mark: Mark) -> Result<(), StorageError> {
+    fn put(&self, changes: Changes, mark: Mark) -> Result<Wrote, StorageError> {
         let fits = self.fits(&changes, &mark);
         let mut ahead = Ahead::clone(&self.ahead());
         ahead.changes.absorb(changes);
         ahead.mark = mark;
         if !fits {
-            return self.write_through(files, ahead);
+            self.write_through(ahead)?;
+            return Ok(Wrote::Sled);
         }
         self.while_changing(|| self.show(ahead));
-        Ok(())
+        Ok(Wrote::Memory)
     }
 
     fn fits(&self, changes: &Changes, mark: &Mark) -> bool {
@@ -169,17 +182,22 @@ impl Index {
             && mark.seq.saturating_sub(ahead.below) <= AHEAD_RECORDS_MAX
     }
 
-    /// Gives sled all that it lacks, and begins anew with nothing over it.
-    fn write_through(&self, files: &mut Files, ahead: Ahead) -> Result<(), StorageError> {
+    /// Gives sled all that it lacks, and begins anew with nothing over it. What fails changes nothing.
+    fn write_through(&self, ahead: Ahead) -> Result<(), StorageError> {
         let generation = self.sled.generation() + 1;
         self.while_changing(|| {
             self.sled.change(&ahead.changes, &ahead.mark, generation)?;
             self.show(Ahead::nothing(ahead.mark));
             Ok(())
-        })?;
-        // The old counters may go once those in sled are safe.
-        self.sled.flush()?;
-        files.usage.begin(generation)
+        })
+    }
+
+    /// Waits until what sled was given is safe, and lets go of the counters that it now has.
+    fn harden(&self, files: &mut Files) -> Result<(), StorageError> {
+        let flushed = self.sled.flush();
+        files.usage.turn(self.sled.generation());
+        flushed?;
+        files.usage.remove_old()
     }
 
     fn show(&self, ahead: Ahead) {

@@ -36,13 +36,16 @@ pub(super) struct UsageFile {
 impl UsageFile {
     /// Reads the lines that belong to `generation`. A last line that is not whole is left out.
     pub(super) fn open(folder: &Path, generation: u64) -> Result<(Self, Vec<UsageLine>), StorageError> {
-        if let Some(before) = generation.checked_sub(1) {
-            files::remove_if_there(&path(folder, before))?;
-        }
         let bytes = files::read_if_there(&path(folder, generation))?.unwrap_or_default();
-        let lines = bytes.split_inclusive(|byte| *byte == b'\n').map_while(|line| serde_json::from_slice(line).ok());
-        let lines: Vec<UsageLine> = lines.collect();
-        Ok((Self { folder: folder.to_owned(), generation, file: None, bytes: bytes.len() as u64 }, lines))
+        let (mut lines, mut whole) = (Vec::new(), 0);
+        for line in bytes.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n")) {
+            let Ok(read) = serde_json::from_slice(line) else { break };
+            lines.push(read);
+            whole += line.len() as u64;
+        }
+        let file = Self { folder: folder.to_owned(), generation, file: None, bytes: whole };
+        file.remove_old()?;
+        Ok((file, lines))
     }
 
     /// Tells whether there is room for another line.
@@ -62,7 +65,10 @@ impl UsageFile {
             Some(file) => file,
             empty => {
                 let opened = File::options().create(true).append(true).mode(0o600).open(&path);
-                empty.insert(opened.map_err(files::at(&path))?)
+                let opened = opened.map_err(files::at(&path))?;
+                // What is not a whole line would hide the next one.
+                opened.set_len(self.bytes).map_err(files::at(&path))?;
+                empty.insert(opened)
             }
         };
         let before = self.bytes;
@@ -75,11 +81,17 @@ impl UsageFile {
         Ok(())
     }
 
-    /// Begins the file of another generation; sled has what is in the old one.
-    pub(super) fn begin(&mut self, generation: u64) -> Result<(), StorageError> {
-        let old = std::mem::replace(&mut self.generation, generation);
-        (self.file, self.bytes) = (None, 0);
-        files::remove_if_there(&path(&self.folder, old))
+    /// Begins the file of another generation: sled has what is in the old one, though perhaps not safely.
+    pub(super) fn turn(&mut self, generation: u64) {
+        (self.generation, self.file, self.bytes) = (generation, None, 0);
+    }
+
+    /// Removes the file of the generation before; sled has what is in it.
+    pub(super) fn remove_old(&self) -> Result<(), StorageError> {
+        match self.generation.checked_sub(1) {
+            Some(before) => files::remove_if_there(&path(&self.folder, before)),
+            None => Ok(()),
+        }
     }
 }
 
@@ -106,7 +118,10 @@ mod tests {
         let name = path(folder.path(), 3);
         let whole = std::fs::read(&name).unwrap();
         std::fs::write(&name, whole.get(..whole.len() - 5).unwrap()).unwrap();
-        assert_eq!(UsageFile::open(folder.path(), 3).unwrap().1, [line(1)]);
+        let (mut file, lines) = UsageFile::open(folder.path(), 3).unwrap();
+        assert_eq!(lines, [line(1)]);
+        file.append(&line(7)).unwrap();
+        assert_eq!(UsageFile::open(folder.path(), 3).unwrap().1, [line(1), line(7)]);
         // Sled went on to the next generation, and the process ended before the old file was removed.
         assert_eq!(UsageFile::open(folder.path(), 4).unwrap().1, []);
         assert!(!name.exists());
