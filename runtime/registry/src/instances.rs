@@ -95,13 +95,12 @@ impl Registry {
         match self.prepare(entry).await {
             Ok(unit) => {
                 // It may have been deactivated or linked anew while its code was being loaded.
-                let is_still = |now: &Entry| {
-                    now.status == Status::Active
-                        && now.revision.number == entry.revision.number
-                        && now.dependencies == entry.dependencies
-                };
-                if self.last_seq() == as_of || self.entry_now(&entry.id)?.is_some_and(|now| is_still(&now)) {
+                if self.is_unchanged(entry, as_of)? {
                     self.turn(entry, unit);
+                    // Whoever changes it from now on finds the unit and takes it out; who did a moment ago did not.
+                    if !self.is_unchanged(entry, as_of)? {
+                        self.out_of_service(&entry.id).await;
+                    }
                 }
                 Ok(())
             }
@@ -110,6 +109,18 @@ impl Registry {
                 Err(RegistryError::Activation(Box::new(failure)))
             }
         }
+    }
+
+    /// Tells whether `entry`, read when the journal ended at `as_of`, is still what a unit has to be made of.
+    fn is_unchanged(&self, entry: &Entry, as_of: u64) -> Result<bool, RegistryError> {
+        if self.last_seq() == as_of {
+            return Ok(true);
+        }
+        Ok(self.entry_now(&entry.id)?.is_some_and(|now| {
+            now.status == Status::Active
+                && now.revision.number == entry.revision.number
+                && now.dependencies == entry.dependencies
+        }))
     }
 
     /// Links the revision that `entry` points to; runs nothing of it.
