@@ -32,7 +32,7 @@ pub(crate) fn prepare(
     let scene = Scene { shared, component: &spec.id, revision: spec.revision, caller: &nobody };
     let failed = |(kind, message): Unmet| Box::new(scene.failure(Phase::Link, kind, &message));
     check_grants(shared, &spec).map_err(failed)?;
-    let (linker, capabilities) = link(shared, &spec, &component).map_err(failed)?;
+    let Linked { linker, capabilities } = link(shared, &spec, &component).map_err(failed)?;
     let pre = linker.instantiate_pre(&component).map_err(|error| failed(refused_by_linker(&error)))?;
     let exports = unit::Exports::of(&component);
     Ok(ComponentUnit::new(Arc::clone(shared), spec, pre, exports, capabilities))
@@ -49,12 +49,14 @@ fn check_grants(shared: &Shared, spec: &UnitSpec) -> Result<(), Unmet> {
     })
 }
 
-/// Links every import; returns the capabilities that serve one as well.
-fn link(
-    shared: &Shared,
-    spec: &UnitSpec,
-    component: &Component,
-) -> Result<(Linker<StoreState>, Vec<Arc<dyn Capability>>), Unmet> {
+/// All imports of a component, met.
+struct Linked {
+    linker: Linker<StoreState>,
+    /// Those that serve at least one import.
+    capabilities: Vec<Arc<dyn Capability>>,
+}
+
+fn link(shared: &Shared, spec: &UnitSpec, component: &Component) -> Result<Linked, Unmet> {
     let mut linker = Linker::new(&shared.engine);
     let mut served = Served::default();
     let mut unmet: Vec<Unmet> = Vec::new();
@@ -72,7 +74,7 @@ fn link(
         Some(reason) => Err(reason),
         None => {
             let used = shared.capabilities.iter().enumerate().filter(|(i, _)| served.capabilities.contains(i));
-            Ok((linker, used.map(|(_, capability)| Arc::clone(capability)).collect()))
+            Ok(Linked { linker, capabilities: used.map(|(_, capability)| Arc::clone(capability)).collect() })
         }
     }
 }
