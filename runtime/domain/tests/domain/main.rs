@@ -7,6 +7,7 @@ mod filter;
 mod graph_cases;
 mod manifest;
 mod properties;
+mod reducing;
 mod settings;
 mod stopping;
 
