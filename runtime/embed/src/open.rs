@@ -147,6 +147,10 @@ async fn open_storage(folder: PathBuf, options: &OpenOptions, clock: Arc<dyn Clo
         lock_timeout: options.lock_timeout,
         command: options.command.clone(),
         process_ends: options.process_ends,
+        on_warning: options
+            .on_warning
+            .clone()
+            .map(|heard| -> Arc<storage::OnWarning> { Arc::new(move |warning| heard(&warning.to_string())) }),
     };
     let opening = tokio::task::spawn_blocking(move || Storage::open(&folder, &storage_options, clock));
     match opening.await {

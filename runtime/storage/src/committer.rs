@@ -117,7 +117,8 @@ impl Work {
         answers: &mut Vec<(oneshot::Sender<Answer>, Answer)>,
     ) -> Result<(), StorageError> {
         let index = self.index.clone();
-        let mut overlay = Overlay::over(&*index);
+        let rows = index.rows();
+        let mut overlay = Overlay::over(&*rows);
         let mut group = match self.journal.begin_group(self.clock.now()) {
             Ok(group) => group,
             Err(error) => {

@@ -15,8 +15,11 @@ use crate::output::FileOutput;
 use crate::settings::SettingsFile;
 use crate::state::JournaledState;
 
+/// Hears what was found wrong and mended.
+pub type OnWarning = dyn Fn(&Warning) + Send + Sync;
+
 /// How a data folder is opened.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct OpenOptions {
     /// How long to wait for another process that holds the folder; 10 seconds by default.
     pub lock_timeout: Duration,
@@ -25,11 +28,24 @@ pub struct OpenOptions {
     /// Whether the process ends when it is done with the folder: what its end undoes, files, threads and the lock, is then left
     /// to it, which is faster, and this process cannot open the folder again. Off by default.
     pub process_ends: bool,
+    /// Hears what is found wrong and mended after the opening, as when an index is needed that was not looked at before. What is
+    /// found at opening is in [`Storage::warnings`].
+    pub on_warning: Option<Arc<OnWarning>>,
 }
 
 impl Default for OpenOptions {
     fn default() -> Self {
-        Self { lock_timeout: Duration::from_secs(10), command: String::new(), process_ends: false }
+        Self { lock_timeout: Duration::from_secs(10), command: String::new(), process_ends: false, on_warning: None }
+    }
+}
+
+impl fmt::Debug for OpenOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OpenOptions")
+            .field("lock_timeout", &self.lock_timeout)
+            .field("command", &self.command)
+            .field("process_ends", &self.process_ends)
+            .finish_non_exhaustive()
     }
 }
 
@@ -67,7 +83,7 @@ impl Storage {
             given => given.to_owned(),
         };
         let lock = FolderLock::acquire(path, &command, options.lock_timeout)?;
-        let (state, warnings) = JournaledState::open(path, clock, lock, options.process_ends)?;
+        let (state, warnings) = JournaledState::open(path, clock, lock, options)?;
         Ok(Self {
             state: Arc::new(state),
             blobs: Arc::new(FileBlobs::new(path)),

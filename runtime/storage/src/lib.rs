@@ -19,13 +19,12 @@ mod journal;
 mod lock;
 mod memory;
 mod output;
-mod recover;
 mod settings;
 mod state;
 
 pub use blobs::FileBlobs;
 pub use code_cache::{CACHE_BYTES_MAX, FileCodeCache};
-pub use folder::{OpenOptions, Storage, Warning};
+pub use folder::{OnWarning, OpenOptions, Storage, Warning};
 pub use memory::MemoryStore;
 pub use output::{FileOutput, Lost, OUTPUT_BYTES_MAX};
 pub use settings::SettingsFile;

@@ -10,11 +10,10 @@ use domain::ports::{BoxFuture, Clock, Committed, Decision, StateStore, StateView
 use domain::usage::Usage;
 
 use crate::committer::Committer;
-use crate::folder::Warning;
-use crate::index::{Index, RowsView};
+use crate::folder::{OpenOptions, Warning};
+use crate::index::{Index, RowsView, recover};
 use crate::journal;
 use crate::lock::FolderLock;
-use crate::recover::recover;
 
 /// The registry's state in a data folder: a journal that is the truth, and a sled index that answers questions.
 ///
@@ -41,14 +40,16 @@ impl JournaledState {
         folder: &Path,
         clock: Arc<dyn Clock>,
         lock: FolderLock,
-        process_ends: bool,
+        options: &OpenOptions,
     ) -> Result<(Self, Vec<Warning>), StorageError> {
         let journal_folder = folder.join("journal");
-        let recovered = recover(&journal_folder, &folder.join("index"), clock.now())?;
+        let on_warning = options.on_warning.clone();
+        let recovered = recover(&journal_folder, &folder.join("index"), clock.now(), on_warning)?;
         let last_seq = Arc::new(AtomicU64::new(recovered.journal.head().seq));
         let index = Arc::new(recovered.index);
         let committer = Committer::start(recovered.journal, index.clone(), clock, last_seq.clone())?;
         let parts = RwLock::new(Some(Parts { committer, index, lock }));
+        let process_ends = options.process_ends;
         Ok((Self { journal: journal_folder, last_seq, process_ends, parts }, recovered.warnings))
     }
 
@@ -80,7 +81,7 @@ impl JournaledState {
 
     /// Asks a question that looks at several rows.
     fn ask<T>(&self, question: impl Fn(&RowsView<'_>) -> Result<T, StorageError>) -> Result<T, StorageError> {
-        self.index()?.ask(|index| question(&RowsView { rows: index, last_seq: self.last_seq() }))
+        self.index()?.ask(|rows| question(&RowsView { rows, last_seq: self.last_seq() }))
     }
 }
 

@@ -5,20 +5,22 @@
 
 mod apply;
 mod head;
+mod image;
 mod keys;
 mod layered;
 mod map;
 mod overlay;
+mod recover;
 mod rows;
 mod sled;
 mod usage_file;
 mod view;
 
 pub(crate) use apply::{add_usage, apply};
-pub(crate) use layered::{Behind, Index, OpenedIndex};
+pub(crate) use layered::Index;
 pub(crate) use map::MapRows;
 pub(crate) use overlay::{Changes, Overlay};
+pub(crate) use recover::recover;
 pub(crate) use rows::Rows;
 pub(crate) use sled::Mark;
-pub(crate) use usage_file::UsageLine;
 pub(crate) use view::RowsView;

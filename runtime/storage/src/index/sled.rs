@@ -9,9 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use domain::ComponentId;
 use domain::ports::StorageError;
-use domain::usage::Usage;
 use serde::{Deserialize, Serialize};
 
 use super::overlay::Changes;
@@ -68,6 +66,16 @@ pub(crate) enum OpenedSled {
     New(SledRows),
     /// It cannot be used, because of this.
     Unfit(String),
+}
+
+impl OpenedSled {
+    /// Returns the journal's last record that the rows have, where that is known.
+    pub(crate) fn mark(&self) -> Option<Mark> {
+        match self {
+            Self::Whole(_, mark) => Some(mark.clone()),
+            Self::New(_) | Self::Unfit(_) => None,
+        }
+    }
 }
 
 impl SledRows {
@@ -227,14 +235,9 @@ impl SledRows {
         }
     }
 
-    /// Returns every row of use that can be read, to be carried over into a new index.
-    pub(crate) fn usage_rows(&self) -> Vec<(ComponentId, Usage)> {
-        let rows = self.tree(Tree::Usage).iter().filter_map(Result::ok);
-        let read_row = |(key, value): (sled::IVec, sled::IVec)| {
-            let id = std::str::from_utf8(&key).ok()?.parse().ok()?;
-            Some((id, serde_json::from_slice(&value).ok()?))
-        };
-        rows.filter_map(read_row).collect()
+    /// Returns the number of rows.
+    pub(crate) fn len(&self) -> u64 {
+        self.numbers.lock().unwrap_or_else(PoisonError::into_inner).iter().sum()
     }
 
     /// Returns the number of the file that has the counters of use which are not in the rows.

@@ -34,11 +34,17 @@ pub(super) struct UsageFile {
 }
 
 impl UsageFile {
-    /// Reads the lines that belong to `generation`. A last line that is not whole is left out.
-    pub(super) fn open(folder: &Path, generation: u64) -> Result<(Self, Vec<UsageLine>), StorageError> {
+    /// Reads the lines that belong to `generation`, but for the first `known` bytes. A last line that is not whole is left out.
+    pub(super) fn open(folder: &Path, generation: u64, known: u64) -> Result<(Self, Vec<UsageLine>), StorageError> {
         let bytes = files::read_if_there(&path(folder, generation))?.unwrap_or_default();
-        let (mut lines, mut whole) = (Vec::new(), 0);
-        for line in bytes.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n")) {
+        let known = bytes.len().min(usize::try_from(known).unwrap_or(usize::MAX));
+        let (mut lines, mut whole) = (Vec::new(), known as u64);
+        for line in bytes
+            .get(known..)
+            .unwrap_or_default()
+            .split_inclusive(|byte| *byte == b'\n')
+            .filter(|line| line.ends_with(b"\n"))
+        {
             let Ok(read) = serde_json::from_slice(line) else { break };
             lines.push(read);
             whole += line.len() as u64;
@@ -46,6 +52,11 @@ impl UsageFile {
         let file = Self { folder: folder.to_owned(), generation, file: None, bytes: whole };
         file.remove_old()?;
         Ok((file, lines))
+    }
+
+    /// Returns how long the file is, in bytes.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// Tells whether there is room for another line.
@@ -81,9 +92,11 @@ impl UsageFile {
         Ok(())
     }
 
-    /// Begins the file of another generation: sled has what is in the old one, though perhaps not safely.
+    /// Begins the file of another generation, unless it is this one: sled has what is in the old one, though perhaps not safely.
     pub(super) fn turn(&mut self, generation: u64) {
-        (self.generation, self.file, self.bytes) = (generation, None, 0);
+        if self.generation != generation {
+            (self.generation, self.file, self.bytes) = (generation, None, 0);
+        }
     }
 
     /// Removes the file of the generation before; sled has what is in it.
@@ -110,20 +123,21 @@ mod tests {
     #[test]
     fn keeps_whole_lines_of_its_generation() {
         let folder = tempfile::tempdir().unwrap();
-        let (mut file, lines) = UsageFile::open(folder.path(), 3).unwrap();
+        let (mut file, lines) = UsageFile::open(folder.path(), 3, 0).unwrap();
         assert_eq!(lines, []);
         file.append(&line(1)).unwrap();
         file.append(&line(2)).unwrap();
-        assert_eq!(UsageFile::open(folder.path(), 3).unwrap().1, [line(1), line(2)]);
+        assert_eq!(UsageFile::open(folder.path(), 3, 0).unwrap().1, [line(1), line(2)]);
+        assert_eq!(UsageFile::open(folder.path(), 3, file.bytes() / 2).unwrap().1, [line(2)]);
         let name = path(folder.path(), 3);
         let whole = std::fs::read(&name).unwrap();
         std::fs::write(&name, whole.get(..whole.len() - 5).unwrap()).unwrap();
-        let (mut file, lines) = UsageFile::open(folder.path(), 3).unwrap();
+        let (mut file, lines) = UsageFile::open(folder.path(), 3, 0).unwrap();
         assert_eq!(lines, [line(1)]);
         file.append(&line(7)).unwrap();
-        assert_eq!(UsageFile::open(folder.path(), 3).unwrap().1, [line(1), line(7)]);
+        assert_eq!(UsageFile::open(folder.path(), 3, 0).unwrap().1, [line(1), line(7)]);
         // Sled went on to the next generation, and the process ended before the old file was removed.
-        assert_eq!(UsageFile::open(folder.path(), 4).unwrap().1, []);
+        assert_eq!(UsageFile::open(folder.path(), 4, 0).unwrap().1, []);
         assert!(!name.exists());
     }
 }

@@ -126,6 +126,19 @@ pub(crate) fn custom_indexes(rows: &dyn Rows) -> Result<Vec<String>, StorageErro
     Ok(names)
 }
 
+/// Returns every counter of use that can be read, to be carried over into a new index.
+pub(crate) fn usage_rows(rows: &dyn Rows) -> Vec<(ComponentId, Usage)> {
+    let mut found = Vec::new();
+    // What comes after a row that cannot be read is lost with it.
+    let _ = rows.scan(Tree::Usage, &[], &mut |key, value| {
+        if let (Ok(id), Ok(usage)) = (read_id(Tree::Usage, key), read(Tree::Usage, value)) {
+            found.push((id, usage));
+        }
+        Ok(ControlFlow::Continue(()))
+    });
+    found
+}
+
 /// The state as it stands in some rows.
 pub(crate) struct RowsView<'a> {
     /// The rows.

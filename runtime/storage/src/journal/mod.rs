@@ -13,7 +13,7 @@ mod read;
 
 pub(crate) use append::Journal;
 pub(crate) use line::Head;
-pub(crate) use open::open;
+pub(crate) use open::{OpenedJournal, open};
 pub(crate) use read::{records, replay};
 
 use std::path::{Path, PathBuf};

@@ -3,9 +3,9 @@ use std::path::Path;
 
 use domain::ports::{StateStore, StateView, StorageError};
 use domain::usage::Usage;
-use storage::Warning;
+use storage::{Storage, Warning};
 
-use crate::fixtures::{commit, id, lines, open, registered, segments, setting, try_open};
+use crate::fixtures::{Ticks, commit, id, lines, open, options, registered, segments, setting, try_open};
 
 /// A folder with five records in four groups, the last a decision of two; closed.
 fn five_records(folder: &Path) {
@@ -33,6 +33,11 @@ fn offsets(bytes: &[u8]) -> Vec<usize> {
 
 fn delete_index(folder: &Path) {
     std::fs::remove_dir_all(folder.join("index")).unwrap();
+}
+
+/// Removes the copy of the rows that spares short commands the opening of sled.
+fn delete_image(folder: &Path) {
+    std::fs::remove_file(folder.join("index/image")).unwrap();
 }
 
 #[test]
@@ -175,6 +180,7 @@ fn an_index_that_is_gone_or_damaged_is_made_anew() {
         let storage = open(folder.path());
         storage.state.entry(&id("d")).unwrap()
     };
+    delete_image(folder.path());
     let db = folder.path().join("index/db");
     let good = std::fs::read(&db).unwrap();
     let used = good.iter().rposition(|byte| *byte != 0).unwrap();
@@ -198,8 +204,56 @@ fn an_index_that_is_gone_or_damaged_is_made_anew() {
         assert_eq!(storage.state.count("status", "registered").unwrap(), 5, "round {round}");
         assert_eq!(storage.state.ids(None, 9).unwrap().len(), 5, "round {round}");
         storage.close().unwrap();
+        delete_image(folder.path());
     }
     assert!(rebuilt >= 3, "{rebuilt}");
+}
+
+#[test]
+fn a_damaged_image_is_as_good_as_none() {
+    let folder = tempfile::tempdir().unwrap();
+    five_records(folder.path());
+    let image = folder.path().join("index/image");
+    for round in 0..20 {
+        let mut bytes = std::fs::read(&image).unwrap();
+        let at = bytes.len() * round / 20;
+        match round % 2 {
+            0 => bytes[at] ^= 4,
+            _ => bytes.truncate(at),
+        }
+        std::fs::write(&image, bytes).unwrap();
+        let storage = open(folder.path());
+        assert_eq!(storage.warnings(), []);
+        assert_eq!(storage.state.dependents(&id("a")).unwrap(), [id("d"), id("e")], "round {round}");
+        storage.close().unwrap();
+    }
+}
+
+#[test]
+fn an_image_answers_until_so_much_changes_that_a_damaged_index_is_found_and_made_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    five_records(folder.path());
+    std::fs::write(folder.path().join("index/db"), b"damaged").unwrap();
+    let heard = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let mut options = options();
+    let telling = heard.clone();
+    options.on_warning = Some(std::sync::Arc::new(move |warning: &Warning| {
+        telling.lock().unwrap().push(warning.to_string());
+    }));
+    let storage = Storage::open(folder.path(), &options, Ticks::new()).unwrap();
+    storage.state.add_usage(&[(id("a"), Usage { calls: 3, ..Usage::default() })]).unwrap();
+    for number in 0..40 {
+        commit(&*storage.state, vec![setting(&number.to_string())]);
+        assert_eq!(storage.state.ids(None, 9).unwrap().len(), 5);
+    }
+    assert_eq!(storage.warnings(), []);
+    let heard = heard.lock().unwrap().concat();
+    assert!(heard.starts_with("rebuilt the index from "), "{heard}");
+    storage.close().unwrap();
+    let storage = open(folder.path());
+    assert_eq!(storage.warnings(), []);
+    assert_eq!(storage.state.usage(&id("a")).unwrap().calls, 3);
+    assert_eq!(storage.state.last_seq(), 45);
 }
 
 #[test]
@@ -269,6 +323,7 @@ fn a_rebuilt_index_keeps_what_can_be_read_of_the_use() {
 fn later_formats_are_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     five_records(folder.path());
+    delete_image(folder.path());
     let db = sled::Config::new().path(folder.path().join("index")).segment_size(64 << 10).open().unwrap();
     let meta = db.open_tree("meta").unwrap();
     meta.insert("schema", "7").unwrap();
@@ -294,6 +349,7 @@ fn later_formats_are_refused_by_name() {
 fn an_older_schema_is_made_anew() {
     let folder = tempfile::tempdir().unwrap();
     five_records(folder.path());
+    delete_image(folder.path());
     let db = sled::Config::new().path(folder.path().join("index")).segment_size(64 << 10).open().unwrap();
     let meta = db.open_tree("meta").unwrap();
     meta.insert("schema", "0").unwrap();

@@ -31,7 +31,7 @@ impl Clock for Ticks {
 
 /// Waits a little for the folder: a child that another test is starting holds a copy of the lock until it runs its program.
 pub(crate) fn options() -> OpenOptions {
-    OpenOptions { lock_timeout: Duration::from_secs(5), command: "a test".to_owned(), process_ends: false }
+    OpenOptions { lock_timeout: Duration::from_secs(5), command: "a test".to_owned(), ..OpenOptions::default() }
 }
 
 pub(crate) fn open(folder: &Path) -> Storage {
