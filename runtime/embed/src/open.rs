@@ -152,8 +152,12 @@ async fn open_storage(folder: PathBuf, options: &OpenOptions, clock: Arc<dyn Clo
             .clone()
             .map(|heard| -> Arc<storage::OnWarning> { Arc::new(move |warning| heard(&warning.to_string())) }),
     };
-    let opening = tokio::task::spawn_blocking(move || Storage::open(&folder, &storage_options, clock));
-    match opening.await {
+    let opening = move || Storage::open(&folder, &storage_options, clock);
+    if options.process_ends {
+        // A command has nothing else to do meanwhile, and is spared a thread.
+        return Ok(opening()?);
+    }
+    match tokio::task::spawn_blocking(opening).await {
         Ok(opened) => Ok(opened.map_err(|error: StorageError| RegistryError::from(error))?),
         Err(died) => Err(RegistryError::Internal(format!("opening the data folder died: {died}"))),
     }

@@ -1,8 +1,8 @@
 //! One process owns a data folder at a time: the file `LOCK`, locked by the system as long as its process lives.
 
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{Read, Seek};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,8 @@ use crate::files;
 
 /// Longest command line that is shown of another process, in bytes.
 const COMMAND_BYTES_MAX: usize = 200;
+/// Length of the line that names the holder, in bytes, unless its command needs more.
+const OWNER_BYTES: usize = 300;
 /// First and longest wait before the lock is tried again.
 const WAITS: (Duration, Duration) = (Duration::from_micros(500), Duration::from_millis(20));
 
@@ -58,18 +60,17 @@ impl FolderLock {
             std::thread::sleep(wait.min(left));
             wait = (wait * 2).min(WAITS.1);
         }
-        write_owner(&mut file, command).map_err(files::at(&path))?;
+        write_owner(&file, command).map_err(files::at(&path))?;
         Ok(Self { _file: file })
     }
 }
 
 /// Says in the file who has the lock; it only informs, so it is not synced.
-fn write_owner(file: &mut File, command: &str) -> std::io::Result<()> {
+fn write_owner(file: &File, command: &str) -> std::io::Result<()> {
     let command = truncate(command, COMMAND_BYTES_MAX);
-    let owner = serde_json::json!({ "pid": std::process::id(), "command": escape_line(&command) });
-    file.set_len(0)?;
-    file.rewind()?;
-    file.write_all(format!("{owner}\n").as_bytes())
+    let owner = serde_json::json!({ "pid": std::process::id(), "command": escape_line(&command) }).to_string();
+    // Blanks cover what a longer line left: to cut a file and write it anew costs the disk far more.
+    file.write_all_at(format!("{owner:OWNER_BYTES$}\n").as_bytes(), 0)
 }
 
 /// Names the process that has the lock. One that has just begun may not have written its line yet: then nothing, or the line of the
@@ -93,7 +94,9 @@ fn read_owner(file: &mut File) -> (u32, String) {
     let mut text = String::new();
     // What cannot be read is as good as not written.
     let _ = file.rewind().and_then(|()| file.take(4_096).read_to_string(&mut text));
-    let owner: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+    // What follows the first line is left of a longer one.
+    let line = text.lines().next().unwrap_or_default();
+    let owner: serde_json::Value = serde_json::from_str(line).unwrap_or_default();
     let pid = owner.get("pid").and_then(serde_json::Value::as_u64).and_then(|pid| u32::try_from(pid).ok());
     let written = owner.get("command").and_then(serde_json::Value::as_str).unwrap_or_default();
     (pid.unwrap_or(0), written.to_owned())

@@ -113,7 +113,6 @@ impl Index {
         on_warning: Option<Arc<OnWarning>>,
     ) -> Result<Self, StorageError> {
         let head = HeadFile::open(folder)?;
-        head.write(&layers.mark);
         Ok(Self {
             folder: folder.to_owned(),
             journal: journal.to_owned(),
@@ -122,6 +121,14 @@ impl Index {
             files: Mutex::new(Files { usage, head }),
             on_warning,
         })
+    }
+
+    /// Writes how far the index was told, unless that was `said` already.
+    pub(super) fn tell_head(&self, said: Option<&Mark>) {
+        let mark = &self.layers().mark;
+        if said != Some(mark) {
+            self.files().head.write(mark);
+        }
     }
 
     /// Makes the changes and moves the mark, all at one moment. The journal has every record up to the mark.

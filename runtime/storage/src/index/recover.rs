@@ -68,6 +68,7 @@ pub(crate) fn recover(
 ) -> Result<Recovered, StorageError> {
     files::create_folder(index_folder)?;
     let said = HeadFile::read(index_folder)?;
+    let said_before = said.clone();
     let opened_journal;
     let followed;
     match image_near(index_folder, said.as_ref())? {
@@ -96,6 +97,7 @@ pub(crate) fn recover(
     }
     let warnings = opened_journal.warning.into_iter().chain(followed.warning).collect();
     let index = Index::new(index_folder, journal_folder, followed.layers, followed.usage, on_warning)?;
+    index.tell_head(said_before.as_ref());
     Ok(Recovered { journal: opened_journal.journal, index, warnings })
 }
 
