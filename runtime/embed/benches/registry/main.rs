@@ -47,6 +47,9 @@ fn show(what: &str, beside: &str, bound: f64, (ours, theirs): (Duration, Duratio
 
 fn main() -> anyhow::Result<()> {
     let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    if restart::be_a_side(&tokio)? {
+        return Ok(());
+    }
     // As with other benches, words on the command line choose.
     let words: Vec<_> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
     for (name, run) in BENCHES {
