@@ -16,25 +16,25 @@
 //! | `result` | `{"ok": value}` or `{"err": value}`, with `null` where there is no value |
 
 use serde_json::{Map, Number, Value};
-use wasmtime::component::types::{ComponentFunc, Record, Tuple, Variant};
+use wasmtime::component::types::{Record, Tuple, Variant};
 use wasmtime::component::{Type, Val};
 
 use super::wrong_count;
 use crate::link::shown;
+use crate::unit::Param;
 
 /// The largest integer that every JSON reader keeps exactly.
 const EXACT_MAX: u64 = (1 << 53) - 1;
 
 /// Reads the arguments of a call; trailing options may be left out.
-pub(super) fn arguments(function: &ComponentFunc, args: &[Value]) -> Result<Vec<Val>, String> {
-    let params = function.params();
-    let is_optional = |(_, ty): (&str, Type)| matches!(ty, Type::Option(_));
-    if args.len() > params.len() || !function.params().skip(args.len()).all(is_optional) {
+pub(super) fn arguments(params: &[Param], args: &[Value]) -> Result<Vec<Val>, String> {
+    let is_optional = |(_, ty): &Param| matches!(ty, Type::Option(_));
+    if args.len() > params.len() || !params.iter().skip(args.len()).all(is_optional) {
         return Err(wrong_count(params.len(), args.len()));
     }
     let mut values = Vec::with_capacity(params.len());
-    for ((name, ty), value) in params.zip(args.iter().chain(std::iter::repeat(&Value::Null))) {
-        values.push(from_json(&ty, value).map_err(|e| format!("argument `{name}`{}", e.path()))?);
+    for ((name, ty), value) in params.iter().zip(args.iter().chain(std::iter::repeat(&Value::Null))) {
+        values.push(from_json(ty, value).map_err(|e| format!("argument `{name}`{}", e.path()))?);
     }
     Ok(values)
 }

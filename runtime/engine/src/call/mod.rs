@@ -35,11 +35,11 @@ pub(crate) fn prepare(
         CallExpression::Wave(text) => {
             let call = wave::split(text).map_err(|reason| EngineError::BadArguments { reason, signature: None })?;
             let (position, export) = callable(id, exports, call.name)?;
-            (position, call.args(&export.ty.params().collect::<Vec<_>>()))
+            (position, call.args(export.params()))
         }
         CallExpression::Json { function, args } => {
             let (position, export) = callable(id, exports, function)?;
-            (position, json::arguments(&export.ty, args))
+            (position, json::arguments(export.params(), args))
         }
     };
     let args = args.map_err(|reason| bad(exports, position, reason))?;

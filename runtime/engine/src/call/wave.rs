@@ -7,6 +7,7 @@ use wasmtime::component::wasm_wave::untyped::UntypedValue;
 use wasmtime::component::{Type, Val};
 
 use super::wrong_count;
+use crate::unit::Param;
 use crate::wit::type_text;
 
 /// Longest expression, in bytes.
@@ -45,7 +46,7 @@ pub(super) fn split(source: &str) -> Result<Split<'_>, String> {
 
 impl Split<'_> {
     /// Reads the arguments as values of the parameters' types; trailing options may be left out.
-    pub(super) fn args(&self, params: &[(&str, Type)]) -> Result<Vec<Val>, String> {
+    pub(super) fn args(&self, params: &[Param]) -> Result<Vec<Val>, String> {
         let (_, list) = self.source.split_at(self.open);
         let types: Vec<Type> = params.iter().map(|(_, ty)| ty.clone()).collect();
         if let Some(rest) = list.strip_prefix('(').and_then(|inner| inner.trim_start().strip_prefix(')')) {
@@ -74,7 +75,7 @@ impl Split<'_> {
         })
     }
 
-    fn none(&self, params: &[(&str, Type)]) -> Result<Vec<Val>, String> {
+    fn none(&self, params: &[Param]) -> Result<Vec<Val>, String> {
         if params.iter().all(|(_, ty)| matches!(ty, Type::Option(_))) {
             Ok(params.iter().map(|_| Val::Option(None)).collect())
         } else {
@@ -149,7 +150,8 @@ mod tests {
     use super::*;
 
     fn message(source: &str, types: &[(&str, Type)]) -> String {
-        match split(source).and_then(|call| call.args(types)) {
+        let types: Vec<Param> = types.iter().map(|(name, ty)| ((*name).into(), ty.clone())).collect();
+        match split(source).and_then(|call| call.args(&types)) {
             Ok(values) => format!("{values:?}"),
             Err(reason) => reason,
         }

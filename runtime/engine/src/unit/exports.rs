@@ -1,15 +1,18 @@
 //! The functions that a component exports.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use domain::InterfaceName;
 use domain::inspection::FunctionSignature;
-use wasmtime::component::types::{ComponentFunc, ComponentItem};
+use wasmtime::component::types::{ComponentFunc, ComponentItem, Type};
 use wasmtime::component::{Component, ComponentExportIndex};
 
 use crate::settings::ITEMS_MAX;
 use crate::wit::{TypeNames, function_transferable, signature};
+
+/// Name and type of a parameter.
+pub(crate) type Param = (Box<str>, Type);
 
 /// One exported function.
 pub(crate) struct Export {
@@ -25,6 +28,8 @@ pub(crate) struct Export {
     pub(crate) lifecycle: bool,
     /// Looked at when first asked: a type can have very many parts.
     transferable: OnceLock<Result<(), &'static str>>,
+    /// Names and types of its parameters, written out at the first call.
+    params: OnceLock<Box<[Param]>>,
 }
 
 impl Export {
@@ -46,7 +51,13 @@ impl Export {
             index,
             lifecycle,
             transferable: OnceLock::new(),
+            params: OnceLock::new(),
         }
+    }
+
+    /// Returns names and types of its parameters.
+    pub(crate) fn params(&self) -> &[Param] {
+        self.params.get_or_init(|| self.ty.params().map(|(name, ty)| (name.into(), ty)).collect())
     }
 
     /// Says why values of its types cannot leave the component, if they cannot.
@@ -69,7 +80,7 @@ impl Export {
 pub(crate) struct Exports {
     component: Component,
     all: Vec<Export>,
-    positions: HashMap<Arc<str>, usize>,
+    positions: BTreeMap<Arc<str>, usize>,
     /// The types of all as WIT text: written when first asked for, which most units never are.
     wit: OnceLock<Vec<String>>,
     plain: OnceLock<Vec<FunctionSignature>>,

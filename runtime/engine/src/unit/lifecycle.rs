@@ -1,5 +1,6 @@
 //! How instances begin and end: instantiation, `state`, `lifecycle` and `health`.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use domain::call::Caller;
@@ -91,7 +92,7 @@ impl ComponentUnit {
             }
         };
         let instantiated = match steps.begin() {
-            Ok(()) => bounded(deadline, steps.live.instantiate(&self.pre)).await,
+            Ok(()) => bounded(deadline, pin!(steps.live.instantiate(&self.pre))).await,
             Err(error) => Err(error),
         };
         instantiated.map_err(|error| steps.failed(Phase::Instantiate, &error))?;
@@ -213,7 +214,7 @@ impl Steps<'_> {
         let exports = &self.unit.exports;
         let Some(position) = exports.lifecycle(interface, name) else { return Ok(None) };
         let Some(export) = exports.get(position) else { return Ok(None) };
-        let called = bounded(self.deadline, self.live.call_typed::<P, R>(position, &export.index, args)).await;
+        let called = bounded(self.deadline, pin!(self.live.call_typed::<P, R>(position, &export.index, args))).await;
         self.live.end_output();
         let function = export.qualified.to_string();
         called.map(Some).map_err(|error| Failure { function: Some(function), ..self.failed(phase, &error) })

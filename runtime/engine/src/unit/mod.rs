@@ -6,7 +6,7 @@ mod lifecycle;
 
 use std::any::Any;
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
@@ -21,7 +21,7 @@ use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::error::Elapsed;
 use wasmtime::component::{InstancePre, Val};
 
-pub(crate) use exports::{Export, Exports};
+pub(crate) use exports::{Export, Exports, Param};
 use instance::Live;
 
 use crate::call;
@@ -169,7 +169,7 @@ impl ComponentUnit {
         let fuel = entrance.fuel.map_or(self.spec.limits.fuel, |fuel| fuel.min(self.spec.limits.fuel));
         let served = ServedCall { caller: Arc::clone(&entrance.caller), deadline };
         let called = match live.begin(fuel, served) {
-            Ok(()) => bounded(deadline, live.call(position, &export.index, args, export.has_result)).await,
+            Ok(()) => bounded(deadline, pin!(live.call(position, &export.index, args, export.has_result))).await,
             Err(error) => Err(error),
         };
         let used = fuel.saturating_sub(live.fuel_left());
@@ -199,8 +199,13 @@ impl ComponentUnit {
 }
 
 /// Runs `work` until `deadline` and a little longer: a guest that waits in a host function is stopped by nothing else.
-async fn bounded<T>(deadline: Deadline, work: impl Future<Output = wasmtime::Result<T>> + Send) -> wasmtime::Result<T> {
-    let mut work = pin!(work);
+///
+/// The work is pinned by the caller: moved in here it would be twice in this future, and a call that fits a kilobyte is allocated
+/// several times faster.
+async fn bounded<T, W>(deadline: Deadline, mut work: Pin<&mut W>) -> wasmtime::Result<T>
+where
+    W: Future<Output = wasmtime::Result<T>> + Send,
+{
     // Most calls never wait, and a timer costs as much as they do.
     if let Poll::Ready(outcome) = poll_fn(|context| Poll::Ready(work.as_mut().poll(context))).await {
         return outcome;
@@ -229,14 +234,17 @@ impl Unit for ComponentUnit {
     }
 
     fn call(&self, request: CallRequest) -> BoxFuture<'_, Result<CallOutcome, EngineError>> {
+        let prepared = match call::prepare(&self.spec.id, &self.exports, &request.expression) {
+            Ok(prepared) => prepared,
+            Err(error) => return Box::pin(std::future::ready(Err(error))),
+        };
+        let with_wave = request.wave || matches!(request.expression, CallExpression::Wave(_));
+        let began = Instant::now();
+        let limit = self.spec.limits.deadline();
+        let time = request.timeout.map_or(limit, |timeout| timeout.min(limit));
+        let deadline = Deadline::at(began, time);
+        let entrance = Entrance { fuel: request.fuel, began, deadline, time, caller: Arc::new(request.caller) };
         Box::pin(async move {
-            let prepared = call::prepare(&self.spec.id, &self.exports, &request.expression)?;
-            let with_wave = request.wave || matches!(request.expression, CallExpression::Wave(_));
-            let began = Instant::now();
-            let limit = self.spec.limits.deadline();
-            let time = request.timeout.map_or(limit, |timeout| timeout.min(limit));
-            let deadline = Deadline::at(began, time);
-            let entrance = Entrance { fuel: request.fuel, began, deadline, time, caller: Arc::new(request.caller) };
             let called = self.enter(prepared.position, &prepared.args, &entrance).await;
             let returned = called.map_err(EngineError::Failed)?;
             call::outcome(&self.exports, prepared.position, &returned, with_wave)
