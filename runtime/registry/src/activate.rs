@@ -10,6 +10,7 @@ use domain::resolve::{NOTHING_EXPECTED, Overlay, closed_cycle, resolve};
 use domain::{ComponentId, Entry, Event, Failure, FailureKind, Phase, Status, Version};
 
 use crate::Registry;
+use crate::commit::blocking;
 use crate::error::RegistryError;
 use crate::names::{Target, unknown};
 use crate::parallel::for_each;
@@ -126,8 +127,9 @@ impl Registry {
         let share = ids.len().div_ceil(self.parallel()).max(1);
         let shares: Vec<Vec<ComponentId>> = ids.chunks(share).map(<[_]>::to_vec).collect();
         let reading = shares.into_iter().map(|ids| {
-            self.read(move |view| {
-                let entries = ids.iter().filter_map(|id| view.entry(id).transpose());
+            let state = self.inner.state.clone();
+            blocking(move || {
+                let entries = ids.iter().filter_map(|id| state.entry(id).transpose());
                 Ok(entries.collect::<Result<Vec<_>, _>>()?)
             })
         });

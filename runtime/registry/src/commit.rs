@@ -40,12 +40,15 @@ impl Registry {
         }
     }
 
-    /// Reads the state on a thread that may block.
+    /// Reads the state: right here if all of it is in memory, else on a thread that may block.
     pub(crate) async fn read<T: Send + 'static>(
         &self,
         look: impl FnOnce(&dyn StateView) -> Result<T, RegistryError> + Send + 'static,
     ) -> Result<T, RegistryError> {
         let state = self.inner.state.clone();
+        if state.is_in_memory() {
+            return look(&*state);
+        }
         blocking(move || look(&*state)).await
     }
 

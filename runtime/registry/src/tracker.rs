@@ -11,7 +11,6 @@ use domain::{ComponentId, Event, Failure, Phase, Timestamp};
 
 use crate::Registry;
 use crate::builder::Inner;
-use crate::commit::blocking;
 use crate::error::RegistryError;
 
 /// How often counters and counted repeats are written.
@@ -184,7 +183,7 @@ impl Registry {
         let state = self.inner.state.clone();
         let clock = self.inner.clock.clone();
         let pending = pending.into_iter().map(|(id, gathered)| (id, gathered.usage(&*clock))).collect::<Vec<_>>();
-        blocking(move || Ok(state.add_usage(&pending)?)).await
+        Ok(state.add_usage(pending).await?)
     }
 
     /// Writes everything that was only gathered so far.

@@ -1,16 +1,19 @@
 //! The one thread that changes the state.
 //!
 //! It takes every decision that waits, runs each on the state that the ones before it lead to, appends all their events, syncs
-//! once, applies the changes to the index in one transaction, and only then answers. It ends when the last queue handle is
-//! dropped, after carrying out what was queued.
+//! once, applies the changes to the index in one transaction, and only then answers. Counters of use are added by it as well. It is
+//! started by the first change, since most short commands only read, and ends when the last queue handle is dropped, after carrying
+//! out what was queued.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+use domain::ComponentId;
 use domain::event::Actor;
 use domain::ports::{Clock, Committed, Decision, StorageError};
+use domain::usage::Usage;
 use futures::channel::oneshot;
 
 use crate::group::decide;
@@ -26,16 +29,36 @@ const GROUP_ROWS: usize = 50_000;
 
 type Answer = Result<Committed, StorageError>;
 
-struct Job {
+enum Job {
+    Decide(Asked),
+    AddUsage(Counted),
+}
+
+/// A decision that waits.
+struct Asked {
     actor: Actor,
     decision: Decision,
     answer: oneshot::Sender<Answer>,
 }
 
-/// The running committer.
+/// Counters that wait to be added.
+struct Counted {
+    usage: Vec<(ComponentId, Usage)>,
+    answer: oneshot::Sender<Result<(), StorageError>>,
+}
+
+/// The committer: at work from the first change on.
 pub(crate) struct Committer {
     jobs: SyncSender<Job>,
-    thread: JoinHandle<()>,
+    thread: Mutex<Thread>,
+}
+
+enum Thread {
+    /// Not needed yet.
+    Waiting(Work, Receiver<Job>),
+    Running(JoinHandle<()>),
+    /// The system gave no thread.
+    Failed,
 }
 
 /// Where decisions are put to wait.
@@ -45,40 +68,52 @@ impl Queue {
     /// Queues a decision and returns where its answer will come; `None` if the committer is gone.
     pub(crate) fn put(&self, actor: Actor, decision: Decision) -> Option<oneshot::Receiver<Answer>> {
         let (answer, receiver) = oneshot::channel();
-        self.0.send(Job { actor, decision, answer }).ok().map(|()| receiver)
+        self.0.send(Job::Decide(Asked { actor, decision, answer })).ok().map(|()| receiver)
+    }
+
+    /// Queues counters and returns where the answer will come; `None` if the committer is gone.
+    pub(crate) fn add(&self, usage: Vec<(ComponentId, Usage)>) -> Option<oneshot::Receiver<Result<(), StorageError>>> {
+        let (answer, receiver) = oneshot::channel();
+        self.0.send(Job::AddUsage(Counted { usage, answer })).ok().map(|()| receiver)
     }
 }
 
 impl Committer {
-    /// Starts the thread.
-    ///
-    /// # Errors
-    /// [`StorageError::Index`] if the system gives no thread.
-    pub(crate) fn start(
-        journal: Journal,
-        index: Arc<Index>,
-        clock: Arc<dyn Clock>,
-        last_seq: Arc<AtomicU64>,
-    ) -> Result<Self, StorageError> {
+    /// Makes a committer that waits for the first change.
+    pub(crate) fn new(journal: Journal, index: Arc<Index>, clock: Arc<dyn Clock>, last_seq: Arc<AtomicU64>) -> Self {
         let (jobs, queue) = sync_channel(QUEUE_MAX);
-        let mut work = Work { journal, index, clock, last_seq };
-        let thread = std::thread::Builder::new()
-            .name("committer".to_owned())
-            .spawn(move || work.run(&queue))
-            .map_err(|error| StorageError::Index { reason: format!("no thread for the committer: {error}") })?;
-        Ok(Self { jobs, thread })
+        let work = Work { journal, index, clock, last_seq };
+        Self { jobs, thread: Mutex::new(Thread::Waiting(work, queue)) }
     }
 
     /// Returns a handle that puts decisions into the queue.
-    pub(crate) fn queue(&self) -> Queue {
-        Queue(self.jobs.clone())
+    ///
+    /// # Errors
+    /// [`StorageError::Index`] if the system gives no thread.
+    pub(crate) fn queue(&self) -> Result<Queue, StorageError> {
+        let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        if !matches!(*thread, Thread::Running(_)) {
+            *thread = std::mem::replace(&mut *thread, Thread::Failed).start()?;
+        }
+        Ok(Queue(self.jobs.clone()))
     }
 
     /// Lets the committer carry out what waits, and waits for its end.
     pub(crate) fn end(self) {
         drop(self.jobs);
-        // A committer that panicked has answered nobody; its callers got `Closed`.
-        let _ = self.thread.join();
+        if let Thread::Running(thread) = self.thread.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            // A committer that panicked has answered nobody; its callers got `Closed`.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Thread {
+    fn start(self) -> Result<Self, StorageError> {
+        let Self::Waiting(mut work, queue) = self else { return Err(StorageError::Closed) };
+        let started = std::thread::Builder::new().name("committer".to_owned()).spawn(move || work.run(&queue));
+        let refused = |error| StorageError::Index { reason: format!("no thread for the committer: {error}") };
+        started.map(Self::Running).map_err(refused)
     }
 }
 
@@ -92,14 +127,21 @@ struct Work {
 impl Work {
     fn run(&mut self, queue: &Receiver<Job>) {
         while let Ok(first) = queue.recv() {
-            self.commit_group(first, queue);
+            let mut counted = Vec::new();
+            match first {
+                Job::Decide(first) => self.commit_group(first, queue, &mut counted),
+                Job::AddUsage(first) => counted.push(first),
+            }
+            for Counted { usage, answer } in counted {
+                let _ = answer.send(self.index.add_usage(&usage));
+            }
         }
     }
 
-    /// Decides, writes, applies and answers one group.
-    fn commit_group(&mut self, first: Job, queue: &Receiver<Job>) {
+    /// Decides, writes, applies and answers one group. Counters that were queued among it are left in `counted`.
+    fn commit_group(&mut self, first: Asked, queue: &Receiver<Job>, counted: &mut Vec<Counted>) {
         let mut answers = Vec::new();
-        let done = self.write_group(first, queue, &mut answers);
+        let done = self.write_group(first, queue, counted, &mut answers);
         for (answer, committed) in answers {
             let committed = match &done {
                 Ok(()) => committed,
@@ -112,8 +154,9 @@ impl Work {
 
     fn write_group(
         &mut self,
-        first: Job,
+        first: Asked,
         queue: &Receiver<Job>,
+        counted: &mut Vec<Counted>,
         answers: &mut Vec<(oneshot::Sender<Answer>, Answer)>,
     ) -> Result<(), StorageError> {
         let index = self.index.clone();
@@ -127,11 +170,18 @@ impl Work {
             }
         };
         let (end, head) = (self.journal.end(), self.journal.head().clone());
+        let mut waiting = || loop {
+            match queue.try_recv() {
+                Ok(Job::Decide(asked)) => return Some(asked),
+                Ok(Job::AddUsage(more)) => counted.push(more),
+                Err(_) => return None,
+            }
+        };
         let mut next = Some(first);
-        while let Some(Job { actor, decision, answer }) = next.take() {
+        while let Some(Asked { actor, decision, answer }) = next.take() {
             if answer.is_canceled() {
                 // Whoever asked has gone away before it was decided: nothing is done behind their back.
-                next = queue.try_recv().ok();
+                next = waiting();
                 continue;
             }
             let decided = decide(&overlay, group.head().seq, self.clock.now(), &actor, decision);
@@ -143,7 +193,7 @@ impl Work {
             });
             answers.push((answer, committed));
             if answers.len() < GROUP_MAX && overlay.changes.len() < GROUP_ROWS {
-                next = queue.try_recv().ok();
+                next = waiting();
             }
         }
         if group.is_empty() {

@@ -36,6 +36,15 @@ impl MemoryStore {
         self.records.lock().unwrap_or_else(PoisonError::into_inner).extend(records.iter().cloned());
         Ok(records)
     }
+
+    fn add_usage_now(&self, usage: &[(ComponentId, Usage)]) -> Result<(), StorageError> {
+        let _deciding = self.deciding.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut overlay = Overlay::over(&self.rows);
+        add_usage(&mut overlay, usage)?;
+        let changes = overlay.into_changes();
+        self.rows.change(changes);
+        Ok(())
+    }
 }
 
 impl StateView for MemoryStore {
@@ -52,13 +61,12 @@ impl StateStore for MemoryStore {
         Box::pin(std::future::ready(committed))
     }
 
-    fn add_usage(&self, usage: &[(ComponentId, Usage)]) -> Result<(), StorageError> {
-        let _deciding = self.deciding.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut overlay = Overlay::over(&self.rows);
-        add_usage(&mut overlay, usage)?;
-        let changes = overlay.into_changes();
-        self.rows.change(changes);
-        Ok(())
+    fn add_usage(&self, usage: Vec<(ComponentId, Usage)>) -> BoxFuture<'static, Result<(), StorageError>> {
+        Box::pin(std::future::ready(self.add_usage_now(&usage)))
+    }
+
+    fn is_in_memory(&self) -> bool {
+        true
     }
 
     fn records(&self, from: u64, limit: usize) -> Result<Vec<Record>, StorageError> {

@@ -9,7 +9,7 @@ use domain::event::{Actor, Record};
 use domain::ports::{BoxFuture, Clock, Committed, Decision, StateStore, StateView, StorageError};
 use domain::usage::Usage;
 
-use crate::committer::Committer;
+use crate::committer::{Committer, Queue};
 use crate::folder::{OpenOptions, Warning};
 use crate::index::{Index, RowsView, recover};
 use crate::journal;
@@ -47,7 +47,7 @@ impl JournaledState {
         let recovered = recover(&journal_folder, &folder.join("index"), clock.now(), on_warning)?;
         let last_seq = Arc::new(AtomicU64::new(recovered.journal.head().seq));
         let index = Arc::new(recovered.index);
-        let committer = Committer::start(recovered.journal, index.clone(), clock, last_seq.clone())?;
+        let committer = Committer::new(recovered.journal, index.clone(), clock, last_seq.clone());
         let parts = RwLock::new(Some(Parts { committer, index, lock }));
         let process_ends = options.process_ends;
         Ok((Self { journal: journal_folder, last_seq, process_ends, parts }, recovered.warnings))
@@ -72,6 +72,11 @@ impl JournaledState {
         }
         drop(lock);
         Ok(())
+    }
+
+    fn queue(&self) -> Result<Queue, StorageError> {
+        let parts = self.parts.read().unwrap_or_else(PoisonError::into_inner);
+        parts.as_ref().ok_or(StorageError::Closed)?.committer.queue()
     }
 
     fn index(&self) -> Result<Arc<Index>, StorageError> {
@@ -102,21 +107,17 @@ impl StateView for JournaledState {
 
 impl StateStore for JournaledState {
     fn commit(&self, actor: Actor, decide: Decision) -> BoxFuture<'static, Result<Committed, StorageError>> {
-        let queue = {
-            let parts = self.parts.read().unwrap_or_else(PoisonError::into_inner);
-            parts.as_ref().map(|parts| parts.committer.queue())
-        };
-        let answer = queue.and_then(|queue| queue.put(actor, decide));
-        Box::pin(async move {
-            match answer {
-                Some(answer) => answer.await.unwrap_or(Err(StorageError::Closed)),
-                None => Err(StorageError::Closed),
-            }
-        })
+        let queued = self.queue().map(|queue| queue.put(actor, decide));
+        Box::pin(async move { queued?.ok_or(StorageError::Closed)?.await.unwrap_or(Err(StorageError::Closed)) })
     }
 
-    fn add_usage(&self, usage: &[(ComponentId, Usage)]) -> Result<(), StorageError> {
-        self.index()?.add_usage(usage)
+    fn add_usage(&self, usage: Vec<(ComponentId, Usage)>) -> BoxFuture<'static, Result<(), StorageError>> {
+        let queued = self.queue().map(|queue| queue.add(usage));
+        Box::pin(async move { queued?.ok_or(StorageError::Closed)?.await.unwrap_or(Err(StorageError::Closed)) })
+    }
+
+    fn is_in_memory(&self) -> bool {
+        self.index().is_ok_and(|index| index.is_in_memory())
     }
 
     fn records(&self, from: u64, limit: usize) -> Result<Vec<Record>, StorageError> {

@@ -113,11 +113,17 @@ pub trait StateStore: StateView {
     /// A decision whose future is dropped before its turn is not run; one that was run stands.
     fn commit(&self, actor: Actor, decide: Decision) -> BoxFuture<'static, Result<Committed, StorageError>>;
 
-    /// Adds to the saved counters of use: soft state, not in the journal. Blocks on the disk.
+    /// Adds to the saved counters of use: soft state, not in the journal.
     ///
     /// # Errors
     /// [`StorageError`] if they cannot be written.
-    fn add_usage(&self, usage: &[(ComponentId, Usage)]) -> Result<(), StorageError>;
+    ///
+    /// # Cancel safety
+    /// They are queued when this is called, and added even if the future is dropped.
+    fn add_usage(&self, usage: Vec<(ComponentId, Usage)>) -> BoxFuture<'static, Result<(), StorageError>>;
+
+    /// Tells whether questions are answered from memory now, so that asking one never waits for a disk.
+    fn is_in_memory(&self) -> bool;
 
     /// Returns up to `limit` records with a sequence number of at least `from`, in order. Blocks on the disk.
     ///

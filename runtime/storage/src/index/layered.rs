@@ -220,6 +220,11 @@ impl Index {
         }
     }
 
+    /// Tells whether every question is answered from memory.
+    pub(crate) fn is_in_memory(&self) -> bool {
+        matches!(*self.layers().below, Below::Image(_))
+    }
+
     fn show(&self, layers: Layers) {
         *self.layers.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(layers);
     }

@@ -5,7 +5,7 @@ use domain::ports::{StateStore, StateView, StorageError};
 use domain::usage::Usage;
 use storage::{Storage, Warning};
 
-use crate::fixtures::{Ticks, commit, id, lines, open, options, registered, segments, setting, try_open};
+use crate::fixtures::{Ticks, commit, id, lines, open, options, registered, segments, setting, try_open, wait};
 
 /// A folder with five records in four groups, the last a decision of two; closed.
 fn five_records(folder: &Path) {
@@ -241,7 +241,7 @@ fn an_image_answers_until_so_much_changes_that_a_damaged_index_is_found_and_made
         telling.lock().unwrap().push(warning.to_string());
     }));
     let storage = Storage::open(folder.path(), &options, Ticks::new()).unwrap();
-    storage.state.add_usage(&[(id("a"), Usage { calls: 3, ..Usage::default() })]).unwrap();
+    wait(storage.state.add_usage(vec![(id("a"), Usage { calls: 3, ..Usage::default() })])).unwrap();
     for number in 0..40 {
         commit(&*storage.state, vec![setting(&number.to_string())]);
         assert_eq!(storage.state.ids(None, 9).unwrap().len(), 5);
@@ -265,7 +265,7 @@ fn an_index_behind_the_journal_catches_up_without_a_word() {
     copy(&folder.path().join("index"), &copied);
     let storage = open(folder.path());
     commit(&*storage.state, vec![registered("f", 1, &["a"]), setting("x")]);
-    storage.state.add_usage(&[(id("a"), Usage { calls: 1, ..Usage::default() })]).unwrap();
+    wait(storage.state.add_usage(vec![(id("a"), Usage { calls: 1, ..Usage::default() })])).unwrap();
     storage.close().unwrap();
     delete_index(folder.path());
     copy(&copied, &folder.path().join("index"));
@@ -310,7 +310,7 @@ fn a_rebuilt_index_keeps_what_can_be_read_of_the_use() {
     let folder = tempfile::tempdir().unwrap();
     five_records(folder.path());
     let storage = open(folder.path());
-    storage.state.add_usage(&[(id("a"), Usage { calls: 3, ..Usage::default() })]).unwrap();
+    wait(storage.state.add_usage(vec![(id("a"), Usage { calls: 3, ..Usage::default() })])).unwrap();
     storage.close().unwrap();
     let whole = segment(folder.path());
     write_segment(folder.path(), &whole[..offsets(&whole)[4]]);

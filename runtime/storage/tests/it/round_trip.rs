@@ -29,7 +29,7 @@ fn answers_after_reopening_as_before() {
     commit(&*storage.state, vec![registered("base", 1, &[]), registered("top", 1, &["base"])]);
     commit(&*storage.state, vec![registered("top", 2, &["base"]), failed("top", "boom")]);
     let usage = Usage { calls: 3, last_accessed: Some(Timestamp::from_micros(1)), ..Usage::default() };
-    storage.state.add_usage(&[(id("top"), usage.clone()), (id("nobody"), usage.clone())]).unwrap();
+    wait(storage.state.add_usage(vec![(id("top"), usage.clone()), (id("nobody"), usage.clone())])).unwrap();
     let digest = storage.blobs.put(b"bytes").unwrap();
     let line = OutputLine { at: Timestamp::from_micros(1), stream: OutputStream::Stderr, text: "hello".to_owned() };
     storage.output.write(&id("top"), std::slice::from_ref(&line));
@@ -144,7 +144,7 @@ fn what_was_unregistered_leaves_nothing_behind() {
             vec![registered("base", 1, &[]), registered("top", 1, &["base"]), registered("top", 2, &["base"])],
         );
         commit(state, vec![failed("top", "boom")]);
-        state.add_usage(&[(id("top"), Usage { calls: 1, ..Usage::default() })]).unwrap();
+        wait(state.add_usage(vec![(id("top"), Usage { calls: 1, ..Usage::default() })])).unwrap();
         commit(state, vec![Event::Unregistered { component: id("top") }]);
         assert_eq!(state.entry(&id("top")).unwrap(), None);
         assert_eq!(state.revisions(&id("top")).unwrap(), []);
@@ -188,7 +188,7 @@ fn counters_survive_whatever_the_rows_on_disk_lack() {
     let folder = tempfile::tempdir().unwrap();
     let add = |calls: u64| {
         let storage = open(folder.path());
-        storage.state.add_usage(&[(id("a"), Usage { calls, ..Usage::default() })]).unwrap();
+        wait(storage.state.add_usage(vec![(id("a"), Usage { calls, ..Usage::default() })])).unwrap();
         storage.close().unwrap();
     };
     let calls = || {
