@@ -1,7 +1,7 @@
 //! The registry itself and how it is put together.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
 use domain::ports::{BlobStore, Clock, Engine, GuestOutput, SettingsStore, Slot, StateStore};
@@ -20,7 +20,7 @@ use crate::refusal::Refusals;
 use crate::tracker::Tracker;
 
 /// Records that a slow subscriber may lag behind before it misses some.
-const EVENTS_BUFFERED: usize = 1_024;
+pub(crate) const EVENTS_BUFFERED: usize = 1_024;
 
 /// A registry of components: every operation is one method. Cheap to clone; clones share everything but the actor.
 #[derive(Clone)]
@@ -51,7 +51,8 @@ pub(crate) struct Inner {
     pub(crate) hooks: Hooks,
     pub(crate) kinds: Kinds,
     pub(crate) indexes: FunctionIndexes,
-    pub(crate) events: broadcast::Sender<Arc<Record>>,
+    /// Made for the first subscriber: its buffer is large.
+    pub(crate) events: OnceLock<broadcast::Sender<Arc<Record>>>,
 }
 
 impl Registry {
@@ -195,7 +196,7 @@ impl RegistryBuilder {
                 hooks: Hooks::default(),
                 kinds: Kinds::default(),
                 indexes: FunctionIndexes::default(),
-                events: broadcast::Sender::new(EVENTS_BUFFERED),
+                events: OnceLock::new(),
                 clock,
             }),
         };

@@ -5,8 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use domain::ports::StateView;
 use domain::{ComponentId, Entry, Event, Record};
+use tokio::sync::broadcast;
 
 use crate::Registry;
+use crate::builder::EVENTS_BUFFERED;
 use crate::error::RegistryError;
 
 impl Registry {
@@ -60,8 +62,10 @@ impl Registry {
     /// Lets subscribers, status callbacks and function indexes know of appended records.
     fn tell(&self, records: &[Arc<Record>]) {
         for record in records {
-            // Nobody listening is not an error.
-            let _ = self.inner.events.send(record.clone());
+            if let Some(events) = self.inner.events.get() {
+                // Nobody listening any more is not an error.
+                let _ = events.send(record.clone());
+            }
             self.inner.indexes.hear(record, &*self.inner.state);
             let event = &record.event;
             if let (Some((old, new)), Some(id)) = (event.statuses().filter(|(old, new)| old != new), event.component())
@@ -86,8 +90,8 @@ impl Registry {
     ///
     /// A receiver that lags more than a thousand records behind misses the oldest and is told how many; it can read them with
     /// [`Registry::records`].
-    pub fn subscribe(&self) -> tokio::sync::broadcast::Receiver<Arc<Record>> {
-        self.inner.events.subscribe()
+    pub fn subscribe(&self) -> broadcast::Receiver<Arc<Record>> {
+        self.inner.events.get_or_init(|| broadcast::Sender::new(EVENTS_BUFFERED)).subscribe()
     }
 }
 

@@ -21,7 +21,7 @@ use crate::index::{Index, Mark, Overlay};
 use crate::journal::Journal;
 
 /// Most decisions that wait; whoever comes then waits for room.
-const QUEUE_MAX: usize = 4_096;
+const QUEUE_MAX: usize = 1_024;
 /// Most decisions of one group.
 const GROUP_MAX: usize = 1_024;
 /// How many changed rows make a group large enough.
@@ -29,6 +29,7 @@ const GROUP_ROWS: usize = 50_000;
 
 type Answer = Result<Committed, StorageError>;
 
+/// Boxed in the queue, whose places are all made at once.
 enum Job {
     Decide(Asked),
     AddUsage(Counted),
@@ -49,32 +50,32 @@ struct Counted {
 
 /// The committer: at work from the first change on.
 pub(crate) struct Committer {
-    jobs: SyncSender<Job>,
+    jobs: SyncSender<Box<Job>>,
     thread: Mutex<Thread>,
 }
 
 enum Thread {
     /// Not needed yet.
-    Waiting(Work, Receiver<Job>),
+    Waiting(Work, Receiver<Box<Job>>),
     Running(JoinHandle<()>),
     /// The system gave no thread.
     Failed,
 }
 
 /// Where decisions are put to wait.
-pub(crate) struct Queue(SyncSender<Job>);
+pub(crate) struct Queue(SyncSender<Box<Job>>);
 
 impl Queue {
     /// Queues a decision and returns where its answer will come; `None` if the committer is gone.
     pub(crate) fn put(&self, actor: Actor, decision: Decision) -> Option<oneshot::Receiver<Answer>> {
         let (answer, receiver) = oneshot::channel();
-        self.0.send(Job::Decide(Asked { actor, decision, answer })).ok().map(|()| receiver)
+        self.0.send(Box::new(Job::Decide(Asked { actor, decision, answer }))).ok().map(|()| receiver)
     }
 
     /// Queues counters and returns where the answer will come; `None` if the committer is gone.
     pub(crate) fn add(&self, usage: Vec<(ComponentId, Usage)>) -> Option<oneshot::Receiver<Result<(), StorageError>>> {
         let (answer, receiver) = oneshot::channel();
-        self.0.send(Job::AddUsage(Counted { usage, answer })).ok().map(|()| receiver)
+        self.0.send(Box::new(Job::AddUsage(Counted { usage, answer }))).ok().map(|()| receiver)
     }
 }
 
@@ -125,10 +126,10 @@ struct Work {
 }
 
 impl Work {
-    fn run(&mut self, queue: &Receiver<Job>) {
+    fn run(&mut self, queue: &Receiver<Box<Job>>) {
         while let Ok(first) = queue.recv() {
             let mut counted = Vec::new();
-            match first {
+            match *first {
                 Job::Decide(first) => self.commit_group(first, queue, &mut counted),
                 Job::AddUsage(first) => counted.push(first),
             }
@@ -139,7 +140,7 @@ impl Work {
     }
 
     /// Decides, writes, applies and answers one group. Counters that were queued among it are left in `counted`.
-    fn commit_group(&mut self, first: Asked, queue: &Receiver<Job>, counted: &mut Vec<Counted>) {
+    fn commit_group(&mut self, first: Asked, queue: &Receiver<Box<Job>>, counted: &mut Vec<Counted>) {
         let mut answers = Vec::new();
         let done = self.write_group(first, queue, counted, &mut answers);
         for (answer, committed) in answers {
@@ -155,7 +156,7 @@ impl Work {
     fn write_group(
         &mut self,
         first: Asked,
-        queue: &Receiver<Job>,
+        queue: &Receiver<Box<Job>>,
         counted: &mut Vec<Counted>,
         answers: &mut Vec<(oneshot::Sender<Answer>, Answer)>,
     ) -> Result<(), StorageError> {
@@ -171,7 +172,7 @@ impl Work {
         };
         let (end, head) = (self.journal.end(), self.journal.head().clone());
         let mut waiting = || loop {
-            match queue.try_recv() {
+            match queue.try_recv().map(|job| *job) {
                 Ok(Job::Decide(asked)) => return Some(asked),
                 Ok(Job::AddUsage(more)) => counted.push(more),
                 Err(_) => return None,

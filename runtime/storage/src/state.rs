@@ -18,7 +18,7 @@ use crate::lock::FolderLock;
 /// The registry's state in a data folder: a journal that is the truth, and a sled index that answers questions.
 ///
 /// Readers look at the index and never wait for a sync. Changes queue for one committer thread, which syncs all that wait
-/// together; at most a few thousand decisions wait, then `commit` blocks until there is room. Use it through
+/// together; at most a thousand decisions wait, then `commit` blocks until there is room. Use it through
 /// [`crate::Storage`].
 pub struct JournaledState {
     journal: PathBuf,
