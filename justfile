@@ -32,6 +32,7 @@ test *ARGS: setup build-components test-scripts
     cargo build {{ as_tested }} --profile {{ test_profile }}
     RUNTIME_BIN={{ quote(test_folder / "runtime") }} cargo test --workspace --profile {{ test_profile }} {{ ARGS }}
     RUNTIME_BIN={{ quote(test_folder / "runtime") }} cargo test --workspace --profile {{ test_profile }} --test examples
+    E2E_SERVED=1 RUNTIME_BIN={{ quote(test_folder / "runtime") }} cargo test --workspace --profile {{ test_profile }} --test e2e -- --skip serving
 
 # Build the program: target/release/runtime
 [group('first steps')]

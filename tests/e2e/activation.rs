@@ -7,7 +7,10 @@ use crate::harness::{Sandbox, wat};
 
 /// A diamond with a tail: top needs left and right, both need base.
 fn diamond() -> Sandbox {
-    let sandbox = Sandbox::new();
+    diamond_in(Sandbox::new())
+}
+
+fn diamond_in(sandbox: Sandbox) -> Sandbox {
     sandbox.register_all(&[
         ("test:top", wat::node("top", &["left", "right"])),
         ("test:left", wat::node("left", &["base"])),
@@ -163,7 +166,7 @@ fn what_the_host_does_not_grant_is_refused_by_name() {
 
 #[test]
 fn state_outlives_the_process_and_fresh_ones_start_fresh() {
-    let sandbox = Sandbox::new();
+    let sandbox = Sandbox::new().unserved();
     sandbox.register_fixture("test:counter", "counter.wat");
     sandbox.register_fixture("test:flaky", "flaky.wat");
     sandbox.ok(&["activate", "--all"]);
@@ -178,7 +181,7 @@ fn state_outlives_the_process_and_fresh_ones_start_fresh() {
 
 #[test]
 fn evict_keeps_the_status() {
-    let sandbox = diamond();
+    let sandbox = diamond_in(Sandbox::new().unserved());
     sandbox.ok(&["activate", "base"]);
     // No process holds an instance between two commands.
     assert_eq!(sandbox.json(&["evict", "base"]), json!({ "id": "test:base", "evicted": false }));

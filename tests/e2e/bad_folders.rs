@@ -9,7 +9,7 @@ use crate::harness::wat;
 
 #[test]
 fn a_data_folder_that_is_a_file() {
-    let sandbox = Sandbox::new();
+    let sandbox = Sandbox::new().unserved();
     fs::write(sandbox.data(), "a file").unwrap();
     let (ran, error) = sandbox.fails(&["list"], 2);
     assert!(ran.stderr.contains("not a folder"), "{ran:#?}");
@@ -111,7 +111,7 @@ fn the_data_folder_is_where_the_options_say() {
 
 #[test]
 fn a_folder_that_another_process_holds_is_waited_for_and_its_holder_named() {
-    let sandbox = Sandbox::new();
+    let sandbox = Sandbox::new().unserved();
     sandbox.register("test:flaky", &crate::harness::sandbox::fixture("flaky.wat"));
     sandbox.ok(&["settings", "limits.fuel=100_000_000_000"]);
     sandbox.ok(&["activate", "flaky"]);
@@ -138,7 +138,7 @@ fn a_folder_that_another_process_holds_is_waited_for_and_its_holder_named() {
 
 #[test]
 fn a_full_disk_is_told_and_nothing_is_half_done() {
-    let sandbox = Sandbox::new();
+    let sandbox = Sandbox::new().unserved();
     sandbox.register("test:a", &wat::answer(1));
     let file = sandbox.write("padded.wasm", padded(3 << 20));
     // A limit on the size of files is what a full disk looks like to one process.

@@ -4,7 +4,7 @@ use crate::harness::Sandbox;
 
 #[test]
 fn the_first_screen_groups_the_verbs() {
-    let sandbox = Sandbox::new();
+    let sandbox = Sandbox::new().unserved();
     let help = sandbox.ok(&["--help"]);
     insta::assert_snapshot!(help, @r#"
     Registry and sandbox for WebAssembly components
@@ -36,6 +36,7 @@ fn the_first_screen_groups_the_verbs() {
       log                  Read the journal: who did what when
       index                Make and use indexes on metadata keys
       settings             Show or change the registry's settings
+      serve                Keep the registry live, for other commands to use
       completions SHELL    Print completions for a shell
 
     Options:

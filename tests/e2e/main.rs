@@ -24,4 +24,5 @@ mod operations;
 mod output;
 mod processes;
 mod registering;
+mod serving;
 mod settings;

@@ -40,7 +40,7 @@ fn wrong_settings_are_refused_with_what_was_meant() {
 
 #[test]
 fn a_broken_settings_file_is_named() {
-    let sandbox = Sandbox::new();
+    let sandbox = Sandbox::new().unserved();
     sandbox.ok(&["list"]);
     std::fs::write(sandbox.data().join("registry.toml"), "case_sensitive = \"perhaps\"\n").unwrap();
     let (ran, _) = sandbox.fails(&["list"], 2);
@@ -67,7 +67,7 @@ fn versions_can_be_replaced_when_the_registry_allows_it() {
 
 #[test]
 fn folders_are_scanned_at_open_when_told_to() {
-    let sandbox = Sandbox::new();
+    let sandbox = Sandbox::new().unserved();
     let folder = sandbox.component("test:found", "1.0.0", "", &fixture("adder.wat"));
     let folder = text(folder.parent().unwrap());
     sandbox.ok(&["settings", &format!("auto_discover=[{folder:?}]")]);
@@ -77,7 +77,7 @@ fn folders_are_scanned_at_open_when_told_to() {
 
 #[test]
 fn what_cannot_be_discovered_is_a_warning_and_no_record() {
-    let sandbox = Sandbox::new();
+    let sandbox = Sandbox::new().unserved();
     sandbox.component("test:found", "1.0.0", "", &fixture("adder.wat"));
     sandbox.component("test:broken", "1.0.0", "", "no component at all");
     let folder = text(&sandbox.work().join("components"));

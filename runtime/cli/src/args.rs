@@ -10,7 +10,8 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::commands;
 use crate::error::{CliError, EXIT_INVALID, EXIT_OK};
 use crate::groups::with_groups;
-use crate::output::Format;
+use crate::output::{Format, Output};
+use crate::screen::Screen;
 use crate::terminal::Terminal;
 
 /// How long another process is waited for that holds the data folder.
@@ -112,6 +113,7 @@ pub(crate) enum Verb {
     Log(commands::log::Args),
     Index(commands::index::Args),
     Settings(commands::settings::Args),
+    Serve(commands::serve::Args),
     Completions(commands::completions::Args),
 }
 
@@ -122,7 +124,7 @@ impl Verb {
             Self::Activate(args) => args.selection.is_many(),
             // One call is in one guest at a time.
             Self::Call(_) => false,
-            Self::Deactivate(_) | Self::Status(_) | Self::Health(_) => true,
+            Self::Deactivate(_) | Self::Status(_) | Self::Health(_) | Self::Serve(_) => true,
             Self::Register(args) => args.activate,
             Self::Scan(args) => args.activate,
             Self::Inspect(_)
@@ -146,6 +148,22 @@ impl Verb {
             | Self::Settings(_)
             | Self::Completions(_) => false,
         }
+    }
+
+    /// Tells whether the verb uses a registry that another process may have open.
+    pub(crate) fn can_be_served(&self) -> bool {
+        !matches!(self, Self::Serve(_) | Self::Completions(_))
+    }
+
+    /// Tells whether guests may run, so that what they print is shown.
+    pub(crate) fn runs_guests(&self) -> bool {
+        self.runs_many_guests()
+            || matches!(self, Self::Activate(_) | Self::Call(_) | Self::Evict(_) | Self::Unregister(_))
+    }
+
+    /// Tells whether the verb reads what is piped into it.
+    pub(crate) fn reads_input(&self) -> bool {
+        matches!(self, Self::Status(args) if args.set_from.as_deref() == Some(std::path::Path::new("-")))
     }
 
     /// Tells whether the verb prints a stream that ends when its reader or Ctrl-C ends it.
@@ -174,20 +192,28 @@ pub(crate) fn parse() -> Result<Args, u8> {
         let _ = write!(std::io::stderr(), "{}", command().render_help());
         return Err(EXIT_INVALID);
     }
-    let parsed = command().try_get_matches_from(&words).and_then(|matches| Args::from_arg_matches(&matches));
-    parsed.map_err(|error| {
+    parse_words(&words).map_err(|error| {
         if !error.use_stderr() {
             // Help and version, always as text; a reader that went away has seen enough.
             let _ = error.print();
             EXIT_OK
         } else if wants_json(&words) {
-            usage_error(&error).report(true, &Terminal::new(true, false));
+            let screen = Screen::of_process();
+            usage_error(&error).report(&Output::new(Format::Json, screen.clone()), &Terminal::new(true, false, screen));
             EXIT_INVALID
         } else {
             let _ = error.print();
             EXIT_INVALID
         }
     })
+}
+
+/// Reads the words of a command line, the program's name first.
+///
+/// # Errors
+/// clap's, which is also how help and version are asked for.
+pub(crate) fn parse_words(words: &[OsString]) -> Result<Args, clap::Error> {
+    command().try_get_matches_from(words).and_then(|matches| Args::from_arg_matches(&matches))
 }
 
 /// Tells whether the words ask for JSON, although they could not be parsed as a whole.

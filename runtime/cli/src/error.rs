@@ -6,6 +6,7 @@ use domain::{ComponentId, ErrorKind};
 use registry::RegistryError;
 use serde::Serialize;
 
+use crate::output::Output;
 use crate::terminal::Terminal;
 
 /// Success.
@@ -200,12 +201,11 @@ impl CliError {
     }
 
     /// Prints the error: as the JSON document on standard output, or as text on standard error.
-    pub(crate) fn report(&self, json: bool, terminal: &Terminal) {
-        if json {
+    pub(crate) fn report(&self, out: &Output, terminal: &Terminal) {
+        if out.is_json() {
             let text = serde_json::to_string(&ErrorDoc { error: self }).unwrap_or_default();
-            use std::io::Write as _;
             // There is nowhere left to say that the error could not be said.
-            let _ = writeln!(std::io::stdout().lock(), "{text}");
+            let _ = out.text(&format!("{text}\n"));
         } else {
             self.print(None, terminal);
         }
@@ -252,6 +252,41 @@ impl From<&RegistryError> for CliError {
             causes: vec![],
         }
         .caused_by(error)
+    }
+}
+
+impl From<server::ClientError> for CliError {
+    fn from(error: server::ClientError) -> Self {
+        use server::ClientError as E;
+        let (kind, code, hint) = match &error {
+            E::Denied { .. } => (ErrorKind::Denied, "server-denied", "work as the user that it runs as"),
+            E::Refused(_) => (ErrorKind::Internal, "server-refused", "`runtime serve` says more where it logs"),
+            E::OtherVersion(_) => (
+                ErrorKind::Conflict,
+                "server-version",
+                "restart `runtime serve` with this program, or use the server's",
+            ),
+            E::Lost(_) => (
+                ErrorKind::Unavailable,
+                "server-lost",
+                "`runtime log` shows what was done; the same command again does the rest",
+            ),
+        };
+        Self::new(kind, code, error.to_string()).hint(hint)
+    }
+}
+
+impl From<server::BindError> for CliError {
+    fn from(error: server::BindError) -> Self {
+        use server::BindError as E;
+        let (kind, code, hint) = match &error {
+            E::TooLong { .. } => (ErrorKind::Invalid, "socket-path", "use a data folder with a shorter path"),
+            E::HandedOver(_) => (ErrorKind::Invalid, "socket", "the unit needs `ListenStream=` with a path"),
+            E::Refused { .. } => {
+                (ErrorKind::Denied, "socket", "the data folder has to be on a file system with sockets")
+            }
+        };
+        Self::new(kind, code, error.to_string()).hint(hint).caused_by(&error)
     }
 }
 

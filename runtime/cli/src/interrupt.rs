@@ -1,5 +1,7 @@
 //! Ctrl-C and SIGTERM: the verb under way is dropped at its next step, the registry is closed in order.
 
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
 use crate::error::{EXIT_INTERRUPTED, EXIT_TERMINATED};
 
 /// What ended the verb early.
@@ -22,20 +24,16 @@ impl Interrupt {
 
 /// Hears signals from the moment it is made.
 pub(crate) struct Signals {
-    #[cfg(unix)]
-    keyboard: tokio::signal::unix::Signal,
-    #[cfg(unix)]
-    terminate: tokio::signal::unix::Signal,
+    keyboard: Signal,
+    terminate: Signal,
 }
 
-#[cfg(unix)]
 impl Signals {
     /// Takes the signals over from the system.
     ///
     /// # Errors
     /// The system's error if it does not let us.
     pub(crate) fn new() -> std::io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
         Ok(Self { keyboard: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
     }
 
@@ -48,21 +46,23 @@ impl Signals {
     }
 }
 
-#[cfg(not(unix))]
-impl Signals {
-    /// Takes the signals over from the system.
-    ///
-    /// # Errors
-    /// None here.
-    pub(crate) fn new() -> std::io::Result<Self> {
-        Ok(Self {})
-    }
+/// Who can interrupt a verb.
+pub(crate) enum Interrupts {
+    /// Signals to this process.
+    Signals(Signals),
+    /// The process that asked for the verb.
+    Afar(server::Interrupts),
+}
 
+impl Interrupts {
     /// Waits for the next one. Cancel safe.
     pub(crate) async fn next(&mut self) -> Interrupt {
-        match tokio::signal::ctrl_c().await {
-            Ok(()) => Interrupt::Keyboard,
-            Err(_) => std::future::pending().await,
+        match self {
+            Self::Signals(signals) => signals.next().await,
+            Self::Afar(interrupts) => {
+                interrupts.next().await;
+                Interrupt::Keyboard
+            }
         }
     }
 }

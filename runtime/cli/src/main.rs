@@ -16,7 +16,10 @@ mod output;
 mod progress;
 #[cfg(test)]
 mod reference;
+mod remote;
+mod screen;
 mod select;
+mod serving;
 mod session;
 mod style;
 mod table;

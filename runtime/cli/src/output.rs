@@ -1,11 +1,11 @@
 //! Standard output: the result alone, as text or as JSON.
 
-use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::error::CliError;
+use crate::screen::Screen;
 use crate::style::Paint;
 
 /// How results are printed.
@@ -22,12 +22,17 @@ pub(crate) enum Format {
 pub(crate) struct Output {
     format: Format,
     paint: Paint,
+    /// Whether JSON is laid out for a person.
+    pretty: bool,
+    screen: Screen,
 }
 
 impl Output {
     /// Makes a printer.
-    pub(crate) fn new(format: Format) -> Self {
-        Self { format, paint: Paint::stdout() }
+    pub(crate) fn new(format: Format, screen: Screen) -> Self {
+        let display = screen.display();
+        let paint = Paint::new(display.out_is_terminal && display.colours);
+        Self { format, paint, pretty: display.out_is_terminal, screen }
     }
 
     pub(crate) fn is_json(&self) -> bool {
@@ -55,11 +60,7 @@ impl Output {
     /// # Errors
     /// As [`Self::result`].
     pub(crate) fn json<T: Serialize>(&self, document: &T) -> Result<(), CliError> {
-        let text = if std::io::stdout().is_terminal() {
-            serde_json::to_string_pretty(document)
-        } else {
-            serde_json::to_string(document)
-        };
+        let text = if self.pretty { serde_json::to_string_pretty(document) } else { serde_json::to_string(document) };
         let text = text.map_err(|e| CliError::internal(format!("the result cannot be written as JSON: {e}")))?;
         self.text(&format!("{text}\n")).map(|_| ())
     }
@@ -76,9 +77,9 @@ impl Output {
         if self.is_json() {
             let line = serde_json::to_string(document)
                 .map_err(|e| CliError::internal(format!("the result cannot be written as JSON: {e}")))?;
-            write(&format!("{line}\n"))
+            self.write(&format!("{line}\n"))
         } else {
-            write(&format!("{}\n", text(self.paint)))
+            self.write(&format!("{}\n", text(self.paint)))
         }
     }
 
@@ -87,16 +88,15 @@ impl Output {
     /// # Errors
     /// As [`Self::result`].
     pub(crate) fn text(&self, text: &str) -> Result<(), CliError> {
-        write(text).map(|_| ())
+        self.write(text).map(|_| ())
     }
-}
 
-fn write(text: &str) -> Result<bool, CliError> {
-    let mut stdout = std::io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
-        Err(error) => Err(CliError::stdout(&error)),
+    fn write(&self, text: &str) -> Result<bool, CliError> {
+        match self.screen.out(text) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+            Err(error) => Err(CliError::stdout(&error)),
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! One run of the program: opens the registry when a verb first needs it, and closes it whatever happens.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -13,9 +13,12 @@ use crate::args::{Args, Globals, Verb};
 use crate::commands;
 use crate::error::{CliError, Done};
 use crate::guest_output::GuestPrinter;
-use crate::interrupt::Signals;
+use crate::interrupt::{Interrupts, Signals};
 use crate::output::{Output, human_duration};
 use crate::progress::CompileDisplay;
+use crate::remote;
+use crate::screen::Screen;
+use crate::serving::Audience;
 use crate::terminal::Terminal;
 
 /// After this long, people are told that a data folder is being waited for.
@@ -35,17 +38,72 @@ pub(crate) struct Session {
     registry: OnceCell<Registry>,
     /// The journal's last record when the registry was opened, for the last words of an interrupted verb.
     opened_at_seq: AtomicU64,
+    /// Of the process that asked, where this one is a server.
+    asked_by: Option<AskedBy>,
+}
+
+/// What a verb that runs in a server has to know of the process that asked for it.
+struct AskedBy {
+    directory: PathBuf,
+    input: Option<String>,
 }
 
 impl Session {
     fn new(globals: Globals) -> Self {
+        let screen = Screen::of_process();
         Self {
-            out: Output::new(globals.format()),
-            terminal: Arc::new(Terminal::new(globals.quiet, globals.verbose)),
+            out: Output::new(globals.format(), screen.clone()),
+            terminal: Arc::new(Terminal::new(globals.quiet, globals.verbose, screen)),
             globals,
             registry: OnceCell::new(),
             opened_at_seq: AtomicU64::new(0),
+            asked_by: None,
         }
+    }
+
+    /// Makes the session of a verb that another process asked this one for.
+    pub(crate) fn served(
+        globals: Globals,
+        screen: Screen,
+        registry: Registry,
+        directory: PathBuf,
+        input: Option<String>,
+    ) -> Self {
+        Self {
+            out: Output::new(globals.format(), screen.clone()),
+            terminal: Arc::new(Terminal::new(globals.quiet, globals.verbose, screen)),
+            globals,
+            opened_at_seq: AtomicU64::new(registry.last_seq()),
+            registry: OnceCell::new_with(Some(registry)),
+            asked_by: Some(AskedBy { directory, input }),
+        }
+    }
+
+    /// Returns a path of the command line as this process has to look it up.
+    pub(crate) fn path(&self, typed: &Path) -> PathBuf {
+        match &self.asked_by {
+            Some(asked_by) => asked_by.directory.join(typed),
+            None => typed.to_owned(),
+        }
+    }
+
+    /// Returns what was piped in.
+    ///
+    /// # Errors
+    /// Those of reading it.
+    pub(crate) fn input(&self) -> std::io::Result<String> {
+        match &self.asked_by {
+            Some(asked_by) => Ok(asked_by.input.clone().unwrap_or_default()),
+            None => std::io::read_to_string(std::io::stdin()),
+        }
+    }
+
+    /// Returns the folder that holds the registry.
+    ///
+    /// # Errors
+    /// [`CliError`] if nothing names one.
+    pub(crate) fn data_folder(&self) -> Result<PathBuf, CliError> {
+        data_folder(&self.globals)
     }
 
     /// Returns the registry, opening it if this is the first need of it.
@@ -53,28 +111,56 @@ impl Session {
     /// # Errors
     /// [`CliError`] if the data folder cannot be used.
     pub(crate) async fn registry(&self) -> Result<&Registry, CliError> {
-        self.registry.get_or_try_init(|| self.open_folder(true)).await
+        self.registry.get_or_try_init(|| self.open_folder(true, None)).await
+    }
+
+    /// Opens the registry for a process that goes on; `audience` shows what guests print and what is being compiled.
+    ///
+    /// # Errors
+    /// As [`Self::registry`].
+    pub(crate) async fn open_to_serve(&self, audience: &Arc<Audience>) -> Result<&Registry, CliError> {
+        self.registry.get_or_try_init(|| self.open_folder(false, Some(audience))).await
     }
 
     /// Opens the registry for a moment, for verbs that look again and again: nobody else is kept out in between.
     ///
     /// # Errors
-    /// As [`Self::registry`]. The caller closes it.
+    /// As [`Self::registry`]. The caller [leaves](Self::leave) it.
     pub(crate) async fn open(&self) -> Result<Registry, CliError> {
-        self.open_folder(false).await
+        match (&self.asked_by, self.registry.get()) {
+            (Some(_), Some(registry)) => Ok(registry.clone()),
+            _ => self.open_folder(false, None).await,
+        }
     }
 
-    async fn open_folder(&self, process_ends: bool) -> Result<Registry, CliError> {
-        let folder = data_folder(&self.globals)?;
+    /// Closes what [`Self::open`] gave.
+    ///
+    /// # Errors
+    /// [`CliError`] if it could not be closed in order.
+    pub(crate) async fn leave(&self, registry: Registry) -> Result<(), CliError> {
+        if self.asked_by.is_none() {
+            registry.close().await?;
+        }
+        Ok(())
+    }
+
+    async fn open_folder(&self, process_ends: bool, audience: Option<&Arc<Audience>>) -> Result<Registry, CliError> {
+        let folder = self.data_folder()?;
         let started = Instant::now();
         let terminal = self.terminal.clone();
         let options = embed::OpenOptions {
             on_warning: Some(Arc::new(move |text: &str| terminal.warn(text))),
             lock_timeout: self.globals.lock_timeout,
             process_ends,
-            actor: Actor::Cli(user_name()),
-            output: Some(Arc::new(GuestPrinter::new(self.terminal.clone()))),
-            compile_progress: Some(Arc::new(CompileDisplay::new(self.terminal.clone()))),
+            actor: Actor::Cli(user_name(rustix::process::getuid().as_raw())),
+            output: Some(match audience {
+                Some(audience) => audience.clone(),
+                None => Arc::new(GuestPrinter::new(self.terminal.clone())),
+            }),
+            compile_progress: Some(match audience {
+                Some(audience) => audience.clone(),
+                None => Arc::new(CompileDisplay::new(self.terminal.clone())),
+            }),
             ..embed::OpenOptions::default()
         };
         let opening = embed::open(&folder, options);
@@ -94,9 +180,10 @@ impl Session {
 
     /// Closes the registry if it was opened: guests end in order, usage is written.
     async fn close(&self) -> Result<(), CliError> {
-        match self.registry.get() {
-            Some(registry) => registry.close().await.map_err(CliError::from),
-            None => Ok(()),
+        match (&self.asked_by, self.registry.get()) {
+            (None, Some(registry)) => registry.close().await.map_err(CliError::from),
+            // The server's registry stays open.
+            (Some(_), _) | (None, None) => Ok(()),
         }
     }
 
@@ -133,19 +220,19 @@ pub(crate) fn run(args: Args) -> u8 {
         && let Err(error) = std::env::set_current_dir(directory)
     {
         let error = CliError::file(directory, "change to", &error);
-        error.report(session.out.is_json(), &session.terminal);
+        error.report(&session.out, &session.terminal);
         return crate::error::exit_code(error.kind);
     }
     let code = match threads(&verb) {
         Ok(threads) => {
-            let code = threads.block_on(drive(&session, verb));
+            let code = threads.block_on(here_or_there(&session, verb));
             // A compilation that was interrupted goes on until the process ends: it is not waited for.
             threads.shutdown_background();
             code
         }
         Err(error) => {
             let error = CliError::internal(format!("cannot start threads: {error}"));
-            error.report(session.out.is_json(), &session.terminal);
+            error.report(&session.out, &session.terminal);
             crate::error::exit_code(error.kind)
         }
     };
@@ -163,23 +250,44 @@ fn threads(verb: &Verb) -> std::io::Result<tokio::runtime::Runtime> {
     }
 }
 
-async fn drive(session: &Session, verb: Verb) -> u8 {
-    let streams = verb.streams();
-    let mut signals = match Signals::new() {
-        Ok(signals) => signals,
+/// Runs a verb in the server of the data folder, if there is one, else in this process.
+async fn here_or_there(session: &Session, verb: Verb) -> u8 {
+    // What is wrong with the data folder is found out, and said, by whoever opens it.
+    let socket = session.data_folder().map(|folder| server::socket_path(&folder)).ok();
+    if let Some(socket) = socket.filter(|socket| verb.can_be_served() && socket.exists()) {
+        match remote::run(&socket, &verb).await {
+            Ok(Some(code)) => return code,
+            Ok(None) => {}
+            Err(error) => {
+                error.report(&session.out, &session.terminal);
+                return crate::error::exit_code(error.kind);
+            }
+        }
+    }
+    if let Verb::Serve(_) = verb {
+        // It hears signals itself: for it they are no interruption.
+        return finish(session, commands::run(session, verb).await, Ok(()));
+    }
+    match Signals::new() {
+        Ok(signals) => drive(session, verb, Interrupts::Signals(signals)).await,
         Err(error) => {
             let error = CliError::internal(format!("cannot listen to signals: {error}"));
-            error.report(session.out.is_json(), &session.terminal);
-            return crate::error::exit_code(error.kind);
+            error.report(&session.out, &session.terminal);
+            crate::error::exit_code(error.kind)
         }
-    };
+    }
+}
+
+/// Runs a verb to its end or to an interrupt, and closes what it opened.
+pub(crate) async fn drive(session: &Session, verb: Verb, mut interrupts: Interrupts) -> u8 {
+    let streams = verb.streams();
     let ended = tokio::select! {
         result = commands::run(session, verb) => Ok(result),
-        interrupt = signals.next() => Err(interrupt),
+        interrupt = interrupts.next() => Err(interrupt),
     };
     let closed = tokio::select! {
         closed = session.close() => closed,
-        again = signals.next() => return again.exit_code(),
+        again = interrupts.next() => return again.exit_code(),
     };
     match ended {
         Ok(result) => finish(session, result, closed),
@@ -187,18 +295,17 @@ async fn drive(session: &Session, verb: Verb) -> u8 {
         Err(interrupt) => {
             tokio::select! {
                 () = last_words(session) => interrupt.exit_code(),
-                again = signals.next() => again.exit_code(),
+                again = interrupts.next() => again.exit_code(),
             }
         }
     }
 }
 
 fn finish(session: &Session, result: Result<Done, CliError>, closed: Result<(), CliError>) -> u8 {
-    let json = session.out.is_json();
     let code = match &result {
         Ok(done) => done.exit_code(),
         Err(error) => {
-            error.report(json, &session.terminal);
+            error.report(&session.out, &session.terminal);
             crate::error::exit_code(error.kind)
         }
     };
@@ -221,7 +328,7 @@ async fn last_words(session: &Session) {
     };
     CliError::interrupted(message)
         .hint("the same command again goes on where this one stopped")
-        .report(session.out.is_json(), &session.terminal);
+        .report(&session.out, &session.terminal);
 }
 
 /// Returns the folder that holds the registry.
@@ -248,22 +355,15 @@ fn data_folder(globals: &Globals) -> Result<PathBuf, CliError> {
     Err(CliError::usage(format!("there is no data folder: {why}")).hint(hint))
 }
 
-/// Returns the name of the person at the command line, by user id rather than by a variable that anybody can set.
-fn user_name() -> String {
-    #[cfg(unix)]
-    {
-        let uid = rustix::process::getuid().as_raw().to_string();
-        let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-        let mut lines = users.lines().map(|line| line.split(':'));
-        lines
-            .find_map(|mut fields| {
-                let name = fields.next()?;
-                (fields.nth(1) == Some(uid.as_str())).then(|| name.to_owned())
-            })
-            .unwrap_or(uid)
-    }
-    #[cfg(not(unix))]
-    {
-        std::env::var("USERNAME").unwrap_or_else(|_| "unknown".to_owned())
-    }
+/// Returns the name of a user by the user's id rather than by a variable that anybody can set.
+pub(crate) fn user_name(uid: u32) -> String {
+    let uid = uid.to_string();
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let mut lines = users.lines().map(|line| line.split(':'));
+    lines
+        .find_map(|mut fields| {
+            let name = fields.next()?;
+            (fields.nth(1) == Some(uid.as_str())).then(|| name.to_owned())
+        })
+        .unwrap_or(uid)
 }

@@ -1,7 +1,5 @@
 //! Colours, on a terminal alone and never against `NO_COLOR`.
 
-use std::io::IsTerminal;
-
 use domain::Status;
 
 /// Colours text, or leaves it as it is.
@@ -11,14 +9,9 @@ pub(crate) struct Paint {
 }
 
 impl Paint {
-    /// Colours for standard output.
-    pub(crate) fn stdout() -> Self {
-        Self { on: std::io::stdout().is_terminal() && wanted() }
-    }
-
-    /// Colours for standard error.
-    pub(crate) fn stderr() -> Self {
-        Self { on: std::io::stderr().is_terminal() && wanted() }
+    /// Colours where they can be seen and are welcome.
+    pub(crate) fn new(on: bool) -> Self {
+        Self { on }
     }
 
     /// Tells whether colours are used.
@@ -67,7 +60,8 @@ impl Paint {
     }
 }
 
-fn wanted() -> bool {
+/// Tells whether this process's user wants colours on a terminal.
+pub(crate) fn wanted() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
         && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }

@@ -1,12 +1,12 @@
 //! Standard error: notes, hints, warnings, guest lines and progress, one writer at a time.
 
 use std::collections::HashSet;
-use std::io::{IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
 
 use domain::text::escape_block;
 use indicatif::{MultiProgress, ProgressDrawTarget};
 
+use crate::screen::Screen;
 use crate::style::Paint;
 
 /// Most warnings that are remembered, so as not to be printed again.
@@ -16,6 +16,7 @@ const WARNINGS_REMEMBERED: usize = 256;
 pub(crate) struct Terminal {
     bars: MultiProgress,
     paint: Paint,
+    screen: Screen,
     interactive: bool,
     quiet: bool,
     verbose: bool,
@@ -25,12 +26,14 @@ pub(crate) struct Terminal {
 
 impl Terminal {
     /// Makes the writer; `quiet` silences notes, warnings and guest lines, never errors.
-    pub(crate) fn new(quiet: bool, verbose: bool) -> Self {
-        let interactive = std::io::stderr().is_terminal() && !quiet;
-        let target = if interactive { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+    pub(crate) fn new(quiet: bool, verbose: bool, screen: Screen) -> Self {
+        let display = screen.display();
+        let interactive = display.err_is_terminal && !quiet;
+        let target = if interactive { screen.bars() } else { ProgressDrawTarget::hidden() };
         Self {
             bars: MultiProgress::with_draw_target(target),
-            paint: Paint::stderr(),
+            paint: Paint::new(display.err_is_terminal && display.colours),
+            screen,
             interactive,
             quiet,
             verbose,
@@ -65,9 +68,7 @@ impl Terminal {
     pub(crate) fn print(&self, text: &str) {
         let write = || {
             let _one_at_a_time = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-            let mut stderr = std::io::stderr().lock();
-            let _ = stderr.write_all(text.as_bytes());
-            let _ = stderr.flush();
+            let _ = self.screen.err(text);
         };
         if self.interactive { self.bars.suspend(write) } else { write() }
     }
@@ -116,7 +117,7 @@ mod tests {
 
     #[test]
     fn a_warning_is_new_once_and_what_is_remembered_is_bounded() {
-        let terminal = Terminal::new(true, false);
+        let terminal = Terminal::new(true, false, Screen::of_process());
         assert!(terminal.is_new("the folder is gone"));
         assert!(!terminal.is_new("the folder is gone"));
         for number in 0..2 * WARNINGS_REMEMBERED {

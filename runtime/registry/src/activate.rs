@@ -177,7 +177,10 @@ impl Registry {
                     (id, step)
                 }
             };
-            for done in for_each(wave.clone(), self.parallel(), step).await {
+            let mut done = for_each(wave.clone(), self.parallel(), step).await;
+            // The report has the order of the plan, whoever was quicker.
+            done.sort_by(|a, b| a.as_ref().map(|(id, _)| id).ok().cmp(&b.as_ref().map(|(id, _)| id).ok()));
+            for done in done {
                 let (id, step) = match done {
                     Ok(done) => done,
                     Err(died) => {

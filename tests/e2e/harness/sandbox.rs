@@ -1,8 +1,9 @@
 //! A place of its own for each test, and commands run in it.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -16,6 +17,17 @@ const COMMAND_MAX: Duration = Duration::from_secs(120);
 /// A temporary folder with a data folder, a home and files for one test.
 pub(crate) struct Sandbox {
     root: TempDir,
+    /// Runs every command where `E2E_SERVED` is set; see [`Sandbox::served`].
+    server: OnceLock<Option<Child>>,
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        if let Some(Some(server)) = self.server.get_mut() {
+            let _ = server.kill();
+            let _ = server.wait();
+        }
+    }
 }
 
 /// What a command did.
@@ -34,7 +46,29 @@ impl Sandbox {
         for folder in ["home", "work"] {
             std::fs::create_dir(root.path().join(folder)).expect("a folder");
         }
-        Self { root }
+        Self { root, server: OnceLock::new() }
+    }
+
+    /// Keeps a server away also where `E2E_SERVED` is set, for a test of what each process does for itself.
+    pub(crate) fn unserved(self) -> Self {
+        self.server.get_or_init(|| None);
+        self
+    }
+
+    /// Has a server run the commands from here on, if the suite is run with `E2E_SERVED=1`: the tests that use it hold for both ways.
+    fn serve(&self) {
+        self.server.get_or_init(|| {
+            if std::env::var_os("E2E_SERVED").is_none_or(|wanted| wanted != "1") {
+                return None;
+            }
+            let mut command = self.bare_command(&["serve"]);
+            let mut server = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the server starts");
+            let mut line = String::new();
+            let stdout = server.stdout.as_mut().expect("its output");
+            BufReader::new(stdout).read_line(&mut line).expect("it says that it serves");
+            assert!(line.starts_with("serving "), "{line}");
+            Some(server)
+        });
     }
 
     /// The folder that commands start in.
@@ -62,6 +96,11 @@ impl Sandbox {
 
     /// Makes the command, not started: an empty environment, this sandbox's data folder.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
+        self.serve();
+        self.bare_command(args)
+    }
+
+    fn bare_command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(binary::path());
         command.args(args).current_dir(self.work()).env_clear().stdin(Stdio::null());
         command.env("HOME", self.root.path().join("home")).env("RUNTIME_DATA", self.data());

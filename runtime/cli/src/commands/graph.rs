@@ -57,7 +57,7 @@ pub(crate) async fn run(session: &Session, args: Args) -> Result<Done, CliError>
     let colour = if args.file.is_none() { colour(session.out.paint()) } else { Colour::Never };
     let text = render(&picture, format, colour);
     if let Some(file) = &args.file {
-        std::fs::write(file, &text).map_err(|error| CliError::file(file, "write", &error))?;
+        std::fs::write(session.path(file), &text).map_err(|error| CliError::file(file, "write", &error))?;
         let document = PictureDoc { format: word(format), picture: None, file: Some(file.display().to_string()) };
         session.out.result(&document, |_, _| format!("{}\n", file.display()))?;
     } else if json && format != GraphFormat::Json {

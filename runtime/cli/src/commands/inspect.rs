@@ -80,7 +80,7 @@ pub(crate) async fn run(session: &Session, args: Args) -> Result<Done, CliError>
     let mut documents = Vec::new();
     let mut failed = Vec::new();
     for file in &args.files {
-        match inspect(registry, file).await {
+        match inspect(session, registry, file).await {
             Ok(document) => documents.push(document),
             Err(error) => failed.push(FailedDoc { id: file.display().to_string(), error }),
         }
@@ -93,8 +93,8 @@ pub(crate) async fn run(session: &Session, args: Args) -> Result<Done, CliError>
     print_each(session, "components", args.files.len(), documents, failed, text)
 }
 
-async fn inspect(registry: &Registry, file: &std::path::Path) -> Result<InspectDoc, CliError> {
-    let report = registry.inspect(RegisterRequest::path(file)).await?;
+async fn inspect(session: &Session, registry: &Registry, file: &std::path::Path) -> Result<InspectDoc, CliError> {
+    let report = registry.inspect(RegisterRequest::path(session.path(file))).await?;
     Ok(document(file, report))
 }
 

@@ -46,7 +46,7 @@ pub(crate) async fn run(session: &Session, args: Args) -> Result<Done, CliError>
     let registry = session.registry().await?;
     let filter = Filter {
         healthy: args.healthy.then_some(true),
-        path: args.path.as_deref().map(absolute),
+        path: args.path.as_deref().map(|path| absolute(&session.path(path))),
         ..args.filters.filter()
     };
     let mut components: Vec<EntryDoc> = registry.list(&filter).await?.iter().map(EntryDoc::from).collect();

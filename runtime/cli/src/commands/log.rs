@@ -68,8 +68,7 @@ pub(crate) async fn run(session: &Session, args: Args) -> Result<Done, CliError>
         // Opened for a moment each time, so that others can work in between.
         let registry = session.open().await?;
         let goes_on = print_from(session, &registry, &mut next, &mut left).await;
-        registry.close().await?;
-        drop(registry);
+        session.leave(registry).await?;
         if !goes_on? {
             return Ok(Done::All);
         }

@@ -113,7 +113,7 @@ async fn follow(session: &Session, args: &Args) -> Result<Done, CliError> {
                     .out
                     .line(&LineDoc::new(&id, line), |paint| row(&id, line, several, paint).trim_end().to_owned())?;
                 if !printed {
-                    registry.close().await?;
+                    session.leave(registry).await?;
                     return Ok(Done::All);
                 }
             }
@@ -122,8 +122,7 @@ async fn follow(session: &Session, args: &Args) -> Result<Done, CliError> {
             }
         }
         first = false;
-        registry.close().await?;
-        drop(registry);
+        session.leave(registry).await?;
         tokio::time::sleep(LOOK_EVERY).await;
     }
 }

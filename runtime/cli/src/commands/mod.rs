@@ -20,6 +20,7 @@ pub(crate) mod logs;
 pub(crate) mod order;
 pub(crate) mod register;
 pub(crate) mod scan;
+pub(crate) mod serve;
 pub(crate) mod settings;
 pub(crate) mod show;
 pub(crate) mod stats;
@@ -68,6 +69,7 @@ pub(crate) async fn run(session: &Session, verb: Verb) -> Result<Done, CliError>
         Verb::Log(args) => log::run(session, args).await,
         Verb::Index(args) => index::run(session, args).await,
         Verb::Settings(args) => settings::run(session, args).await,
+        Verb::Serve(args) => serve::run(session, args).await,
         Verb::Completions(args) => completions::run(session, args).await,
     }
 }

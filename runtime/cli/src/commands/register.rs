@@ -92,7 +92,7 @@ pub(crate) async fn run(session: &Session, args: Args) -> Result<Done, CliError>
     let registry = session.registry().await?;
     let mut found = Vec::new();
     for path in &args.paths {
-        match registry.requests_below(path).await {
+        match registry.requests_below(&session.path(path)).await {
             Ok(requests) => found.extend(requests.into_iter().map(|request| Found::Request(Box::new(request)))),
             Err(error) => found.push(Found::Failed(path.clone(), error)),
         }
@@ -132,7 +132,7 @@ async fn register(session: &Session, registry: &Registry, found: Vec<Found>, arg
             request.kind = args.kind.clone().or(request.kind);
             request.override_version |= args.override_version;
             if let Some(manifest) = &args.manifest {
-                request.manifest = Some(ManifestSource::File(manifest.clone()));
+                request.manifest = Some(ManifestSource::File(session.path(manifest)));
             }
             requests.push(request);
         }

@@ -69,7 +69,7 @@ pub(crate) async fn run(session: &Session, args: Args) -> Result<Done, CliError>
     let registry = session.registry().await?;
     let mut candidates = Vec::new();
     for folder in &args.folders {
-        candidates.extend(registry.discover(folder).await?);
+        candidates.extend(registry.discover(&session.path(folder)).await?);
     }
     let mut document = ScanDoc { candidates: candidates.iter().map(CandidateDoc::from).collect(), registration: None };
     if args.register || args.activate {

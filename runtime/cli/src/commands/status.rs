@@ -55,7 +55,7 @@ pub(crate) async fn run(session: &Session, args: Args) -> Result<Done, CliError>
         return Err(CliError::usage("`--message` goes with `--set error`"));
     }
     if let Some(file) = &args.set_from {
-        let wanted = read_wanted(file)?;
+        let wanted = read_wanted(session, file)?;
         return set_many(session, wanted).await;
     }
     let registry = session.registry().await?;
@@ -134,9 +134,8 @@ fn finish(
 }
 
 /// Reads an object of ids and statuses.
-fn read_wanted(file: &Path) -> Result<BTreeMap<String, Status>, CliError> {
-    let text =
-        if file == Path::new("-") { std::io::read_to_string(std::io::stdin()) } else { std::fs::read_to_string(file) };
+fn read_wanted(session: &Session, file: &Path) -> Result<BTreeMap<String, Status>, CliError> {
+    let text = if file == Path::new("-") { session.input() } else { std::fs::read_to_string(session.path(file)) };
     let text = text.map_err(|error| CliError::file(file, "read", &error))?;
     serde_json::from_str(&text).map_err(|error| {
         CliError::usage(format!("{} is not an object of ids and statuses: {error}", file.display()))

@@ -1,0 +1,138 @@
+//! Runs verbs for other processes, on the registry that this one keeps live.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use domain::ports::{CompileProgress, OutputLine, OutputSink};
+use domain::{Actor, ComponentId};
+use registry::Registry;
+use server::protocol::{CommandRequest, Frame};
+use server::{Frames, Interrupts, Peer, Runner};
+use tokio::runtime::Handle;
+use tokio::sync::{oneshot, watch};
+
+use crate::args::{Args, parse_words};
+use crate::error::{EXIT_INTERNAL, EXIT_INTERRUPTED, EXIT_INVALID};
+use crate::guest_output::GuestPrinter;
+use crate::interrupt;
+use crate::progress::CompileDisplay;
+use crate::screen::Screen;
+use crate::session::{self, Session};
+use crate::terminal::Terminal;
+
+/// Runs verbs on one registry.
+#[derive(Clone)]
+pub(crate) struct Verbs {
+    pub(crate) registry: Registry,
+    pub(crate) audience: Arc<Audience>,
+    /// True once the server ends: verbs that go on until somebody ends them end then.
+    pub(crate) ending: watch::Receiver<bool>,
+}
+
+impl Runner for Verbs {
+    fn run(
+        &self,
+        peer: Peer,
+        request: CommandRequest,
+        frames: Frames,
+        interrupts: Interrupts,
+    ) -> Pin<Box<dyn Future<Output = u8> + Send + '_>> {
+        let (verbs, runtime) = (self.clone(), Handle::current());
+        let (asked, gone) = oneshot::channel::<()>();
+        Box::pin(async move {
+            // Dropped with this future, which ends the verb.
+            let _asked = asked;
+            // A thread of its own: verbs are written for one thread, as they have it where there is no server.
+            let running = tokio::task::spawn_blocking(move || {
+                runtime.block_on(async {
+                    tokio::select! {
+                        code = verbs.run_words(peer, request, frames, interrupts) => code,
+                        _ = gone => EXIT_INTERRUPTED,
+                    }
+                })
+            });
+            running.await.unwrap_or(EXIT_INTERNAL)
+        })
+    }
+}
+
+impl Verbs {
+    async fn run_words(&self, peer: Peer, request: CommandRequest, frames: Frames, interrupts: Interrupts) -> u8 {
+        let Args { globals, verb } = match parse_words(&request.args) {
+            Ok(args) => args,
+            Err(error) => {
+                // The process that asked has parsed the same words: this is not reached by a program of ours.
+                let _ = frames.print(Frame::Err(error.to_string()));
+                return EXIT_INVALID;
+            }
+        };
+        let registry = self.registry.with_actor(Actor::Cli(session::user_name(peer.uid)));
+        let screen = Screen::afar(request.display, frames);
+        let session = Session::served(globals, screen, registry, request.directory, request.input);
+        let _listening = verb.runs_guests().then(|| self.audience.join(session.terminal.clone()));
+        let streams = verb.streams();
+        let mut ending = self.ending.clone();
+        let run = session::drive(&session, verb, interrupt::Interrupts::Afar(interrupts));
+        tokio::select! {
+            code = run => code,
+            _ = ending.wait_for(|ending| *ending), if streams => 0,
+        }
+    }
+}
+
+/// The verbs under way that show what guests print and what is being compiled.
+#[derive(Default)]
+pub(crate) struct Audience(Mutex<Vec<Arc<Listener>>>);
+
+struct Listener {
+    guests: GuestPrinter,
+    compiling: CompileDisplay,
+}
+
+/// Takes part until it is dropped.
+pub(crate) struct Listening<'a> {
+    audience: &'a Audience,
+    listener: Arc<Listener>,
+}
+
+impl Audience {
+    fn join(&self, terminal: Arc<Terminal>) -> Listening<'_> {
+        let guests = GuestPrinter::new(terminal.clone());
+        let listener = Arc::new(Listener { guests, compiling: CompileDisplay::new(terminal) });
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(listener.clone());
+        Listening { audience: self, listener }
+    }
+
+    fn listeners(&self) -> Vec<Arc<Listener>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Drop for Listening<'_> {
+    fn drop(&mut self) {
+        let mut listeners = self.audience.0.lock().unwrap_or_else(PoisonError::into_inner);
+        listeners.retain(|listener| !Arc::ptr_eq(listener, &self.listener));
+    }
+}
+
+impl OutputSink for Audience {
+    fn write(&self, component: &ComponentId, lines: &[OutputLine]) {
+        for listener in self.listeners() {
+            listener.guests.write(component, lines);
+        }
+    }
+}
+
+impl CompileProgress for Audience {
+    fn started(&self, component: &ComponentId, size: u64) {
+        for listener in self.listeners() {
+            listener.compiling.started(component, size);
+        }
+    }
+
+    fn finished(&self, component: &ComponentId) {
+        for listener in self.listeners() {
+            listener.compiling.finished(component);
+        }
+    }
+}
