@@ -21,6 +21,7 @@ mod memory;
 mod output;
 mod settings;
 mod state;
+mod upkeep;
 
 pub use blobs::FileBlobs;
 pub use code_cache::{CACHE_BYTES_MAX, FileCodeCache};
@@ -29,3 +30,4 @@ pub use memory::MemoryStore;
 pub use output::{FileOutput, Lost, OUTPUT_BYTES_MAX};
 pub use settings::SettingsFile;
 pub use state::JournaledState;
+pub use upkeep::{FolderUpkeep, SWEEP_GRACE};

@@ -7,6 +7,7 @@ mod clock;
 mod engine;
 mod observer;
 mod state;
+mod upkeep;
 
 pub use blobs::{BlobStore, CodeCache, CodeKey};
 pub use clock::Clock;
@@ -15,6 +16,7 @@ pub use engine::{
 };
 pub use observer::{CallRecord, EngineObserver, GuestOutput, OutputLine, OutputSink, OutputStream};
 pub use state::{Committed, Decision, Provider, SettingsStore, StateStore, StateView, StorageError};
+pub use upkeep::{BlobCheck, BlobSweep, BlobsInUse, BytesProgress, DamagedBlob, Upkeep};
 
 /// A boxed future that may be sent to another thread.
 pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn std::future::Future<Output = T> + Send + 'a>>;

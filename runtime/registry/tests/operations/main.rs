@@ -14,3 +14,4 @@ mod fakes;
 mod naming;
 mod registering;
 mod statuses;
+mod upkeep;
