@@ -35,6 +35,7 @@ pub use registry::{
     InstanceWord, KindProfile, ManifestSource, OnWarning, Outcomes, Probe, RegisterOutcome, RegisterRequest,
     Registered, Registry, RegistryBuilder, RegistryError, Target,
 };
+pub use storage::{RestoreOptions, RestoreReport, restore};
 
 /// The programs in the guide to embedding have to compile.
 #[cfg(doctest)]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::ports::{BlobSweep, BytesProgress, StateView, Upkeep};
+use domain::ports::{BackupPlace, BackupReport, BlobSweep, BytesProgress, StateView, Upkeep};
 use domain::stats::RegistrySize;
 use domain::{ComponentId, Digest};
 
@@ -120,6 +120,23 @@ impl Registry {
             Ok(size)
         })
         .await
+    }
+
+    /// Copies journal, blobs and settings to `place`, as they are at one sequence number, while everything goes on. Counters of
+    /// use, compiled code and what components printed are not part of it.
+    ///
+    /// # Errors
+    /// [`RegistryError::Backup`] if something else is at the place, [`RegistryError::Storage`], also for a blob that is damaged;
+    /// [`RegistryError::Internal`] if the registry was built without upkeep.
+    pub async fn backup(
+        &self,
+        place: BackupPlace,
+        mut progress: impl FnMut(BytesProgress) + Send + 'static,
+    ) -> Result<BackupReport, RegistryError> {
+        let upkeep = self.upkeep()?;
+        self.flush_failures().await?;
+        self.flush_refusals().await?;
+        blocking(move || Ok(upkeep.backup(&place, &mut progress)?)).await
     }
 
     pub(crate) fn upkeep(&self) -> Result<Arc<dyn Upkeep>, RegistryError> {

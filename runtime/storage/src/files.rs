@@ -134,7 +134,7 @@ fn write_new(path: &Path, bytes: &[u8], durability: Durability) -> Result<(), St
 }
 
 /// Returns a name in the same folder that nobody else writes to.
-fn partial_name(path: &Path) -> PathBuf {
+pub(crate) fn partial_name(path: &Path) -> PathBuf {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".{}-{}{PARTIAL}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)));

@@ -86,11 +86,12 @@ impl Storage {
             given => given.to_owned(),
         };
         let lock = FolderLock::acquire(path, &command, options.lock_timeout)?;
-        let (state, warnings) = JournaledState::open(path, clock, lock, options)?;
+        let (state, warnings) = JournaledState::open(path, clock.clone(), lock, options)?;
+        let state = Arc::new(state);
         let blobs = Arc::new(FileBlobs::new(path));
         Ok(Self {
-            state: Arc::new(state),
-            upkeep: Arc::new(FolderUpkeep::new(path, blobs.clone())),
+            upkeep: Arc::new(FolderUpkeep::new(path, blobs.clone(), state.clone(), clock)),
+            state,
             blobs,
             code: Arc::new(FileCodeCache::new(path, CACHE_BYTES_MAX)),
             output: Arc::new(FileOutput::new(path)),

@@ -8,6 +8,8 @@
 #[macro_use]
 mod answers;
 
+mod archive;
+mod backup;
 mod blobs;
 mod code_cache;
 mod committer;
@@ -23,6 +25,7 @@ mod settings;
 mod state;
 mod upkeep;
 
+pub use backup::{RestoreOptions, RestoreReport, restore};
 pub use blobs::FileBlobs;
 pub use code_cache::{CACHE_BYTES_MAX, FileCodeCache};
 pub use folder::{OnWarning, OpenOptions, Storage, Warning};

@@ -2,6 +2,7 @@
 //!
 //! Adapters implement them (`storage`, `engine`, `capabilities`) and never see each other.
 
+mod backup;
 mod blobs;
 mod clock;
 mod engine;
@@ -9,6 +10,7 @@ mod observer;
 mod state;
 mod upkeep;
 
+pub use backup::{BackupError, BackupPlace, BackupReport};
 pub use blobs::{BlobStore, CodeCache, CodeKey};
 pub use clock::Clock;
 pub use engine::{

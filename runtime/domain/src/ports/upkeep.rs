@@ -2,7 +2,7 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::StorageError;
+use super::{BackupError, BackupPlace, BackupReport, StorageError};
 use crate::digest::Digest;
 use crate::stats::FolderSizes;
 
@@ -91,4 +91,13 @@ pub trait Upkeep: Send + Sync {
     /// # Errors
     /// [`StorageError`] if a folder cannot be read.
     fn sizes(&self) -> Result<FolderSizes, StorageError>;
+
+    /// Copies journal, blobs and settings to `place`, as they are at one sequence number, while others go on. The index,
+    /// compiled code, counters of use and guests' output are not part of a backup.
+    ///
+    /// # Errors
+    /// [`BackupError::NotABackup`] if something else is at the place; [`BackupError::Storage`], with
+    /// [`StorageError::Damaged`] for a blob that has changed. What was at the place before is still good then.
+    fn backup(&self, place: &BackupPlace, progress: &mut dyn FnMut(BytesProgress))
+    -> Result<BackupReport, BackupError>;
 }

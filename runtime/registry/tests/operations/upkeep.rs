@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::ports::BlobStore;
+use domain::ports::{BackupPlace, BlobStore};
 use domain::{Digest, ErrorKind};
 use registry::BlobUse;
 use storage::{OpenOptions, Storage};
@@ -97,4 +97,23 @@ async fn without_upkeep_sizes_are_zero_and_the_rest_is_refused() {
     assert_eq!((size.entries, size.folder.blob_bytes), (1, 0));
     let error = world.registry.gc(Duration::ZERO, false).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Internal);
+}
+
+#[tokio::test]
+async fn a_registry_is_backed_up_while_it_runs() {
+    let (folder, storage) = storage();
+    let world = World::in_folder(&storage).await;
+    world.have("name demo:a\nversion 1.0.0").await;
+    let file = folder.path().join("backup.tar");
+    let report = world.registry.backup(BackupPlace::File(file.clone()), |_| {}).await.unwrap();
+    assert_eq!((report.seq, report.files), (1, 2));
+    let restored = folder.path().join("restored");
+    let clock = Arc::new(Ticking::default());
+    storage::restore(&file, &restored, &storage::RestoreOptions::default(), clock.clone(), &mut |_| {}).unwrap();
+    let storage = Storage::open(&restored, &OpenOptions::default(), clock).unwrap();
+    let again = World::in_folder(&storage).await;
+    assert!(again.registry.contains(&id("demo:a")).await.unwrap());
+    std::fs::write(&file, b"a letter").unwrap();
+    let error = again.registry.backup(BackupPlace::File(file), |_| {}).await.unwrap_err();
+    assert_eq!((error.kind(), error.code()), (ErrorKind::Invalid, "not-a-backup"));
 }

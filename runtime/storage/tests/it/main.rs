@@ -1,6 +1,8 @@
 //! Storage over real folders: what survives, what is refused, what is mended.
 
 #[cfg(test)]
+mod backups;
+#[cfg(test)]
 mod children;
 #[cfg(test)]
 mod concurrency;
