@@ -32,8 +32,8 @@ pub use open::{OpenError, OpenOptions, open};
 pub use registry::{
     ActivateReport, Activated, BlobFault, BlobReport, BlobUse, Candidate, ComponentFactory, ComponentSource,
     DependencyFault, DependencyProblem, EdgeView, EntryView, GraphView, ImportSource, InspectReport, InstanceHandle,
-    InstanceWord, KindProfile, ManifestSource, OnWarning, Outcomes, Probe, RegisterOutcome, RegisterRequest,
-    Registered, Registry, RegistryBuilder, RegistryError, Target,
+    InstanceWord, KindProfile, ManifestSource, OnWarning, Outcomes, Probe, PruneReport, RegisterOutcome,
+    RegisterRequest, Registered, Registry, RegistryBuilder, RegistryError, Target, Unused,
 };
 pub use storage::{RestoreOptions, RestoreReport, restore};
 

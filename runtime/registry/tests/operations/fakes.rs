@@ -22,6 +22,13 @@ use storage::MemoryStore;
 #[derive(Default)]
 pub(crate) struct Ticking(AtomicI64);
 
+impl Ticking {
+    /// Lets time pass.
+    pub(crate) fn move_on(&self, time: Duration) {
+        self.0.fetch_add(i64::try_from(time.as_micros()).unwrap(), Ordering::SeqCst);
+    }
+}
+
 impl Clock for Ticking {
     fn now(&self) -> Timestamp {
         Timestamp::from_micros(self.0.fetch_add(1, Ordering::SeqCst))

@@ -12,6 +12,7 @@ mod concurrency;
 mod edges;
 mod fakes;
 mod naming;
+mod pruning;
 mod registering;
 mod statuses;
 mod upkeep;
