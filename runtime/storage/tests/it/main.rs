@@ -11,6 +11,10 @@ mod damage;
 #[cfg(test)]
 mod fixtures;
 #[cfg(test)]
+mod formats;
+#[cfg(test)]
+mod full_disk;
+#[cfg(test)]
 mod model;
 #[cfg(test)]
 mod round_trip;
