@@ -31,9 +31,9 @@ pub use domain;
 pub use open::{OpenError, OpenOptions, open};
 pub use registry::{
     ActivateReport, Activated, BlobFault, BlobReport, BlobUse, Candidate, ComponentFactory, ComponentSource,
-    DependencyFault, DependencyProblem, EdgeView, EntryView, GraphView, ImportSource, InspectReport, InstanceHandle,
-    InstanceWord, KindProfile, ManifestSource, OnWarning, Outcomes, Probe, PruneReport, RegisterOutcome,
-    RegisterRequest, Registered, Registry, RegistryBuilder, RegistryError, Target, Unused,
+    DependencyFault, DependencyProblem, EdgeView, EntryView, ExportReport, GraphView, ImportReport, ImportSource,
+    InspectReport, InstanceHandle, InstanceWord, KindProfile, ManifestSource, OnWarning, Outcomes, Probe, PruneReport,
+    RegisterOutcome, RegisterRequest, Registered, Registry, RegistryBuilder, RegistryError, Target, Unused,
 };
 pub use storage::{RestoreOptions, RestoreReport, restore};
 

@@ -13,6 +13,7 @@ mod backup;
 mod blobs;
 mod code_cache;
 mod committer;
+mod components;
 mod files;
 mod folder;
 mod group;

@@ -1,7 +1,12 @@
 use std::path::PathBuf;
 
+use semver::{Version, VersionReq};
+
 use super::StorageError;
+use crate::digest::Digest;
 use crate::error::ErrorKind;
+use crate::id::ComponentId;
+use crate::manifest::{ComponentManifest, Kind};
 
 /// Where a backup is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,19 +38,38 @@ pub struct BackupReport {
     pub dropped: u64,
 }
 
-/// Why a backup could not be made or restored.
+/// One component of an archive of components.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ArchivedComponent {
+    /// Its id.
+    pub id: ComponentId,
+    /// Its version.
+    pub version: Version,
+    /// What sort of component it is.
+    pub kind: Kind,
+    /// The identity of its bytes.
+    pub digest: Digest,
+    /// Their size.
+    pub size: u64,
+    /// Its manifest, with id, version and kind.
+    pub manifest: ComponentManifest,
+    /// Dependencies that an operator declared, with the versions that will do.
+    pub declared: Vec<(ComponentId, VersionReq)>,
+}
+
+/// Why a backup or an archive could not be made or used.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
-    /// What is at the path is no backup of a registry, or no place for one.
-    #[error("{} is not a backup: {reason}", path.display())]
+    /// What is at the path is no backup or archive of the kind that is meant, or no place for one.
+    #[error("{} cannot be used: {reason}", path.display())]
     NotABackup {
         /// The path.
         path: PathBuf,
         /// Why not.
         reason: String,
     },
-    /// The backup is damaged; nothing of it was used.
-    #[error("the backup {} is damaged in {place}: {reason}", path.display())]
+    /// The backup or archive is damaged; nothing of it was used.
+    #[error("{} is damaged in {place}: {reason}", path.display())]
     Damaged {
         /// The archive or the folder.
         path: PathBuf,

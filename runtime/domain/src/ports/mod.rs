@@ -10,7 +10,7 @@ mod observer;
 mod state;
 mod upkeep;
 
-pub use backup::{BackupError, BackupPlace, BackupReport};
+pub use backup::{ArchivedComponent, BackupError, BackupPlace, BackupReport};
 pub use blobs::{BlobStore, CodeCache, CodeKey};
 pub use clock::Clock;
 pub use engine::{

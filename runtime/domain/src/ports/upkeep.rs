@@ -1,8 +1,9 @@
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::{BackupError, BackupPlace, BackupReport, StorageError};
+use super::{ArchivedComponent, BackupError, BackupPlace, BackupReport, StorageError};
 use crate::digest::Digest;
 use crate::stats::FolderSizes;
 
@@ -100,4 +101,27 @@ pub trait Upkeep: Send + Sync {
     /// [`StorageError::Damaged`] for a blob that has changed. What was at the place before is still good then.
     fn backup(&self, place: &BackupPlace, progress: &mut dyn FnMut(BytesProgress))
     -> Result<BackupReport, BackupError>;
+
+    /// Writes components in their order, with their bytes, to the archive at `path`; returns its size.
+    ///
+    /// # Errors
+    /// [`BackupError::NotABackup`] if another file is at the path; [`BackupError::Storage`], with [`StorageError::MissingBlob`] or
+    /// [`StorageError::Damaged`] if bytes are not good. What was at the path before is still there then.
+    fn write_components(
+        &self,
+        path: &Path,
+        components: &[ArchivedComponent],
+        progress: &mut dyn FnMut(BytesProgress),
+    ) -> Result<u64, BackupError>;
+
+    /// Checks all of the archive at `path`, then hands its components to `take`, in their order, until that returns `false`. The
+    /// second argument of `take` is how many there are.
+    ///
+    /// # Errors
+    /// [`BackupError::NotABackup`]; [`BackupError::Damaged`], before the first component if the file does not change meanwhile.
+    fn read_components(
+        &self,
+        path: &Path,
+        take: &mut dyn FnMut(ArchivedComponent, usize, Arc<[u8]>) -> bool,
+    ) -> Result<(), BackupError>;
 }

@@ -15,4 +15,5 @@ mod naming;
 mod pruning;
 mod registering;
 mod statuses;
+mod transfer;
 mod upkeep;

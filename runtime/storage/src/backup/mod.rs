@@ -47,8 +47,8 @@ pub(crate) fn take(
     }
 }
 
-/// Makes the error for damage in the backup at `path`.
-fn damaged(path: &Path, place: &str, reason: impl std::fmt::Display) -> BackupError {
+/// Makes the error for damage in the backup or archive at `path`.
+pub(crate) fn damaged(path: &Path, place: &str, reason: impl std::fmt::Display) -> BackupError {
     let bounded = |text: &str| domain::text::escape_line(&domain::text::truncate(text, REASON_BYTES_MAX)).into_owned();
     BackupError::Damaged { path: path.to_owned(), place: bounded(place), reason: bounded(&reason.to_string()) }
 }

@@ -12,13 +12,14 @@ use std::time::Duration;
 
 use domain::Digest;
 use domain::ports::{
-    BackupError, BackupPlace, BackupReport, BlobCheck, BlobSweep, BlobsInUse, BytesProgress, Clock, StateView,
-    StorageError, Upkeep,
+    ArchivedComponent, BackupError, BackupPlace, BackupReport, BlobCheck, BlobSweep, BlobsInUse, BytesProgress, Clock,
+    StateView, StorageError, Upkeep,
 };
 use domain::stats::FolderSizes;
 
 use crate::backup;
 use crate::blobs::FileBlobs;
+use crate::components;
 use crate::files::{self, Found};
 use crate::state::JournaledState;
 
@@ -69,6 +70,23 @@ impl Upkeep for FolderUpkeep {
     ) -> Result<BackupReport, BackupError> {
         let last_seq = || self.state.last_seq();
         backup::take(&self.folder, &self.blobs, &last_seq, self.clock.now(), place, progress)
+    }
+
+    fn write_components(
+        &self,
+        path: &Path,
+        components: &[ArchivedComponent],
+        progress: &mut dyn FnMut(BytesProgress),
+    ) -> Result<u64, BackupError> {
+        components::write(&self.blobs, self.clock.now(), path, components, progress)
+    }
+
+    fn read_components(
+        &self,
+        path: &Path,
+        take: &mut dyn FnMut(ArchivedComponent, usize, Arc<[u8]>) -> bool,
+    ) -> Result<(), BackupError> {
+        components::read(path, take)
     }
 }
 
