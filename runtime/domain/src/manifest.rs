@@ -11,6 +11,7 @@ use crate::id::ComponentId;
 use crate::limits::LimitRequests;
 
 pub(crate) mod parse;
+mod write;
 
 pub use parse::{
     CONFIG_VALUE_BYTES_MAX, DESCRIPTION_BYTES_MAX, ENTRIES_MAX, KEY_BYTES_MAX, MANIFEST_BYTES_MAX, METADATA_DEPTH_MAX,

@@ -53,6 +53,35 @@ impl HealthReport {
     }
 }
 
+/// How many bytes a data folder has of what, as its files say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct FolderSizes {
+    /// Number of blobs.
+    pub blobs: u64,
+    /// Bytes of the journal.
+    pub journal_bytes: u64,
+    /// Bytes of the index.
+    pub index_bytes: u64,
+    /// Bytes of the blobs, unfinished writes included.
+    pub blob_bytes: u64,
+    /// Bytes of the cache of compiled code.
+    pub cache_bytes: u64,
+    /// Bytes of what guests printed.
+    pub output_bytes: u64,
+}
+
+/// How large a registry is: what is in it, and the bytes of its data folder.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct RegistrySize {
+    /// Number of entries.
+    pub entries: u64,
+    /// Number of edges between them.
+    pub edges: u64,
+    /// What its data folder has; zeros if it has none.
+    #[serde(flatten)]
+    pub folder: FolderSizes,
+}
+
 /// How much the registry's components are used, and how fast they are.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct StatsReport {

@@ -30,11 +30,12 @@ pub use clock::SystemClock;
 pub use domain;
 pub use open::{OpenError, OpenOptions, open};
 pub use registry::{
-    ActivateReport, Activated, Candidate, ComponentFactory, ComponentSource, DependencyFault, DependencyProblem,
-    EdgeView, EntryView, GraphView, ImportSource, InspectReport, InstanceHandle, InstanceWord, KindProfile,
-    ManifestSource, OnWarning, Outcomes, Probe, RegisterOutcome, RegisterRequest, Registered, Registry,
-    RegistryBuilder, RegistryError, Target,
+    ActivateReport, Activated, BlobFault, BlobReport, BlobUse, Candidate, ComponentFactory, ComponentSource,
+    DependencyFault, DependencyProblem, EdgeView, EntryView, ExportReport, GraphView, ImportReport, ImportSource,
+    InspectReport, InstanceHandle, InstanceWord, KindProfile, ManifestSource, OnWarning, Outcomes, Probe, PruneReport,
+    RegisterOutcome, RegisterRequest, Registered, Registry, RegistryBuilder, RegistryError, Target, Unused,
 };
+pub use storage::{RestoreOptions, RestoreReport, restore};
 
 /// The programs in the guide to embedding have to compile.
 #[cfg(doctest)]

@@ -133,6 +133,7 @@ pub async fn open(folder: &Path, options: OpenOptions) -> Result<Registry, OpenE
         .blobs(storage.blobs.clone())
         .output(storage.output.clone())
         .settings(storage.settings.clone())
+        .upkeep(storage.upkeep.clone())
         .engine(Arc::new(engine))
         .clock(clock)
         .tracker(tracker)

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
-use domain::ports::{BlobStore, Clock, Engine, GuestOutput, SettingsStore, Slot, StateStore};
+use domain::ports::{BlobStore, Clock, Engine, GuestOutput, SettingsStore, Slot, StateStore, Upkeep};
 use domain::settings::Settings;
 use domain::{Actor, ComponentId, Record};
 use tokio::sync::broadcast;
@@ -16,6 +16,7 @@ use crate::indexes::FunctionIndexes;
 use crate::instances::Place;
 use crate::kinds::Kinds;
 use crate::locks::KeyedLocks;
+use crate::pins::Pins;
 use crate::refusal::Refusals;
 use crate::tracker::Tracker;
 
@@ -36,6 +37,9 @@ pub(crate) struct Inner {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) settings_store: Arc<dyn SettingsStore>,
     pub(crate) output: Arc<dyn GuestOutput>,
+    pub(crate) upkeep: Option<Arc<dyn Upkeep>>,
+    /// Blobs that are being put into use.
+    pub(crate) pins: Arc<Pins>,
     pub(crate) settings: ArcSwap<Settings>,
     /// One writer of the settings file at a time.
     pub(crate) settings_lock: tokio::sync::Mutex<()>,
@@ -86,7 +90,7 @@ impl Registry {
 /// Hears one warning, a sentence.
 pub type OnWarning = dyn Fn(&str) + Send + Sync;
 
-/// Takes the adapters a registry is made of; all are required but the tracker, the actor and who hears warnings.
+/// Takes the adapters a registry is made of; all are required but upkeep, the tracker, the actor and who hears warnings.
 #[derive(Default)]
 pub struct RegistryBuilder {
     state: Option<Arc<dyn StateStore>>,
@@ -95,6 +99,7 @@ pub struct RegistryBuilder {
     clock: Option<Arc<dyn Clock>>,
     settings: Option<Arc<dyn SettingsStore>>,
     output: Option<Arc<dyn GuestOutput>>,
+    upkeep: Option<Arc<dyn Upkeep>>,
     tracker: Option<Arc<Tracker>>,
     actor: Option<Actor>,
     on_warning: Option<Arc<OnWarning>>,
@@ -143,6 +148,13 @@ impl RegistryBuilder {
         self
     }
 
+    /// Sets what looks after the data folder; without it, what sweeps, checks and copies blobs is refused.
+    #[must_use]
+    pub fn upkeep(mut self, upkeep: Arc<dyn Upkeep>) -> Self {
+        self.upkeep = Some(upkeep);
+        self
+    }
+
     /// Sets what hears of failures and calls; the engine must have been given the same one.
     #[must_use]
     pub fn tracker(mut self, tracker: Arc<Tracker>) -> Self {
@@ -184,6 +196,8 @@ impl RegistryBuilder {
                 blobs: required("a blob store", self.blobs)?,
                 engine: required("an engine", self.engine)?,
                 output: required("an output store", self.output)?,
+                upkeep: self.upkeep,
+                pins: Arc::default(),
                 tracker: self.tracker.unwrap_or_else(|| Arc::new(Tracker::new(clock.clone()))),
                 settings: ArcSwap::from_pointee(settings),
                 settings_store,

@@ -67,7 +67,7 @@ impl Registry {
         for id in plan.waves.concat() {
             let stopped = match stopping {
                 Stopping::Deactivate => self.deactivate_one(&id).await,
-                Stopping::Unregister => self.unregister_one(&id).await,
+                Stopping::Unregister => self.unregister_one(&id, false).await,
             };
             match stopped {
                 Ok(()) => outcomes.done.push(id),

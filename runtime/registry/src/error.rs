@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use domain::failure::{Failure, Phase};
-use domain::ports::{EngineError, StorageError};
+use domain::ports::{BackupError, EngineError, StorageError};
 use domain::status::TransitionError;
 use domain::{ComponentId, Digest, ErrorKind, Status, Version, VersionReq};
 
@@ -214,6 +214,9 @@ pub enum RegistryError {
     /// Storage failed.
     #[error("{}", storage_text(.0))]
     Storage(#[from] StorageError),
+    /// A backup or an archive of components could not be made or used.
+    #[error(transparent)]
+    Backup(BackupError),
     /// A task of the registry's own died.
     #[error("internal error: {0}")]
     Internal(String),
@@ -222,6 +225,18 @@ pub enum RegistryError {
 impl From<domain::plan::PlanError> for RegistryError {
     fn from(error: domain::plan::PlanError) -> Self {
         Self::Plan(Box::new(error))
+    }
+}
+
+impl From<BackupError> for RegistryError {
+    fn from(error: BackupError) -> Self {
+        match error {
+            BackupError::Storage(error) => Self::Storage(error),
+            error @ (BackupError::NotABackup { .. }
+            | BackupError::Damaged { .. }
+            | BackupError::NotEmpty { .. }
+            | BackupError::NotADataFolder { .. }) => Self::Backup(error),
+        }
     }
 }
 
@@ -275,6 +290,7 @@ impl RegistryError {
             Self::Plan(error) => error.kind(),
             Self::Activation(failure) => failure.kind.error_kind(),
             Self::Storage(error) => error.kind(),
+            Self::Backup(error) => error.kind(),
             Self::Internal(_) => ErrorKind::Internal,
         }
     }
@@ -309,6 +325,7 @@ impl RegistryError {
             Self::NoIndex { .. } => "index-not-found",
             Self::Settings { .. } => "invalid-setting",
             Self::Storage(error) => storage_code(error),
+            Self::Backup(error) => backup_code(error),
             Self::Internal(_) => "internal",
         }
     }
@@ -342,6 +359,7 @@ impl RegistryError {
             | Self::NoIndex { .. }
             | Self::Settings { .. }
             | Self::Storage(_)
+            | Self::Backup(_)
             | Self::Internal(_) => None,
         }
     }
@@ -378,6 +396,16 @@ fn call_code(error: &EngineError) -> &'static str {
             Phase::Call => "component-failed",
             _ => "component-activation",
         },
+    }
+}
+
+fn backup_code(error: &BackupError) -> &'static str {
+    match error {
+        BackupError::NotABackup { .. } => "not-a-backup",
+        BackupError::Damaged { .. } => "damaged-backup",
+        BackupError::NotEmpty { .. } => "folder-not-empty",
+        BackupError::NotADataFolder { .. } => "not-a-data-folder",
+        BackupError::Storage(error) => storage_code(error),
     }
 }
 

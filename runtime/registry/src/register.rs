@@ -16,6 +16,7 @@ use futures::StreamExt as _;
 use crate::Registry;
 use crate::commit::blocking;
 use crate::error::RegistryError;
+use crate::pins::Pin;
 use crate::source::{self, ComponentSource, ManifestSource};
 use crate::view::EntryView;
 
@@ -100,6 +101,8 @@ pub(crate) struct Draft {
     pub(crate) path: Option<PathBuf>,
     pub(crate) last_modified: Option<Timestamp>,
     override_version: bool,
+    /// Keeps the bytes from being swept until they are registered.
+    pin: Option<Arc<Pin>>,
 }
 
 impl Draft {
@@ -136,6 +139,7 @@ impl Draft {
             path: loaded.path,
             last_modified: loaded.last_modified,
             override_version: request.override_version,
+            pin: None,
         })
     }
 
@@ -279,6 +283,7 @@ impl Registry {
             draft.warnings.extend(registry.lowered_limits(&draft.id, &draft.manifest));
             draft.override_version |= registry.settings().allow_override;
             registry.check_world(&draft)?;
+            draft.pin = Some(Arc::new(registry.inner.pins.pin(draft.inspection.digest)));
             registry.inner.blobs.put(&draft.bytes)?;
             // The bytes are in their file; a batch must not keep them all in memory.
             draft.bytes = Arc::from(Vec::new());
@@ -310,10 +315,13 @@ impl Registry {
         let now = self.inner.clock.now();
         let registry = self.clone();
         let warnings = draft.warnings.clone();
+        // The decision drops its draft before what it decided is visible.
+        let pin = draft.pin.clone();
         let (id, version) = (draft.id.clone(), draft.version.clone());
         let committing = self.commit(move |view| decide(view, &draft, &expected, now));
         async move {
             let (outcome, revision) = committing.await?;
+            drop(pin);
             let entry = registry.get(&id).await?;
             Ok(Registered { entry, revision, version, outcome, warnings })
         }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Weak};
 
 use domain::entry::StateRef;
 use domain::ports::{BoxFuture, StateKeeper, StorageError};
-use domain::{Actor, ComponentId, Event};
+use domain::{Actor, ComponentId, Digest, Event};
 
 use crate::Registry;
 use crate::builder::Inner;
@@ -43,16 +43,25 @@ impl StateKeeper for Keeper {
             let registry = self.registry()?;
             let blobs = registry.inner.blobs.clone();
             let size = state.len() as u64;
-            let written = tokio::task::spawn_blocking(move || blobs.put(&state)).await;
-            let digest = written.map_err(|_| StorageError::Closed)??;
+            let pins = registry.inner.pins.clone();
+            let written = tokio::task::spawn_blocking(move || {
+                let pin = pins.pin(Digest::of(&state));
+                blobs.put(&state).map(|digest| (digest, Arc::new(pin)))
+            });
+            let (digest, pin) = written.await.map_err(|_| StorageError::Closed)??;
+            // Held by the decision too, which is carried out even if nobody waits for it any more.
+            let decided = pin.clone();
             let id = self.id.clone();
             let saved = registry.commit(move |view| {
+                let _pin = decided;
                 let state = Some(StateRef { digest, size });
                 let unchanged = view.entry(&id)?.is_none_or(|entry| entry.state == state);
                 let events = if unchanged { vec![] } else { vec![Event::StateSaved { component: id, state }] };
                 Ok((events, ()))
             });
-            match saved.await {
+            let saved = saved.await;
+            drop(pin);
+            match saved {
                 Ok(()) => Ok(()),
                 Err(RegistryError::Storage(error)) => Err(error),
                 Err(other) => Err(StorageError::Index { reason: other.to_string() }),

@@ -20,10 +20,11 @@ impl Registry {
         self.stop_each(ids, cascade, Stopping::Unregister).await
     }
 
-    pub(crate) async fn unregister_one(&self, id: &ComponentId) -> Result<(), RegistryError> {
+    /// Removes one component; `only_idle` refuses one that is active, instead of deactivating it.
+    pub(crate) async fn unregister_one(&self, id: &ComponentId, only_idle: bool) -> Result<(), RegistryError> {
         let _life = self.inner.life.lock(id).await;
         let key = id.clone();
-        self.commit(move |view| Ok((decide(view, &key)?, ()))).await?;
+        self.commit(move |view| Ok((decide(view, &key, only_idle)?, ()))).await?;
         self.out_of_service(id).await;
         self.inner.places.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(id);
         self.inner.tracker.forget(id);
@@ -33,8 +34,11 @@ impl Registry {
     }
 }
 
-fn decide(view: &dyn StateView, id: &ComponentId) -> Result<Vec<Event>, RegistryError> {
+fn decide(view: &dyn StateView, id: &ComponentId, only_idle: bool) -> Result<Vec<Event>, RegistryError> {
     let entry = view.entry(id)?.ok_or_else(|| unknown(id))?;
+    if only_idle && entry.status == Status::Active {
+        return Err(RegistryError::Changed { component: id.clone() });
+    }
     let dependents: Vec<_> = view.dependents(id)?.into_iter().filter(|dependent| dependent != id).collect();
     if !dependents.is_empty() {
         return Err(PlanError::Dependents { component: id.clone(), dependents, active_only: false }.into());

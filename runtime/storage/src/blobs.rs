@@ -1,7 +1,7 @@
 //! Bytes by digest, in files `blobs/sha256/ab/<hex>`.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use domain::Digest;
 use domain::ports::{BlobStore, StorageError};
@@ -14,11 +14,21 @@ pub struct FileBlobs {
     folder: PathBuf,
     /// Held while folders are made, so that nobody takes one for durable that is not yet.
     making_folders: Mutex<()>,
+    /// Shared by those who write; whoever has it alone finds no unfinished write that is not a stray.
+    pub(crate) writing: RwLock<()>,
+    /// Held by what needs all blobs to stay, and by what removes some.
+    pub(crate) upkeep: Mutex<()>,
 }
 
 impl FileBlobs {
     pub(crate) fn new(folder: &Path) -> Self {
-        Self { folder: folder.join("blobs/sha256"), making_folders: Mutex::default() }
+        let folder = folder.join("blobs/sha256");
+        Self { folder, making_folders: Mutex::default(), writing: RwLock::default(), upkeep: Mutex::default() }
+    }
+
+    /// Returns the folder that has a folder for each first pair of digits.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// Returns the file that holds, or would hold, the bytes of `digest`.
@@ -51,6 +61,7 @@ impl BlobStore for FileBlobs {
             return Ok(digest);
         }
         self.create_parent(&path)?;
+        let _writing = self.writing.read().unwrap_or_else(PoisonError::into_inner);
         files::replace(&path, bytes, Durability::Power)?;
         Ok(digest)
     }

@@ -5,11 +5,12 @@ use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
 use domain::ports::StorageError;
 
 /// Ends the names of files that are still being written.
-const PARTIAL: &str = ".partial";
+pub(crate) const PARTIAL: &str = ".partial";
 
 /// Turns a system's error into one that names `path`.
 pub(crate) fn at(path: &Path) -> impl FnOnce(std::io::Error) -> StorageError + '_ {
@@ -44,6 +45,47 @@ pub(crate) fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, StorageError
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(StorageError::io(path, error)),
     }
+}
+
+/// What is known of one file of a folder.
+pub(crate) struct Found {
+    /// The file.
+    pub(crate) path: PathBuf,
+    /// Whether it is a folder; a link counts as what it is, a link.
+    pub(crate) is_folder: bool,
+    /// Its size in bytes.
+    pub(crate) bytes: u64,
+    /// When it was written last, the epoch if the system does not say.
+    pub(crate) modified: SystemTime,
+}
+
+impl Found {
+    /// Returns the last part of the path, empty if it is no text.
+    pub(crate) fn name(&self) -> &str {
+        self.path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
+    }
+}
+
+/// Returns what is in a folder, ordered by name; nothing if there is no such folder. Files that go meanwhile are left out.
+pub(crate) fn list(folder: &Path) -> Result<Vec<Found>, StorageError> {
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(StorageError::io(folder, error)),
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(at(folder))?;
+        let metadata = match entry.metadata() {
+            Ok(metadata) => metadata,
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            Err(error) => return Err(StorageError::io(entry.path(), error)),
+        };
+        let modified = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+        found.push(Found { path: entry.path(), is_folder: metadata.is_dir(), bytes: metadata.len(), modified });
+    }
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(found)
 }
 
 /// Removes a file; that it is not there is no error.
@@ -92,7 +134,7 @@ fn write_new(path: &Path, bytes: &[u8], durability: Durability) -> Result<(), St
 }
 
 /// Returns a name in the same folder that nobody else writes to.
-fn partial_name(path: &Path) -> PathBuf {
+pub(crate) fn partial_name(path: &Path) -> PathBuf {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".{}-{}{PARTIAL}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)));

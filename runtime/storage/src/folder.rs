@@ -14,6 +14,7 @@ use crate::lock::{FolderLock, command_line};
 use crate::output::FileOutput;
 use crate::settings::SettingsFile;
 use crate::state::JournaledState;
+use crate::upkeep::FolderUpkeep;
 
 /// Hears what was found wrong and mended.
 pub type OnWarning = dyn Fn(&Warning) + Send + Sync;
@@ -62,6 +63,8 @@ pub struct Storage {
     pub output: Arc<FileOutput>,
     /// The file `registry.toml`. Implements `SettingsStore`.
     pub settings: Arc<SettingsFile>,
+    /// Looks after all of it. Implements `Upkeep`.
+    pub upkeep: Arc<FolderUpkeep>,
     path: PathBuf,
     warnings: Vec<Warning>,
 }
@@ -83,10 +86,13 @@ impl Storage {
             given => given.to_owned(),
         };
         let lock = FolderLock::acquire(path, &command, options.lock_timeout)?;
-        let (state, warnings) = JournaledState::open(path, clock, lock, options)?;
+        let (state, warnings) = JournaledState::open(path, clock.clone(), lock, options)?;
+        let state = Arc::new(state);
+        let blobs = Arc::new(FileBlobs::new(path));
         Ok(Self {
-            state: Arc::new(state),
-            blobs: Arc::new(FileBlobs::new(path)),
+            upkeep: Arc::new(FolderUpkeep::new(path, blobs.clone(), state.clone(), clock)),
+            state,
+            blobs,
             code: Arc::new(FileCodeCache::new(path, CACHE_BYTES_MAX)),
             output: Arc::new(FileOutput::new(path)),
             settings: Arc::new(SettingsFile::new(path)),

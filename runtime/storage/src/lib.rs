@@ -8,9 +8,12 @@
 #[macro_use]
 mod answers;
 
+mod archive;
+mod backup;
 mod blobs;
 mod code_cache;
 mod committer;
+mod components;
 mod files;
 mod folder;
 mod group;
@@ -21,7 +24,9 @@ mod memory;
 mod output;
 mod settings;
 mod state;
+mod upkeep;
 
+pub use backup::{RestoreOptions, RestoreReport, restore};
 pub use blobs::FileBlobs;
 pub use code_cache::{CACHE_BYTES_MAX, FileCodeCache};
 pub use folder::{OnWarning, OpenOptions, Storage, Warning};
@@ -29,3 +34,4 @@ pub use memory::MemoryStore;
 pub use output::{FileOutput, Lost, OUTPUT_BYTES_MAX};
 pub use settings::SettingsFile;
 pub use state::JournaledState;
+pub use upkeep::{FolderUpkeep, SWEEP_GRACE};

@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -36,19 +36,17 @@ impl FolderLock {
     /// [`StorageError::Held`] names the process that has it, and the errors of opening the file.
     pub(crate) fn acquire(folder: &Path, command: &str, patience: Duration) -> Result<Self, StorageError> {
         let path = folder.join("LOCK");
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&path)
-            .map_err(files::at(&path))?;
+        let mut file = open(&path)?;
         let give_up = Instant::now() + patience;
         let mut wait = WAITS.0;
         loop {
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => break,
+                Ok(()) if is_at(&file, &path) => break,
+                // While it was waited for, the folder was moved and another one took its place.
+                Ok(()) => {
+                    file = open(&path)?;
+                    continue;
+                }
                 Err(rustix::io::Errno::WOULDBLOCK) => {}
                 Err(rustix::io::Errno::INTR) => continue,
                 Err(error) => return Err(StorageError::io(path, error.into())),
@@ -63,6 +61,18 @@ impl FolderLock {
         write_owner(&file, command).map_err(files::at(&path))?;
         Ok(Self { _file: file })
     }
+}
+
+fn open(path: &Path) -> Result<File, StorageError> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path).map_err(files::at(path))
+}
+
+/// Tells whether `file` is the one at `path`.
+fn is_at(file: &File, path: &Path) -> bool {
+    let identity = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());
+    let there = std::fs::metadata(path).map(identity);
+    there.is_ok_and(|there| file.metadata().map(identity).is_ok_and(|ours| ours == there))
 }
 
 /// Says in the file who has the lock; it only informs, so it is not synced.

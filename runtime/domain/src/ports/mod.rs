@@ -2,12 +2,15 @@
 //!
 //! Adapters implement them (`storage`, `engine`, `capabilities`) and never see each other.
 
+mod backup;
 mod blobs;
 mod clock;
 mod engine;
 mod observer;
 mod state;
+mod upkeep;
 
+pub use backup::{ArchivedComponent, BackupError, BackupPlace, BackupReport};
 pub use blobs::{BlobStore, CodeCache, CodeKey};
 pub use clock::Clock;
 pub use engine::{
@@ -15,6 +18,7 @@ pub use engine::{
 };
 pub use observer::{CallRecord, EngineObserver, GuestOutput, OutputLine, OutputSink, OutputStream};
 pub use state::{Committed, Decision, Provider, SettingsStore, StateStore, StateView, StorageError};
+pub use upkeep::{BlobCheck, BlobSweep, BlobsInUse, BytesProgress, DamagedBlob, Upkeep};
 
 /// A boxed future that may be sent to another thread.
 pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn std::future::Future<Output = T> + Send + 'a>>;

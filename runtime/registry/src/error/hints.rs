@@ -1,7 +1,7 @@
 //! What to do next, for each error.
 
 use domain::failure::{Failure, FailureKind, Phase};
-use domain::ports::{EngineError, StorageError};
+use domain::ports::{BackupError, EngineError, StorageError};
 use domain::text::escape_line;
 
 use super::{RegistryError, join};
@@ -81,6 +81,7 @@ pub(super) fn of(error: &RegistryError) -> Vec<String> {
         }
         RegistryError::NoIndex { known, .. } => vec![format!("indexes: {}", known.join(", "))],
         RegistryError::Storage(error) => storage(error),
+        RegistryError::Backup(error) => backup(error),
         RegistryError::Internal(_) => vec!["this is a fault of the product; please report it".to_owned()],
     }
 }
@@ -149,6 +150,18 @@ fn failed(failure: &Failure) -> Vec<String> {
         | FailureKind::Hook
         | FailureKind::Marked
         | FailureKind::Host => vec![history],
+    }
+}
+
+fn backup(error: &BackupError) -> Vec<String> {
+    match error {
+        BackupError::NotABackup { .. } => vec![],
+        BackupError::Damaged { .. } => vec!["nothing was changed; use another backup".to_owned()],
+        BackupError::NotEmpty { .. } => {
+            vec!["restore into another folder, or replace this one: it is moved aside, not removed".to_owned()]
+        }
+        BackupError::NotADataFolder { .. } => vec!["restore into another folder".to_owned()],
+        BackupError::Storage(error) => storage(error),
     }
 }
 

@@ -12,7 +12,7 @@ use domain::call::{CallExpression, CallOutcome, CallRequest};
 use domain::inspection::{ExternItem, ExternKind, FunctionSignature, Inspection};
 use domain::ports::{
     BlobStore, BoxFuture, CallRecord, Clock, Engine, EngineError, EngineObserver, GuestOutput, InstanceState,
-    OutputLine, OutputSink, SettingsStore, Started, StorageError, Unit, UnitSpec,
+    OutputLine, OutputSink, SettingsStore, Started, StateStore, StorageError, Unit, UnitSpec, Upkeep,
 };
 use domain::{Actor, ComponentId, Digest, Failure, FailureKind, Phase, Timestamp};
 use registry::{RegisterRequest, Registry, Tracker};
@@ -21,6 +21,13 @@ use storage::MemoryStore;
 /// A clock that moves a microsecond each time it is asked.
 #[derive(Default)]
 pub(crate) struct Ticking(AtomicI64);
+
+impl Ticking {
+    /// Lets time pass.
+    pub(crate) fn move_on(&self, time: Duration) {
+        self.0.fetch_add(i64::try_from(time.as_micros()).unwrap(), Ordering::SeqCst);
+    }
+}
 
 impl Clock for Ticking {
     fn now(&self) -> Timestamp {
@@ -276,15 +283,36 @@ impl World {
 
     /// A registry as another process would open it, on state that is there.
     pub(crate) async fn on(state: Arc<MemoryStore>, clock: Arc<Ticking>, settings: &str) -> Self {
+        let settings = Settings(Mutex::new(Some(settings.to_owned())));
+        Self::of(state, Arc::new(Blobs::default()), Arc::new(settings), None, clock).await
+    }
+
+    /// A registry in the data folder that `storage` has.
+    pub(crate) async fn in_folder(storage: &storage::Storage) -> Self {
+        let (state, blobs, settings) = (storage.state.clone(), storage.blobs.clone(), storage.settings.clone());
+        Self::of(state, blobs, settings, Some(storage.upkeep.clone()), Arc::new(Ticking::default())).await
+    }
+
+    async fn of(
+        state: Arc<dyn StateStore>,
+        blobs: Arc<dyn BlobStore>,
+        settings: Arc<dyn SettingsStore>,
+        upkeep: Option<Arc<dyn Upkeep>>,
+        clock: Arc<Ticking>,
+    ) -> Self {
         let tracker = Arc::new(Tracker::new(clock.clone()));
         let steps = Arc::new(Mutex::new(Vec::new()));
         let engine = TextEngine { observer: tracker.clone(), steps: steps.clone(), starts: Arc::default() };
-        let registry = Registry::builder()
+        let mut builder = Registry::builder();
+        if let Some(upkeep) = upkeep {
+            builder = builder.upkeep(upkeep);
+        }
+        let registry = builder
             .state(state)
-            .blobs(Arc::new(Blobs::default()))
+            .blobs(blobs)
             .engine(Arc::new(engine))
             .clock(clock)
-            .settings(Arc::new(Settings(Mutex::new(Some(settings.to_owned())))))
+            .settings(settings)
             .output(Arc::new(NoOutput))
             .tracker(tracker)
             .actor(Actor::Api("test".to_owned()))

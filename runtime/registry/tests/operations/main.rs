@@ -12,5 +12,8 @@ mod concurrency;
 mod edges;
 mod fakes;
 mod naming;
+mod pruning;
 mod registering;
 mod statuses;
+mod transfer;
+mod upkeep;

@@ -1,6 +1,8 @@
 //! Storage over real folders: what survives, what is refused, what is mended.
 
 #[cfg(test)]
+mod backups;
+#[cfg(test)]
 mod children;
 #[cfg(test)]
 mod concurrency;
@@ -8,6 +10,10 @@ mod concurrency;
 mod damage;
 #[cfg(test)]
 mod fixtures;
+#[cfg(test)]
+mod formats;
+#[cfg(test)]
+mod full_disk;
 #[cfg(test)]
 mod model;
 #[cfg(test)]

@@ -1,0 +1,154 @@
+//! Writes `component.toml`.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::{BuildSettings, ComponentManifest, FolderRequest, InstanceMode};
+use crate::id::ComponentId;
+use crate::units::format_size;
+
+/// A manifest in the words of its file; plain values stand before tables, as TOML wants it.
+#[derive(Serialize)]
+struct Document<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a ComponentId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kind: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    wasm: Option<&'a str>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    metadata: &'a BTreeMap<String, serde_json::Value>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    dependencies: BTreeMap<&'a str, String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    bind: &'a BTreeMap<String, ComponentId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limits: Option<Limits>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grants: Option<Grants<'a>>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    config: &'a BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instances: Option<Instances>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    build: Option<&'a BuildSettings>,
+}
+
+#[derive(Serialize)]
+struct Limits {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fuel: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    activation_fuel: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deadline: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Grants<'a> {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    env: &'a Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    folders: &'a Vec<FolderRequest>,
+}
+
+#[derive(Serialize)]
+struct Instances {
+    mode: InstanceMode,
+}
+
+impl ComponentManifest {
+    /// Returns the text of a `component.toml` that [`Self::parse`] reads as this manifest.
+    ///
+    /// `None` if there is no such text, since a program made the manifest with values that a file cannot have.
+    ///
+    /// # Examples
+    /// ```
+    /// let manifest = domain::ComponentManifest::parse("id = \"acme:log\"\n[limits]\ndeadline = \"2s\"\n")?;
+    /// assert_eq!(manifest.to_toml().unwrap(), "id = \"acme:log\"\n\n[limits]\ndeadline = \"2000ms\"\n");
+    /// # Ok::<(), domain::manifest::ManifestError>(())
+    /// ```
+    pub fn to_toml(&self) -> Option<String> {
+        let limits = Limits {
+            fuel: self.limits.fuel,
+            activation_fuel: self.limits.activation_fuel,
+            deadline: self.limits.deadline_ms.map(|millis| format!("{millis}ms")),
+            memory: self.limits.memory_bytes.map(format_size),
+        };
+        let document = Document {
+            id: self.id.as_ref(),
+            version: self.version.as_ref().map(ToString::to_string),
+            kind: self.kind.as_ref().map(super::Kind::as_str),
+            description: self.description.as_deref(),
+            wasm: self.wasm.as_deref(),
+            metadata: &self.metadata,
+            dependencies: self.dependencies.iter().map(|(id, range)| (id.as_str(), range.to_string())).collect(),
+            bind: &self.bind,
+            limits: (!self.limits.is_empty()).then_some(limits),
+            grants: (!self.grants.is_empty())
+                .then_some(Grants { env: &self.grants.env, folders: &self.grants.folders }),
+            config: &self.config,
+            instances: self.instances.mode.map(|mode| Instances { mode }),
+            build: self.build.as_ref(),
+        };
+        let text = toml::to_string(&document).ok()?;
+        (Self::parse(&text).ok()? == *self).then_some(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_reads_back() {
+        let text = r#"
+            id = "acme:calculator"
+            version = "1.2.0"
+            kind = "skill"
+            description = "Evaluates \"expressions\""
+            wasm = "calculator.wasm"
+            [metadata]
+            author = "Ada"
+            list = [1, 2.5, true]
+            table = { deep = { x = "y" } }
+            [dependencies]
+            "acme:base-util" = "^1"
+            "acme:any" = "*"
+            [bind]
+            "acme:log/sink" = "acme:logger"
+            [limits]
+            fuel = 100_000_000
+            deadline = "1.5s"
+            memory = "64MiB"
+            [grants]
+            env = ["LANG"]
+            folders = [{ path = "data", at = "/data", mode = "rw" }]
+            [config]
+            greeting = "hello"
+            [instances]
+            mode = "per-call"
+            [build]
+            command = "just"
+            output = "out.wasm"
+        "#;
+        let manifest = ComponentManifest::parse(text).unwrap();
+        let written = manifest.to_toml().unwrap();
+        assert_eq!(ComponentManifest::parse(&written).unwrap(), manifest);
+        assert_eq!(ComponentManifest::default().to_toml().as_deref(), Some(""));
+    }
+
+    #[test]
+    fn a_manifest_that_no_file_can_hold_has_no_text() {
+        let mut manifest = ComponentManifest::default();
+        manifest.metadata.insert("nothing".to_owned(), serde_json::Value::Null);
+        assert_eq!(manifest.to_toml(), None);
+    }
+}

@@ -1,0 +1,114 @@
+//! Writing a backup as one archive.
+
+use std::fs::{File, OpenOptions};
+use std::io::{BufWriter, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use domain::Timestamp;
+use domain::ports::{BackupError, BackupReport, StorageError};
+
+use super::contents::{Contents, Item, Origin};
+use super::copy::{CopyError, Said, copy};
+use super::manifest::{MANIFEST_BYTES_MAX, Manifest};
+use super::{MANIFEST, OnProgress};
+use crate::archive::{Reader, Writer};
+use crate::files;
+
+/// Writes `contents` to the archive at `path`, in place of a backup that is there.
+pub(super) fn write(
+    path: &Path,
+    contents: Contents,
+    now: Timestamp,
+    progress: OnProgress<'_>,
+) -> Result<BackupReport, BackupError> {
+    check_place(path)?;
+    let partial = files::partial_name(path);
+    let written = write_new(&partial, contents, now, progress);
+    let report = match written {
+        Ok(report) => report,
+        Err(error) => {
+            // The first error is the one to report.
+            let _ = std::fs::remove_file(&partial);
+            return Err(error);
+        }
+    };
+    std::fs::rename(&partial, path).map_err(files::at(path))?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    files::sync_folder(folder)?;
+    Ok(BackupReport { path: path.to_owned(), ..report })
+}
+
+/// Checks that nothing but a backup is written over.
+fn check_place(path: &Path) -> Result<(), BackupError> {
+    let wrong = |reason: &str| BackupError::NotABackup { path: path.to_owned(), reason: reason.to_owned() };
+    match std::fs::symlink_metadata(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(StorageError::io(path, error).into()),
+        Ok(there) if !there.is_file() => Err(wrong("it is not a plain file")),
+        Ok(_) => {
+            let file = File::open(path).map_err(files::at(path))?;
+            let manifest = Reader::new(file).first(MANIFEST, MANIFEST_BYTES_MAX);
+            let manifest = manifest.map_err(|_| wrong("a file that is no backup is not written over"))?;
+            match Manifest::read(&manifest, path) {
+                Ok(_) | Err(BackupError::Damaged { .. } | BackupError::Storage(_)) => Ok(()),
+                Err(other) => Err(other),
+            }
+        }
+    }
+}
+
+fn write_new(
+    partial: &Path,
+    contents: Contents,
+    now: Timestamp,
+    progress: OnProgress<'_>,
+) -> Result<BackupReport, BackupError> {
+    let mut said = Said::new(contents.bytes(), progress);
+    let manifest = Manifest::new(now, contents.seq, &contents.hash, contents.listed());
+    let text = manifest.write()?;
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(partial).map_err(files::at(partial))?;
+    let mtime = u64::try_from(now.as_micros() / 1_000_000).unwrap_or(0);
+    let mut archive = Writer::new(BufWriter::with_capacity(256 << 10, file), mtime);
+    archive.file(MANIFEST, text.len() as u64, &mut &text[..]).map_err(files::at(partial))?;
+    let count = contents.files.len() as u64;
+    for Item { listed, origin } in contents.files {
+        archive.begin_file(&listed.stored(), listed.size).map_err(files::at(partial))?;
+        copy_item(&listed, origin, archive.bytes(), partial, &mut said)?;
+        archive.end_file(listed.size).map_err(files::at(partial))?;
+    }
+    let out = archive.finish().map_err(files::at(partial))?;
+    let file = out.into_inner().map_err(|error| StorageError::io(partial, error.into_error()))?;
+    file.sync_all().map_err(files::at(partial))?;
+    Ok(BackupReport {
+        path: partial.to_owned(),
+        seq: contents.seq,
+        hash: contents.hash,
+        files: count,
+        bytes: manifest.bytes(),
+        copied: count,
+        copied_bytes: manifest.bytes(),
+        dropped: 0,
+    })
+}
+
+/// Copies one file of the data folder to `to`, which is the file at `target`.
+pub(super) fn copy_item(
+    listed: &super::manifest::Listed,
+    origin: Origin,
+    to: &mut dyn Write,
+    target: &Path,
+    said: &mut Said<'_>,
+) -> Result<(), StorageError> {
+    let (mut from, path): (Box<dyn Read>, _) = match origin {
+        Origin::Bytes(bytes) => (Box::new(std::io::Cursor::new(bytes)), Path::new(&listed.path).to_owned()),
+        Origin::Open(file, path) => (Box::new(file), path),
+        Origin::Closed(path) => (Box::new(File::open(&path).map_err(files::at(&path))?), path),
+    };
+    copy(&mut *from, to, listed.size, &listed.digest, said).map_err(|error| match error {
+        CopyError::Read(error) => StorageError::io(path, error),
+        CopyError::Write(error) => StorageError::io(target, error),
+        // A damaged file is not kept for later: whoever restores it would have nothing.
+        CopyError::Other(reason) => StorageError::Damaged { path, offset: 0, reason },
+    })
+}

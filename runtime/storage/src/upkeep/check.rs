@@ -1,0 +1,113 @@
+//! Reading every blob and comparing it with its digest.
+
+use std::collections::{BTreeSet, HashSet};
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::path::Path;
+
+use domain::Digest;
+use domain::ports::{BlobCheck, BytesProgress, DamagedBlob, StorageError};
+use sha2::Digest as _;
+
+use super::{Kind, kind_of, shelves};
+use crate::blobs::FileBlobs;
+use crate::files;
+
+/// How much is read at once.
+const PIECE_BYTES: usize = 64 << 10;
+
+/// Checks all blobs, and that those of `needed` are there.
+pub(super) fn check(
+    blobs: &FileBlobs,
+    needed: &HashSet<Digest>,
+    progress: &mut dyn FnMut(BytesProgress),
+) -> Result<BlobCheck, StorageError> {
+    let mut found = Vec::new();
+    for shelf in shelves(blobs)? {
+        found.extend(files::list(&shelf)?);
+    }
+    let mut said = BytesProgress { done: 0, total: found.iter().map(|file| file.bytes).sum() };
+    let mut checked = BlobCheck::default();
+    let mut there = HashSet::with_capacity(found.len());
+    for file in found {
+        progress(said);
+        match kind_of(&file) {
+            Kind::Partial => {}
+            Kind::Strange => checked.damaged.push(DamagedBlob {
+                digest: None,
+                path: file.path,
+                reason: "its name is not that of a blob of this folder".to_owned(),
+            }),
+            Kind::Blob(digest) => {
+                let reason = match digest_of_file(&file.path) {
+                    Ok(None) => continue,
+                    Ok(Some((actual, bytes))) => {
+                        checked.bytes += bytes;
+                        (actual != digest).then(|| format!("its bytes have the digest {actual}"))
+                    }
+                    Err(error) => Some(format!("it cannot be read: {error}")),
+                };
+                checked.blobs += 1;
+                there.insert(digest);
+                let damage = reason.map(|reason| DamagedBlob { digest: Some(digest), path: file.path, reason });
+                checked.damaged.extend(damage);
+            }
+        }
+        said.done += file.bytes;
+    }
+    progress(BytesProgress { done: said.total, ..said });
+    // What was put since the folders were read is there as well.
+    let missing: BTreeSet<_> = needed.difference(&there).filter(|digest| !blobs.path(digest).exists()).collect();
+    checked.missing = missing.into_iter().copied().collect();
+    Ok(checked)
+}
+
+/// Returns digest and size of a file's bytes, read piece by piece; `None` if it is gone.
+fn digest_of_file(path: &Path) -> std::io::Result<Option<(Digest, u64)>> {
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut hasher = sha2::Sha256::new();
+    let mut piece = vec![0; PIECE_BYTES];
+    let mut bytes = 0;
+    loop {
+        let read = file.read(&mut piece)?;
+        if read == 0 {
+            return Ok(Some((Digest::from_bytes(hasher.finalize().into()), bytes)));
+        }
+        hasher.update(piece.get(..read).unwrap_or_default());
+        bytes += read as u64;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::ports::BlobStore;
+
+    use super::*;
+
+    #[test]
+    fn names_what_is_damaged_and_what_is_missing() {
+        let folder = tempfile::tempdir().unwrap();
+        let blobs = FileBlobs::new(folder.path());
+        let good = blobs.put(b"good").unwrap();
+        let bad = blobs.put(b"bad").unwrap();
+        let long = blobs.put(&vec![7; 3 * PIECE_BYTES + 1]).unwrap();
+        std::fs::write(blobs.path(&bad), b"bat").unwrap();
+        let strange = blobs.path(&good).with_file_name("what");
+        std::fs::write(&strange, b"?").unwrap();
+        let gone = Digest::of(b"never put");
+        let mut steps = Vec::new();
+        let checked = check(&blobs, &HashSet::from([good, gone, long]), &mut |step| steps.push(step)).unwrap();
+        assert_eq!((checked.blobs, checked.bytes), (3, 7 + 3 * PIECE_BYTES as u64 + 1));
+        assert_eq!(checked.missing, [gone]);
+        let mut damaged: Vec<_> =
+            checked.damaged.iter().map(|damaged| (damaged.digest, damaged.path.clone())).collect();
+        damaged.sort();
+        assert_eq!(damaged, [(None, strange), (Some(bad), blobs.path(&bad))]);
+        assert!(steps.is_sorted_by_key(|step| step.done));
+        assert_eq!(steps.last().map(|step| step.done), Some(checked.bytes + 1));
+    }
+}

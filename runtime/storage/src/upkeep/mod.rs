@@ -1,0 +1,122 @@
+//! Looking after the data folder as a whole: sweeping blobs, checking them, measuring, copying.
+
+mod check;
+mod sizes;
+mod sweep;
+
+use std::collections::HashSet;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::Digest;
+use domain::ports::{
+    ArchivedComponent, BackupError, BackupPlace, BackupReport, BlobCheck, BlobSweep, BlobsInUse, BytesProgress, Clock,
+    StateView, StorageError, Upkeep,
+};
+use domain::stats::FolderSizes;
+
+use crate::backup;
+use crate::blobs::FileBlobs;
+use crate::components;
+use crate::files::{self, Found};
+use crate::state::JournaledState;
+
+/// How old a blob that nothing names has to be before it is removed, if nobody says otherwise.
+pub const SWEEP_GRACE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Looks after one open data folder.
+pub struct FolderUpkeep {
+    folder: PathBuf,
+    blobs: Arc<FileBlobs>,
+    state: Arc<JournaledState>,
+    clock: Arc<dyn Clock>,
+}
+
+impl fmt::Debug for FolderUpkeep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FolderUpkeep").field("folder", &self.folder).finish_non_exhaustive()
+    }
+}
+
+impl FolderUpkeep {
+    pub(crate) fn new(folder: &Path, blobs: Arc<FileBlobs>, state: Arc<JournaledState>, clock: Arc<dyn Clock>) -> Self {
+        Self { folder: folder.to_owned(), blobs, state, clock }
+    }
+}
+
+impl Upkeep for FolderUpkeep {
+    fn sweep_blobs(&self, in_use: &dyn BlobsInUse, grace: Duration, dry_run: bool) -> Result<BlobSweep, StorageError> {
+        sweep::sweep(&self.blobs, in_use, grace, dry_run)
+    }
+
+    fn verify_blobs(
+        &self,
+        needed: &HashSet<Digest>,
+        progress: &mut dyn FnMut(BytesProgress),
+    ) -> Result<BlobCheck, StorageError> {
+        check::check(&self.blobs, needed, progress)
+    }
+
+    fn sizes(&self) -> Result<FolderSizes, StorageError> {
+        sizes::measure(&self.folder)
+    }
+
+    fn backup(
+        &self,
+        place: &BackupPlace,
+        progress: &mut dyn FnMut(BytesProgress),
+    ) -> Result<BackupReport, BackupError> {
+        let last_seq = || self.state.last_seq();
+        backup::take(&self.folder, &self.blobs, &last_seq, self.clock.now(), place, progress)
+    }
+
+    fn write_components(
+        &self,
+        path: &Path,
+        components: &[ArchivedComponent],
+        progress: &mut dyn FnMut(BytesProgress),
+    ) -> Result<u64, BackupError> {
+        components::write(&self.blobs, self.clock.now(), path, components, progress)
+    }
+
+    fn read_components(
+        &self,
+        path: &Path,
+        take: &mut dyn FnMut(ArchivedComponent, usize, Arc<[u8]>) -> bool,
+    ) -> Result<(), BackupError> {
+        components::read(path, take)
+    }
+}
+
+/// What a file among the blobs is, by its name and place.
+pub(crate) enum Kind {
+    Blob(Digest),
+    /// An unfinished write.
+    Partial,
+    /// Nothing that was put here by storage.
+    Strange,
+}
+
+pub(crate) fn kind_of(file: &Found) -> Kind {
+    let name = file.name();
+    let parent = file.path.parent().and_then(Path::file_name).and_then(|name| name.to_str()).unwrap_or_default();
+    let digest = |hex: &str| format!("sha256:{hex}").parse::<Digest>().ok().filter(|_| hex.starts_with(parent));
+    if file.is_folder || parent.len() != 2 {
+        return Kind::Strange;
+    }
+    if let Some(digest) = digest(name) {
+        return Kind::Blob(digest);
+    }
+    match name.ends_with(files::PARTIAL) {
+        true => Kind::Partial,
+        false => Kind::Strange,
+    }
+}
+
+/// Returns the folders that blobs are in, ordered.
+pub(crate) fn shelves(blobs: &FileBlobs) -> Result<Vec<PathBuf>, StorageError> {
+    let found = files::list(blobs.folder())?;
+    Ok(found.into_iter().filter(|found| found.is_folder && found.name().len() == 2).map(|found| found.path).collect())
+}
