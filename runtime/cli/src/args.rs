@@ -114,6 +114,12 @@ pub(crate) enum Verb {
     Index(commands::index::Args),
     Settings(commands::settings::Args),
     Serve(commands::serve::Args),
+    Backup(commands::backup::Args),
+    Restore(commands::restore::Args),
+    Gc(commands::gc::Args),
+    Prune(commands::prune::Args),
+    Export(commands::export::Args),
+    Import(commands::import::Args),
     Completions(commands::completions::Args),
 }
 
@@ -146,13 +152,19 @@ impl Verb {
             | Self::Log(_)
             | Self::Index(_)
             | Self::Settings(_)
+            | Self::Backup(_)
+            | Self::Restore(_)
+            | Self::Gc(_)
+            | Self::Prune(_)
+            | Self::Export(_)
+            | Self::Import(_)
             | Self::Completions(_) => false,
         }
     }
 
     /// Tells whether the verb uses a registry that another process may have open.
     pub(crate) fn can_be_served(&self) -> bool {
-        !matches!(self, Self::Serve(_) | Self::Completions(_))
+        !matches!(self, Self::Serve(_) | Self::Restore(_) | Self::Completions(_))
     }
 
     /// Tells whether guests may run, so that what they print is shown.

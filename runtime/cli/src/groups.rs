@@ -61,8 +61,16 @@ pub(crate) const GROUPS: &[(&str, &[Line])] = &[
             line("log", "Read the journal: who did what when"),
             line("index", "Make and use indexes on metadata keys"),
             line("settings", "Show or change the registry's settings"),
-            line("serve", "Keep the registry live, for other commands to use"),
             line("completions SHELL", "Print completions for a shell"),
+        ],
+    ),
+    (
+        "Upkeep",
+        &[
+            line("serve", "Keep the registry live, for other commands to use"),
+            line("backup, restore", "Copy the registry, or make it from a copy"),
+            line("export, import FILE", "Hand components to another registry"),
+            line("gc, prune", "Remove unused bytes, or unused components"),
         ],
     ),
 ];

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use domain::ComponentId;
-use domain::ports::CompileProgress;
+use domain::ports::{BytesProgress, CompileProgress};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::output::{human_duration, human_size};
@@ -96,6 +96,20 @@ pub(crate) fn spinner(terminal: &Terminal, text: &str) -> ProgressBar {
     bar.set_message(text.to_owned());
     bar.enable_steady_tick(Duration::from_millis(100));
     bar
+}
+
+/// Shows bytes going by: the bar, and what tells it how far it is. Hidden where there is no terminal.
+pub(crate) fn bytes(terminal: &Terminal, what: &str) -> (ProgressBar, impl FnMut(BytesProgress) + Send + use<>) {
+    let bar = if terminal.is_interactive() { terminal.bars().add(ProgressBar::new(0)) } else { ProgressBar::hidden() };
+    if let Ok(style) = ProgressStyle::with_template("{msg} {bar:30} {bytes}/{total_bytes}") {
+        bar.set_style(style);
+    }
+    bar.set_message(what.to_owned());
+    let told = bar.clone();
+    (bar, move |progress: BytesProgress| {
+        told.set_length(progress.total);
+        told.set_position(progress.done);
+    })
 }
 
 /// Counts `total` steps of `what`; hidden where there is no terminal.

@@ -106,6 +106,11 @@ impl Session {
         data_folder(&self.globals)
     }
 
+    /// Returns how long another process that has the data folder is waited for.
+    pub(crate) fn lock_timeout(&self) -> Duration {
+        self.globals.lock_timeout
+    }
+
     /// Returns the registry, opening it if this is the first need of it.
     ///
     /// # Errors

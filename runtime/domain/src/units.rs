@@ -48,7 +48,7 @@ pub fn format_size(bytes: u64) -> String {
     format!("{bytes}B")
 }
 
-/// Reads a duration: `5s`, `250ms`, `1.5s`, `2m`, `1h`.
+/// Reads a duration: `5s`, `250ms`, `1.5s`, `2m`, `1h`, `90d`.
 ///
 /// # Errors
 /// [`UnitError::Duration`] if the text has another form, is negative, or is above a year.
@@ -64,6 +64,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
         "s" => 1.0,
         "m" => 60.0,
         "h" => 3600.0,
+        "d" => 24.0 * 3600.0,
         _ => return Err(error()),
     };
     let seconds = number.parse::<f64>().map_err(|_| error())? * seconds_each;

@@ -1,6 +1,7 @@
 //! The verbs, one file each: arguments and one function.
 
 pub(crate) mod activate;
+pub(crate) mod backup;
 pub(crate) mod call;
 pub(crate) mod completions;
 pub(crate) mod cycles;
@@ -10,15 +11,20 @@ pub(crate) mod dependents;
 pub(crate) mod deps;
 pub(crate) mod errors;
 pub(crate) mod evict;
+pub(crate) mod export;
+pub(crate) mod gc;
 pub(crate) mod graph;
 pub(crate) mod health;
+pub(crate) mod import;
 pub(crate) mod index;
 pub(crate) mod inspect;
 pub(crate) mod list;
 pub(crate) mod log;
 pub(crate) mod logs;
 pub(crate) mod order;
+pub(crate) mod prune;
 pub(crate) mod register;
+pub(crate) mod restore;
 pub(crate) mod scan;
 pub(crate) mod serve;
 pub(crate) mod settings;
@@ -70,6 +76,12 @@ pub(crate) async fn run(session: &Session, verb: Verb) -> Result<Done, CliError>
         Verb::Index(args) => index::run(session, args).await,
         Verb::Settings(args) => settings::run(session, args).await,
         Verb::Serve(args) => serve::run(session, args).await,
+        Verb::Backup(args) => backup::run(session, args).await,
+        Verb::Restore(args) => restore::run(session, args).await,
+        Verb::Gc(args) => gc::run(session, args).await,
+        Verb::Prune(args) => prune::run(session, args).await,
+        Verb::Export(args) => export::run(session, args).await,
+        Verb::Import(args) => import::run(session, args).await,
         Verb::Completions(args) => completions::run(session, args).await,
     }
 }

@@ -211,6 +211,23 @@ fn path_of(request: &RegisterRequest) -> PathBuf {
     }
 }
 
+impl RegisteredDoc {
+    /// Says what was done, in a line.
+    pub(crate) fn line(&self, paint: Paint) -> String {
+        let id = paint.bold(self.entry.id.as_str());
+        let version = &self.registered_version;
+        match self.outcome {
+            "new" => format!("registered {id} {version}\n"),
+            "new-revision" => format!("registered {id} {version} as revision {}\n", self.registered_revision),
+            "waiting" => format!(
+                "registered {id} {version} as revision {}; {} stays active until `runtime activate {}@{version}`\n",
+                self.registered_revision, self.entry.version, self.entry.id
+            ),
+            _ => format!("unchanged {id} {version}\n"),
+        }
+    }
+}
+
 impl From<Registered> for RegisteredDoc {
     fn from(registered: Registered) -> Self {
         Self {
@@ -253,21 +270,7 @@ pub(crate) fn finish(session: &Session, document: &RegisterDoc) -> Result<Done, 
 fn text(document: &RegisterDoc, paint: Paint) -> String {
     let mut text = String::new();
     for registered in &document.registered {
-        let id = paint.bold(registered.entry.id.as_str());
-        let version = &registered.registered_version;
-        let line = match registered.outcome {
-            "new" => format!("registered {id} {version}"),
-            "new-revision" => {
-                format!("registered {id} {version} as revision {}", registered.registered_revision)
-            }
-            "waiting" => format!(
-                "registered {id} {version} as revision {}; {} stays active until `runtime activate {}@{version}`",
-                registered.registered_revision, registered.entry.version, registered.entry.id
-            ),
-            _ => format!("unchanged {id} {version}"),
-        };
-        text.push_str(&line);
-        text.push('\n');
+        text.push_str(&registered.line(paint));
     }
     if document.registered.len() > 1 {
         text.push_str(&paint.dim(&plural(document.registered.len(), "component")));

@@ -1,9 +1,9 @@
 use domain::ComponentId;
-use domain::stats::{ComponentStats, StatsReport};
+use domain::stats::{ComponentStats, RegistrySize, StatsReport};
 use serde::Serialize;
 
 use crate::error::{CliError, Done};
-use crate::output::{human_count, human_us};
+use crate::output::{human_count, human_size, human_us};
 use crate::select::resolve_all;
 use crate::session::Session;
 use crate::style::Paint;
@@ -31,6 +31,9 @@ struct StatsDoc {
     avg_lookup_us: u64,
     cache_hit_rate: f64,
     components: Vec<ComponentDoc>,
+    /// Of the whole registry; not where components were named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    registry_size: Option<RegistrySize>,
 }
 
 #[derive(Debug, Serialize)]
@@ -56,6 +59,7 @@ impl From<StatsReport> for StatsDoc {
             avg_lookup_us: report.avg_lookup_us,
             cache_hit_rate: report.cache_hit_rate,
             components: report.components.into_iter().map(ComponentDoc::from).collect(),
+            registry_size: None,
         }
     }
 }
@@ -90,7 +94,11 @@ pub(crate) async fn run(session: &Session, args: Args) -> Result<Done, CliError>
             report
         }
     };
-    session.out.result(&StatsDoc::from(report), text)?;
+    let mut document = StatsDoc::from(report);
+    if args.ids.is_empty() {
+        document.registry_size = Some(registry.size().await?);
+    }
+    session.out.result(&document, text)?;
     Ok(Done::All)
 }
 
@@ -124,6 +132,17 @@ fn text(document: &StatsDoc, paint: Paint) -> String {
     }
     if !table.is_empty() {
         text.push_str(&table.render());
+    }
+    if let Some(size) = &document.registry_size {
+        let folder = size.folder;
+        text.push_str(&format!(
+            "on disk: journal {}, index {}, {} blobs {}, compiled code {}\n",
+            human_size(folder.journal_bytes),
+            human_size(folder.index_bytes),
+            human_count(folder.blobs),
+            human_size(folder.blob_bytes),
+            human_size(folder.cache_bytes),
+        ));
     }
     text
 }
