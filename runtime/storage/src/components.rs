@@ -111,7 +111,10 @@ pub(crate) fn write(
         Err(error) => {
             // The first error is the one to report.
             let _ = std::fs::remove_file(&partial);
-            Err(error)
+            Err(match error {
+                BackupError::NotABackup { reason, .. } => BackupError::NotABackup { path: path.to_owned(), reason },
+                other => other,
+            })
         }
     }
 }
@@ -187,10 +190,12 @@ pub(crate) fn read(
     path: &Path,
     take: &mut dyn FnMut(ArchivedComponent, usize, Arc<[u8]>) -> bool,
 ) -> Result<(), BackupError> {
-    let there = std::fs::metadata(path).map_err(files::at(path))?;
-    if !there.is_file() {
-        let reason = "it is not a plain file".to_owned();
-        return Err(BackupError::NotABackup { path: path.to_owned(), reason });
+    let not_one = |reason: &str| BackupError::NotABackup { path: path.to_owned(), reason: reason.to_owned() };
+    match std::fs::metadata(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(not_one("there is no such file")),
+        Err(error) => return Err(StorageError::io(path, error).into()),
+        Ok(there) if !there.is_file() => return Err(not_one("it is not a plain file")),
+        Ok(_) => {}
     }
     // Nothing is handed out before all of it is known to be good.
     read_once(path, &mut |_, _, _| true)?;
@@ -252,4 +257,86 @@ fn manifest(text: &[u8], listed: &Listed) -> Result<ComponentManifest, String> {
         return Err("it is of another component than the list says".to_owned());
     }
     Ok(manifest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Writes an archive of one component whose list was changed by `change`.
+    fn archive(folder: &Path, text: &str, change: impl FnOnce(&mut serde_json::Value)) -> std::path::PathBuf {
+        let bytes = b"some bytes";
+        let mut list = serde_json::json!({
+            "format": FORMAT,
+            "kind": KIND,
+            "created_at": Timestamp::default(),
+            "components": [{
+                "id": "demo:a",
+                "version": "1.0.0",
+                "kind": "component",
+                "size": bytes.len(),
+                "digest": Digest::of(bytes),
+                "manifest_size": text.len(),
+                "manifest_digest": Digest::of(text.as_bytes()),
+            }],
+        });
+        change(&mut list);
+        let list = sealed::seal(serde_json::to_vec(&list).unwrap());
+        let path = folder.join("archive.tar");
+        let mut archive = Writer::new(File::create(&path).unwrap(), 0);
+        archive.file(LIST, list.len() as u64, &mut &list[..]).unwrap();
+        let (manifest_name, name) = names(0);
+        archive.file(&manifest_name, text.len() as u64, &mut text.as_bytes()).unwrap();
+        archive.file(&name, bytes.len() as u64, &mut &bytes[..]).unwrap();
+        archive.finish().unwrap();
+        path
+    }
+
+    fn refused(path: &Path) -> BackupError {
+        read(path, &mut |_, _, _| panic!("something was handed out")).unwrap_err()
+    }
+
+    #[test]
+    fn hostile_lists_and_manifests_are_refused_before_anything_is_handed_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let good = "id = \"demo:a\"\nversion = \"1.0.0\"\n";
+        let mut taken = Vec::new();
+        read(&archive(folder.path(), good, |_| {}), &mut |component, count, bytes| {
+            taken.push((component.id.to_string(), count, bytes.len()));
+            true
+        })
+        .unwrap();
+        assert_eq!(taken, [("demo:a".to_owned(), 1, 10)]);
+        for text in [
+            "",
+            "id = \"demo:b\"\nversion = \"1.0.0\"\n",
+            "id = \"demo:a\"\nversion = \"1.0.1\"\n",
+            "id = \"demo:a\"\nversion = \"1.0.0\"\nkind = \"skill\"\n",
+            "id = \"demo:a\"\nversion = \"1.0.0\"\nunknown = 1\n",
+            "[[[",
+        ] {
+            let error = refused(&archive(folder.path(), text, |_| {}));
+            assert!(
+                matches!(&error, BackupError::Damaged { place, .. } if place.ends_with("component.toml")),
+                "{error}"
+            );
+        }
+        type Change = fn(&mut serde_json::Value);
+        let changes: [Change; 7] = [
+            |list| list["components"][0]["id"] = "../../etc".into(),
+            |list| list["components"][0]["size"] = u64::MAX.into(),
+            |list| list["components"][0]["size"] = (1_u64 << 40).into(),
+            |list| list["components"][0]["size"] = 9.into(),
+            |list| list["components"][0]["manifest_size"] = (1_u64 << 30).into(),
+            |list| list["components"][0]["digest"] = Digest::of(b"other").to_string().into(),
+            |list| list["components"] = serde_json::json!([]),
+        ];
+        for (at, change) in changes.into_iter().enumerate() {
+            let error = refused(&archive(folder.path(), good, change));
+            assert!(matches!(&error, BackupError::Damaged { .. }), "{at}: {error}");
+        }
+        assert!(matches!(refused(&folder.path().join("nothing")), BackupError::NotABackup { .. }));
+        let later = archive(folder.path(), good, |list| list["format"] = 2.into());
+        assert!(matches!(refused(&later), BackupError::Storage(StorageError::NewerFormat { found: 2, .. })));
+    }
 }

@@ -150,6 +150,23 @@ mod tests {
     }
 
     #[test]
+    fn the_lock_of_a_folder_that_was_moved_away_is_not_that_of_the_new_one() {
+        let parent = tempfile::tempdir().unwrap();
+        let (folder, aside) = (parent.path().join("data"), parent.path().join("aside"));
+        std::fs::create_dir(&folder).unwrap();
+        let lock = FolderLock::acquire(&folder, "first", Duration::ZERO).unwrap();
+        std::thread::scope(|scope| {
+            let second = scope.spawn(|| FolderLock::acquire(&folder, "second", Duration::from_secs(60)).unwrap());
+            std::fs::rename(&folder, &aside).unwrap();
+            std::fs::create_dir(&folder).unwrap();
+            drop(lock);
+            let _second = second.join().unwrap();
+            FolderLock::acquire(&folder, "third", Duration::ZERO).unwrap_err();
+            FolderLock::acquire(&aside, "fourth", Duration::ZERO).unwrap();
+        });
+    }
+
+    #[test]
     fn knows_its_own_command_line() {
         assert!(!command_line(std::process::id()).is_empty());
         assert_eq!(command_line(u32::MAX), "");
