@@ -26,3 +26,4 @@ mod processes;
 mod registering;
 mod serving;
 mod settings;
+mod upkeep;

@@ -87,6 +87,18 @@ impl Session {
         }
     }
 
+    /// As [`Self::path`], for what has to be there.
+    ///
+    /// # Errors
+    /// [`CliError`] if it is not.
+    pub(crate) fn existing(&self, typed: &Path) -> Result<PathBuf, CliError> {
+        let path = self.path(typed);
+        match std::fs::metadata(&path) {
+            Ok(_) => Ok(path),
+            Err(error) => Err(CliError::file(typed, "read", &error)),
+        }
+    }
+
     /// Returns what was piped in.
     ///
     /// # Errors

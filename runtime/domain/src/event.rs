@@ -175,7 +175,30 @@ pub enum Event {
 pub const EVENT_VERSION: u32 = 1;
 
 impl Event {
+    /// The names of all events.
+    pub const NAMES: [&'static str; 17] = [
+        "registered",
+        "unregistered",
+        "revision-selected",
+        "edges-resolved",
+        "edge-added",
+        "edge-removed",
+        "activated",
+        "deactivated",
+        "errored",
+        "errors-cleared",
+        "failed",
+        "state-saved",
+        "probed",
+        "refused",
+        "index-created",
+        "index-dropped",
+        "config-set",
+    ];
+
     /// Returns the event's name as it stands in the journal, for instance `edge-added`.
+    ///
+    /// It is one of [`Event::NAMES`].
     pub fn name(&self) -> &'static str {
         match self {
             Self::Registered { .. } => "registered",

@@ -60,7 +60,7 @@ pub(crate) async fn run(session: &Session, args: Args) -> Result<Done, CliError>
     let registry = session.registry().await?;
     let mut bar = None;
     let imported = registry
-        .import(&session.path(&args.file), |done, count| {
+        .import(&session.existing(&args.file)?, |done, count| {
             bar.get_or_insert_with(|| progress::counter(&session.terminal, "importing", count))
                 .set_position(done as u64);
         })

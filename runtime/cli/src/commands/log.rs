@@ -1,8 +1,9 @@
 use std::time::Duration;
 
+use clap::builder::PossibleValuesParser;
 use domain::event::{Event, Record};
 use domain::text::escape_line;
-use domain::{ComponentId, Status};
+use domain::{ComponentId, Status, Timestamp};
 use registry::Registry;
 use serde::Serialize;
 
@@ -23,6 +24,7 @@ const PAGE: usize = 1_000;
 #[command(after_help = "Examples:
   runtime log
   runtime log --since 120
+  runtime log --component demo:greeter --event failed
   runtime log --follow -o json")]
 pub(crate) struct Args {
     /// Go on with new records until Ctrl-C
@@ -36,6 +38,40 @@ pub(crate) struct Args {
     /// End after this many records
     #[arg(long, value_name = "NUMBER")]
     pub(crate) limit: Option<usize>,
+
+    /// Only records about these components
+    #[arg(long, value_name = "ID")]
+    pub(crate) component: Vec<ComponentId>,
+
+    /// Only records of these events, such as `failed`
+    #[arg(long, value_name = "EVENT", value_parser = PossibleValuesParser::new(Event::NAMES), hide_possible_values = true)]
+    pub(crate) event: Vec<String>,
+
+    /// Only what these actors did, such as `cli:ada`; `ada` alone is meant as well
+    #[arg(long, value_name = "ACTOR")]
+    pub(crate) actor: Vec<String>,
+
+    /// Only records from this time on, such as `2026-11-21T10:00:00Z`
+    #[arg(long, value_name = "TIME")]
+    pub(crate) after: Option<Timestamp>,
+
+    /// Only records up to this time
+    #[arg(long, value_name = "TIME")]
+    pub(crate) before: Option<Timestamp>,
+}
+
+impl Args {
+    /// Tells whether a record is one of those that were asked for.
+    fn wants(&self, record: &Record) -> bool {
+        let about = record.event.component();
+        let actor = record.actor.to_string();
+        let by = |wanted: &String| actor == *wanted || actor.split_once(':').is_some_and(|(_, name)| name == *wanted);
+        (self.component.is_empty() || self.component.iter().any(|id| about == Some(id)))
+            && (self.event.is_empty() || self.event.iter().any(|event| event == record.event.name()))
+            && (self.actor.is_empty() || self.actor.iter().any(by))
+            && self.after.is_none_or(|after| record.at >= after)
+            && self.before.is_none_or(|before| record.at <= before)
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -61,13 +97,13 @@ pub(crate) async fn run(session: &Session, args: Args) -> Result<Done, CliError>
     let mut left = args.limit.unwrap_or(usize::MAX);
     if !args.follow {
         let registry = session.registry().await?;
-        print_from(session, registry, &mut next, &mut left).await?;
+        print_from(session, registry, &args, &mut next, &mut left).await?;
         return Ok(Done::All);
     }
     loop {
         // Opened for a moment each time, so that others can work in between.
         let registry = session.open().await?;
-        let goes_on = print_from(session, &registry, &mut next, &mut left).await;
+        let goes_on = print_from(session, &registry, &args, &mut next, &mut left).await;
         session.leave(registry).await?;
         if !goes_on? {
             return Ok(Done::All);
@@ -80,16 +116,23 @@ pub(crate) async fn run(session: &Session, args: Args) -> Result<Done, CliError>
 async fn print_from(
     session: &Session,
     registry: &Registry,
+    args: &Args,
     next: &mut u64,
     left: &mut usize,
 ) -> Result<bool, CliError> {
     while *left > 0 {
-        let records = registry.records(*next, PAGE.min(*left)).await?;
+        let records = registry.records(*next, PAGE).await?;
         if records.is_empty() {
             return Ok(true);
         }
         for record in &records {
             *next = record.seq + 1;
+            if !args.wants(record) {
+                continue;
+            }
+            if *left == 0 {
+                return Ok(false);
+            }
             *left -= 1;
             if !session.out.line(&RecordDoc::from(record), |paint| text(record, paint))? {
                 return Ok(false);

@@ -59,7 +59,7 @@ pub(crate) async fn run(session: &Session, args: Args) -> Result<Done, CliError>
     let folder = session.data_folder()?;
     let options =
         RestoreOptions { replace: args.replace, lock_timeout: session.lock_timeout(), ..RestoreOptions::default() };
-    let place = session.path(&args.place);
+    let place = session.existing(&args.place)?;
     let (bar, mut tell) = progress::bytes(&session.terminal, "restoring");
     let restoring = tokio::task::spawn_blocking(move || {
         embed::restore(&place, &folder, &options, Arc::new(SystemClock), &mut tell)

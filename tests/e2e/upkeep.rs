@@ -1,0 +1,124 @@
+//! Backup and restore, archives of components, and what is removed.
+
+use crate::harness::sandbox::text;
+use crate::harness::{Sandbox, wat};
+
+/// Three components, two of them in a chain, one of which failed once.
+fn filled() -> Sandbox {
+    let sandbox = Sandbox::new();
+    sandbox.register_all(&[("test:top", wat::node("top", &["base"])), ("test:base", wat::node("base", &[]))]);
+    sandbox.register_fixture("test:flaky", "flaky.wat");
+    sandbox.ok(&["-q", "activate", "--all"]);
+    assert_eq!(sandbox.run(&["-q", "call", "test:flaky", "trap()"]).code, 7);
+    sandbox.ok(&["settings", "limits.fuel=123_456"]);
+    sandbox
+}
+
+#[test]
+fn a_backup_becomes_the_same_registry_elsewhere() {
+    let sandbox = filled();
+    let before = sandbox.json(&["list"]);
+    for place in ["all.tar", "copy/"] {
+        let backup = sandbox.json(&["backup", place]);
+        assert_eq!(backup["copied"], backup["files"], "{backup}");
+        let again = sandbox.json(&["backup", place]);
+        assert_eq!(again["seq"], backup["seq"]);
+        let fresh = text(&sandbox.work().join(format!("fresh-{}", place.trim_matches(['/', '.']))));
+        let restored = sandbox.json(&["--data", &fresh, "restore", place]);
+        assert_eq!((&restored["seq"], &restored["hash"]), (&backup["seq"], &backup["hash"]));
+        let after = sandbox.json(&["--data", &fresh, "list"]);
+        let ids = |list: &serde_json::Value| {
+            let entries = list["components"].as_array().unwrap().iter();
+            entries.map(|e| (e["id"].clone(), e["status"].clone(), e["digest"].clone())).collect::<Vec<_>>()
+        };
+        assert_eq!(ids(&after), ids(&before));
+        assert_eq!(sandbox.json(&["--data", &fresh, "errors"])["errors"][0]["id"], "test:flaky");
+        assert_eq!(sandbox.ok(&["--data", &fresh, "settings", "limits.fuel"]), "123456\n");
+        assert_eq!(sandbox.ok(&["--data", &fresh, "call", "test:flaky", "calls"]), "1\n");
+        // What is there is not overwritten unless that is wanted.
+        let (ran, error) = sandbox.fails(&["--data", &fresh, "restore", place], 4);
+        assert!(error["hints"][0].as_str().unwrap().contains("--replace"), "{ran:#?}");
+        let restored = sandbox.json(&["--data", &fresh, "restore", place, "--replace"]);
+        assert!(std::path::Path::new(restored["moved_aside"].as_str().unwrap()).join("journal").is_dir());
+    }
+    sandbox.ok(&["-q", "unregister", "test:top"]);
+    let third = sandbox.json(&["backup", "copy/"]);
+    assert!(third["copied"].as_u64() < third["files"].as_u64(), "{third}");
+}
+
+#[test]
+fn a_damaged_backup_is_refused_and_nothing_is_touched() {
+    let sandbox = filled();
+    sandbox.ok(&["backup", "all.tar"]);
+    let whole = std::fs::read(sandbox.work().join("all.tar")).unwrap();
+    let fresh = sandbox.work().join("fresh");
+    let restore = ["--data", &text(&fresh), "restore", "broken.tar"];
+    for at in (100..whole.len()).step_by(whole.len() / 12) {
+        let mut broken = whole.clone();
+        broken[at] ^= 0x10;
+        sandbox.write("broken.tar", &broken);
+        let ran = sandbox.run_json(&restore);
+        ran.assert_failed(2);
+        assert!(!fresh.exists(), "byte {at}: {ran:#?}");
+    }
+    sandbox.write("broken.tar", &whole[..whole.len() / 2]);
+    sandbox.fails(&restore, 2);
+    sandbox.fails(&["--data", &text(&fresh), "restore", "nothing.tar"], 3);
+    assert!(!fresh.exists());
+}
+
+#[test]
+fn components_go_to_another_registry_with_what_they_need() {
+    let sandbox = filled();
+    let exported = sandbox.json(&["export", "top.tar", "test:top"]);
+    let ids: Vec<_> = exported["components"].as_array().unwrap().iter().map(|c| c["id"].clone()).collect();
+    assert_eq!(ids, ["test:base", "test:top"]);
+    let other = text(&sandbox.work().join("other"));
+    let imported = sandbox.json(&["--data", &other, "import", "top.tar"]);
+    assert_eq!(imported["registered"].as_array().unwrap().len(), 2, "{imported}");
+    sandbox.ok(&["--data", &other, "-q", "activate", "test:top"]);
+    let again = sandbox.json(&["--data", &other, "import", "top.tar"]);
+    assert_eq!(again["registered"][0]["outcome"], "unchanged");
+    sandbox.fails(&["export", "none.tar", "test:nobody"], 3);
+    sandbox.write("text.tar", "no archive");
+    sandbox.fails(&["--data", &other, "import", "text.tar"], 2);
+}
+
+#[test]
+fn what_nobody_names_goes_and_what_nobody_uses() {
+    let sandbox = filled();
+    let blobs = || sandbox.json(&["stats"])["registry_size"]["blobs"].as_u64().unwrap();
+    assert_eq!(blobs(), 3);
+    sandbox.ok(&["-q", "unregister", "test:flaky"]);
+    assert_eq!(sandbox.json(&["gc"])["removed"], 0, "it is too young");
+    let dry = sandbox.json(&["gc", "--grace", "0s", "--dry-run"]);
+    assert_eq!((&dry["removed"], &dry["kept"]), (&1.into(), &2.into()), "{dry}");
+    assert_eq!(blobs(), 3);
+    assert_eq!(sandbox.json(&["gc", "--grace", "0s"])["removed"], 1);
+    assert_eq!(blobs(), 2);
+    sandbox.ok(&["-q", "deactivate", "--all"]);
+    assert_eq!(sandbox.json(&["prune", "--unused-for", "90d"])["pruned"], serde_json::json!([]));
+    let pruned = sandbox.json(&["prune", "--unused-for", "0s"]);
+    assert_eq!(pruned["pruned"].as_array().unwrap().len(), 2, "{pruned}");
+    assert_eq!(sandbox.ids(), [""; 0]);
+}
+
+#[test]
+fn the_journal_is_filtered() {
+    let sandbox = filled();
+    let log = |args: &[&str]| {
+        let ran = sandbox.run_json(&[&["log"], args].concat());
+        assert_eq!(ran.code, 0, "{ran:#?}");
+        ran.documents()
+    };
+    let about = log(&["--component", "test:flaky", "--event", "failed", "--event", "activated"]);
+    assert_eq!(about.iter().map(|record| record["event"].clone()).collect::<Vec<_>>(), ["activated", "failed"]);
+    let actor = about[0]["actor"].as_str().unwrap().to_owned();
+    let name = actor.split_once(':').unwrap().1.to_owned();
+    assert!(!log(&["--actor", &name, "--limit", "2"]).is_empty());
+    assert_eq!(log(&["--actor", "nobody"]), [0; 0]);
+    let at = about[1]["at"].as_str().unwrap().to_owned();
+    assert!(log(&["--after", &at]).iter().all(|record| record["seq"].as_u64() >= about[1]["seq"].as_u64()));
+    assert!(log(&["--before", &at]).iter().all(|record| record["seq"].as_u64() <= about[1]["seq"].as_u64()));
+    sandbox.fails(&["log", "--event", "exploded"], 2);
+}
