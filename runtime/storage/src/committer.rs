@@ -1,7 +1,8 @@
 //! The one thread that changes the state.
 //!
 //! It takes every decision that waits, runs each on the state that the ones before it lead to, appends all their events, syncs
-//! once, applies the changes to the index in one transaction, and only then answers. Counters of use are added by it as well. It is
+//! once, applies the changes to the index in one transaction, and only then answers. Counters of use are added by it as well,
+//! and it freezes the state for whoever wants to look at one moment of it. It is
 //! started by the first change, since most short commands only read, and ends when the last queue handle is dropped, after carrying
 //! out what was queued.
 
@@ -17,7 +18,7 @@ use domain::usage::Usage;
 use futures::channel::oneshot;
 
 use crate::group::decide;
-use crate::index::{Index, Mark, Overlay};
+use crate::index::{Frozen, Index, Mark, Overlay};
 use crate::journal::Journal;
 
 /// Most decisions that wait; whoever comes then waits for room.
@@ -33,6 +34,7 @@ type Answer = Result<Committed, StorageError>;
 enum Job {
     Decide(Asked),
     AddUsage(Counted),
+    Freeze(SyncSender<Result<Frozen, StorageError>>),
 }
 
 /// A decision that waits.
@@ -76,6 +78,20 @@ impl Queue {
     pub(crate) fn add(&self, usage: Vec<(ComponentId, Usage)>) -> Option<oneshot::Receiver<Result<(), StorageError>>> {
         let (answer, receiver) = oneshot::channel();
         self.0.send(Box::new(Job::AddUsage(Counted { usage, answer }))).ok().map(|()| receiver)
+    }
+}
+
+impl Queue {
+    /// Begins a fresh segment after what was committed so far, and returns the rows as they are then.
+    ///
+    /// # Errors
+    /// [`StorageError`] of the disk.
+    pub(crate) fn freeze(self) -> Result<Frozen, StorageError> {
+        let (answer, receiver) = sync_channel(1);
+        self.0.send(Box::new(Job::Freeze(answer))).map_err(|_| StorageError::Closed)?;
+        // Waiting with a handle of the queue would keep the committer from ending.
+        drop(self.0);
+        receiver.recv().unwrap_or(Err(StorageError::Closed))
     }
 }
 
@@ -128,21 +144,31 @@ struct Work {
 impl Work {
     fn run(&mut self, queue: &Receiver<Box<Job>>) {
         while let Ok(first) = queue.recv() {
-            let mut counted = Vec::new();
+            let mut others = Vec::new();
             match *first {
-                Job::Decide(first) => self.commit_group(first, queue, &mut counted),
-                Job::AddUsage(first) => counted.push(first),
+                Job::Decide(first) => self.commit_group(first, queue, &mut others),
+                other => others.push(other),
             }
-            for Counted { usage, answer } in counted {
-                let _ = answer.send(self.index.add_usage(&usage));
+            for job in others {
+                match job {
+                    Job::AddUsage(Counted { usage, answer }) => drop(answer.send(self.index.add_usage(&usage))),
+                    Job::Freeze(answer) => drop(answer.send(self.freeze())),
+                    // Decisions are taken as they come.
+                    Job::Decide(_) => {}
+                }
             }
         }
     }
 
-    /// Decides, writes, applies and answers one group. Counters that were queued among it are left in `counted`.
-    fn commit_group(&mut self, first: Asked, queue: &Receiver<Box<Job>>, counted: &mut Vec<Counted>) {
+    fn freeze(&mut self) -> Result<Frozen, StorageError> {
+        self.journal.turn(self.clock.now())?;
+        self.index.freeze()
+    }
+
+    /// Decides, writes, applies and answers one group. Jobs of other sorts that were queued among it are left in `others`.
+    fn commit_group(&mut self, first: Asked, queue: &Receiver<Box<Job>>, others: &mut Vec<Job>) {
         let mut answers = Vec::new();
-        let done = self.write_group(first, queue, counted, &mut answers);
+        let done = self.write_group(first, queue, others, &mut answers);
         for (answer, committed) in answers {
             let committed = match &done {
                 Ok(()) => committed,
@@ -157,7 +183,7 @@ impl Work {
         &mut self,
         first: Asked,
         queue: &Receiver<Box<Job>>,
-        counted: &mut Vec<Counted>,
+        others: &mut Vec<Job>,
         answers: &mut Vec<(oneshot::Sender<Answer>, Answer)>,
     ) -> Result<(), StorageError> {
         let index = self.index.clone();
@@ -174,7 +200,7 @@ impl Work {
         let mut waiting = || loop {
             match queue.try_recv().map(|job| *job) {
                 Ok(Job::Decide(asked)) => return Some(asked),
-                Ok(Job::AddUsage(more)) => counted.push(more),
+                Ok(other) => others.push(other),
                 Err(_) => return None,
             }
         };

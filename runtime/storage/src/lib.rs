@@ -11,6 +11,8 @@ mod answers;
 mod blobs;
 mod code_cache;
 mod committer;
+mod compact;
+mod fail;
 mod files;
 mod folder;
 mod group;
@@ -24,6 +26,7 @@ mod state;
 
 pub use blobs::FileBlobs;
 pub use code_cache::{CACHE_BYTES_MAX, FileCodeCache};
+pub use compact::{AuditWindow, Compacted};
 pub use folder::{OnWarning, OpenOptions, Storage, Warning};
 pub use memory::MemoryStore;
 pub use output::{FileOutput, Lost, OUTPUT_BYTES_MAX};

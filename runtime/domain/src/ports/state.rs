@@ -125,7 +125,18 @@ pub trait StateStore: StateView {
     /// Tells whether questions are answered from memory now, so that asking one never waits for a disk.
     fn is_in_memory(&self) -> bool;
 
+    /// Returns the sequence number of the first record that [`Self::records`] can return, or will once it is there: above 1
+    /// where older ones were compacted away.
+    ///
+    /// # Errors
+    /// [`StorageError`] if the journal cannot be read.
+    fn first_seq(&self) -> Result<u64, StorageError> {
+        Ok(1)
+    }
+
     /// Returns up to `limit` records with a sequence number of at least `from`, in order. Blocks on the disk.
+    ///
+    /// Of records that were compacted away it returns none: the first is then that of [`Self::first_seq`].
     ///
     /// # Errors
     /// [`StorageError`] if the journal cannot be read.

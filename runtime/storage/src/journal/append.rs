@@ -1,23 +1,24 @@
 //! Writing at the journal's end.
 
-use std::fs::{File, OpenOptions};
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use domain::Timestamp;
 use domain::event::Record;
 use domain::ports::StorageError;
 
+use super::JournalFolder;
+use super::disk::{DiskFile, replace};
 use super::line::{Head, HeaderLine, RecordLine, hash};
-use super::{SEGMENT_BYTES, segment_path};
-use crate::files::{self, Durability};
+use crate::files;
 
 /// The end of the journal, where the committer writes.
 pub(crate) struct Journal {
-    folder: PathBuf,
+    folder: JournalFolder,
     path: PathBuf,
-    file: File,
+    /// First record of the segment.
+    first: u64,
+    file: Box<dyn DiskFile>,
     /// Length of the segment up to the last record that was synced.
     end: u64,
     head: Head,
@@ -33,21 +34,34 @@ pub(crate) struct Group {
 }
 
 impl Journal {
-    /// Begins the segment after `head`.
-    pub(crate) fn begin_segment(folder: &Path, head: &Head, now: Timestamp) -> Result<Self, StorageError> {
-        let path = segment_path(folder, head.seq + 1);
+    /// Begins the segment after `head`, whose line is on the disk for good.
+    pub(crate) fn begin_segment(folder: &JournalFolder, head: &Head, now: Timestamp) -> Result<Self, StorageError> {
+        let first = head.seq + 1;
+        let path = folder.segment(first);
         let mut header = HeaderLine::write(head, now).map_err(|error| StorageError::io(&path, error.into()))?;
         let hash = hash(&header);
         header.push(b'\n');
         // In one step, so that there is never a segment with half a header.
-        files::replace(&path, &header, Durability::Power)?;
-        Self::resume(folder, path, header.len() as u64, Head { seq: head.seq, hash })
+        replace(folder.disk(), &path, &header).map_err(files::at(&path))?;
+        Self::resume(folder, first, header.len() as u64, Head { seq: head.seq, hash })
     }
 
-    /// Goes on at the end of a segment that was read.
-    pub(crate) fn resume(folder: &Path, path: PathBuf, end: u64, head: Head) -> Result<Self, StorageError> {
-        let file = OpenOptions::new().append(true).open(&path).map_err(files::at(&path))?;
-        Ok(Self { folder: folder.to_owned(), path, file, end, head, lost: false })
+    /// Goes on at the end of the segment `first`, which was read.
+    pub(crate) fn resume(folder: &JournalFolder, first: u64, end: u64, head: Head) -> Result<Self, StorageError> {
+        let path = folder.segment(first);
+        let file = folder.disk().append(&path).map_err(files::at(&path))?;
+        Ok(Self { folder: folder.clone(), path, first, file, end, head, lost: false })
+    }
+
+    /// Begins another segment unless this one has no record yet.
+    pub(crate) fn turn(&mut self, now: Timestamp) -> Result<(), StorageError> {
+        if self.lost {
+            return Err(StorageError::Closed);
+        }
+        if self.first <= self.head.seq {
+            *self = Self::begin_segment(&self.folder, &self.head, now)?;
+        }
+        Ok(())
     }
 
     /// Returns what was written last.
@@ -60,8 +74,8 @@ impl Journal {
         if self.lost {
             return Err(StorageError::Closed);
         }
-        if self.end >= SEGMENT_BYTES {
-            *self = Self::begin_segment(&self.folder, &self.head, now)?;
+        if self.end >= self.folder.segment_bytes() {
+            self.turn(now)?;
         }
         Ok(Group { bytes: Vec::new(), head: self.head.clone(), first: self.head.seq + 1 })
     }
@@ -72,7 +86,7 @@ impl Journal {
     /// [`StorageError`] of the disk; the journal then ends where it ended before.
     pub(crate) fn append(&mut self, group: Group) -> Result<(), StorageError> {
         let Group { bytes, head, .. } = group;
-        let written = self.file.write_all(&bytes).and_then(|()| self.file.sync_data());
+        let written = self.file.write(&bytes).and_then(|()| self.file.sync());
         if let Err(error) = written {
             self.cut_back();
             return Err(StorageError::io(&self.path, error));
@@ -95,7 +109,7 @@ impl Journal {
     }
 
     fn cut_back(&mut self) {
-        let cut = self.file.set_len(self.end).and_then(|()| self.file.sync_data());
+        let cut = self.file.cut(self.end).and_then(|()| self.file.sync());
         self.lost = cut.is_err();
     }
 }

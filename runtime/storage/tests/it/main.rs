@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod children;
 #[cfg(test)]
+mod compacting;
+#[cfg(test)]
 mod concurrency;
 #[cfg(test)]
 mod damage;
