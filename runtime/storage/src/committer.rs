@@ -34,7 +34,16 @@ type Answer = Result<Committed, StorageError>;
 enum Job {
     Decide(Asked),
     AddUsage(Counted),
-    Freeze(SyncSender<Result<Frozen, StorageError>>),
+    Freeze(Segment, SyncSender<Result<Frozen, StorageError>>),
+}
+
+/// What comes after the moment at which rows are frozen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Segment {
+    /// More of the segment that is being written.
+    AsItIs,
+    /// A segment of its own.
+    Fresh,
 }
 
 /// A decision that waits.
@@ -82,13 +91,13 @@ impl Queue {
 }
 
 impl Queue {
-    /// Begins a fresh segment after what was committed so far, and returns the rows as they are then.
+    /// Returns the rows as they are after what was committed so far.
     ///
     /// # Errors
     /// [`StorageError`] of the disk.
-    pub(crate) fn freeze(self) -> Result<Frozen, StorageError> {
+    pub(crate) fn freeze(self, segment: Segment) -> Result<Frozen, StorageError> {
         let (answer, receiver) = sync_channel(1);
-        self.0.send(Box::new(Job::Freeze(answer))).map_err(|_| StorageError::Closed)?;
+        self.0.send(Box::new(Job::Freeze(segment, answer))).map_err(|_| StorageError::Closed)?;
         // Waiting with a handle of the queue would keep the committer from ending.
         drop(self.0);
         receiver.recv().unwrap_or(Err(StorageError::Closed))
@@ -152,7 +161,7 @@ impl Work {
             for job in others {
                 match job {
                     Job::AddUsage(Counted { usage, answer }) => drop(answer.send(self.index.add_usage(&usage))),
-                    Job::Freeze(answer) => drop(answer.send(self.freeze())),
+                    Job::Freeze(segment, answer) => drop(answer.send(self.freeze(segment))),
                     // Decisions are taken as they come.
                     Job::Decide(_) => {}
                 }
@@ -160,8 +169,10 @@ impl Work {
         }
     }
 
-    fn freeze(&mut self) -> Result<Frozen, StorageError> {
-        self.journal.turn(self.clock.now())?;
+    fn freeze(&mut self, segment: Segment) -> Result<Frozen, StorageError> {
+        if segment == Segment::Fresh {
+            self.journal.turn(self.clock.now())?;
+        }
         self.index.freeze()
     }
 

@@ -16,6 +16,7 @@ use crate::lock::{FolderLock, command_line};
 use crate::output::FileOutput;
 use crate::settings::SettingsFile;
 use crate::state::JournaledState;
+use crate::verify::Verified;
 
 /// Hears what was found wrong and mended.
 pub type OnWarning = dyn Fn(&Warning) + Send + Sync;
@@ -128,6 +129,18 @@ impl Storage {
     /// a folder that opens with all that was acknowledged.
     pub fn compact(&self, keep: AuditWindow, progress: &dyn Fn(u64, u64)) -> Result<Compacted, StorageError> {
         self.state.compact(keep, progress)
+    }
+
+    /// Checks every line of the journal and the chain between them, every snapshot, and the index against both, as of the moment
+    /// of the call.
+    ///
+    /// Nothing is changed, and the registry may be changed meanwhile. Memory is bounded, whatever the number of entries. Blobs
+    /// are not looked at. Blocks on the disk; only one compaction or verification is at work at a time.
+    ///
+    /// # Errors
+    /// [`StorageError`] of the disk, [`StorageError::Closed`]. Damage is no error but a [`crate::Difference`].
+    pub fn verify(&self) -> Result<Verified, StorageError> {
+        self.state.verify(&self.path.join("index"))
     }
 
     /// Carries out the decisions that wait, ends the committer and lets go of the folder.

@@ -9,12 +9,13 @@ use domain::event::{Actor, Record};
 use domain::ports::{BoxFuture, Clock, Committed, Decision, StateStore, StateView, StorageError};
 use domain::usage::Usage;
 
-use crate::committer::{Committer, Queue};
+use crate::committer::{Committer, Queue, Segment};
 use crate::compact::{AuditWindow, Compacted, compact};
 use crate::folder::{OpenOptions, Warning};
 use crate::index::{Index, RowsView, recover};
 use crate::journal::{self, JournalFolder};
 use crate::lock::FolderLock;
+use crate::verify::{Verified, verify_open};
 
 /// The registry's state in a data folder: a journal that is the truth, and a sled index that answers questions.
 ///
@@ -85,12 +86,19 @@ impl JournaledState {
     pub(crate) fn compact(&self, keep: AuditWindow, progress: &dyn Fn(u64, u64)) -> Result<Compacted, StorageError> {
         let _alone = self.going_through.lock().unwrap_or_else(PoisonError::into_inner);
         // Only through the committer, and by nobody else, are rows and journal at one moment.
-        let frozen = self.queue()?.freeze()?;
+        let frozen = self.queue()?.freeze(Segment::Fresh)?;
         let entries = frozen.entries;
         compact(&self.journal, frozen, self.clock.now(), keep, &|written| {
             progress(written, entries);
             !self.closing.load(Ordering::Acquire)
         })
+    }
+
+    /// Does what [`crate::Storage::verify`] says.
+    pub(crate) fn verify(&self, index: &Path) -> Result<Verified, StorageError> {
+        let _alone = self.going_through.lock().unwrap_or_else(PoisonError::into_inner);
+        let frozen = self.queue()?.freeze(Segment::AsItIs)?;
+        verify_open(&self.journal, index, &frozen)
     }
 
     fn queue(&self) -> Result<Queue, StorageError> {

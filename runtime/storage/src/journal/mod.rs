@@ -13,6 +13,7 @@ mod line;
 mod open;
 mod read;
 mod snapshot;
+mod survey;
 
 pub(crate) use append::Journal;
 use disk::{Disk, SystemDisk};
@@ -20,6 +21,7 @@ pub(crate) use line::{Head, LineError};
 pub(crate) use open::{OpenedJournal, open};
 pub(crate) use read::{header_time, records, refuse, replay};
 pub(crate) use snapshot::{SnapshotHeader, SnapshotWriter, read_snapshot};
+pub(crate) use survey::{Surveyed, survey};
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

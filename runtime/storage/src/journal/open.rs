@@ -171,7 +171,7 @@ fn judge(path: &Path, bytes: &[u8], bad: &BadLine, applied: u64) -> Result<(), S
 }
 
 /// Splits into lines with their places; a last line without line feed is `None`.
-fn split(bytes: &[u8]) -> impl Iterator<Item = (usize, Option<&[u8]>)> {
+pub(super) fn split(bytes: &[u8]) -> impl Iterator<Item = (usize, Option<&[u8]>)> {
     let mut offset = 0;
     bytes.split_inclusive(|byte| *byte == b'\n').map(move |line| {
         let at = offset;

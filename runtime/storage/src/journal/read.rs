@@ -79,7 +79,8 @@ pub(crate) fn replay(
     let begin = firsts.partition_point(|first| *first <= from.seq + 1).saturating_sub(1);
     // The segment after `from` says itself whether it follows it; one that begins later leaves a gap.
     let mut chain = (from.seq == 0 || firsts.get(begin).is_none_or(|first| *first > from.seq)).then(|| from.clone());
-    for first in firsts.into_iter().skip(begin) {
+    // What was begun after `to` is none of the caller's business; it may be written to right now.
+    for first in firsts.into_iter().skip(begin).take_while(|first| *first <= to) {
         let path = folder.segment(first);
         let mut lines = Lines::open(folder, path.clone())?;
         let mut head = read_header(&mut lines, first, chain.as_ref())?;

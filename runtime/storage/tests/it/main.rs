@@ -14,3 +14,5 @@ mod fixtures;
 mod model;
 #[cfg(test)]
 mod round_trip;
+#[cfg(test)]
+mod verifying;
