@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::ports::{Clock, StorageError};
+use domain::ports::{Clock, Durability, StorageError};
 
 use crate::blobs::FileBlobs;
 use crate::code_cache::{CACHE_BYTES_MAX, FileCodeCache};
@@ -31,6 +31,8 @@ pub struct OpenOptions {
     /// Whether the process ends when it is done with the folder: what its end undoes, files, threads and the lock, is then left
     /// to it, which is faster, and this process cannot open the folder again. Off by default.
     pub process_ends: bool,
+    /// What changes survive unless they ask for something else: a power cut by default.
+    pub durability: Durability,
     /// Size from which no further records are put into a segment of the journal, in bytes; 8 MiB by default. Only tests have
     /// a reason to change it.
     pub segment_bytes: u64,
@@ -45,6 +47,7 @@ impl Default for OpenOptions {
             lock_timeout: Duration::from_secs(10),
             command: String::new(),
             process_ends: false,
+            durability: Durability::Power,
             segment_bytes: SEGMENT_BYTES,
             on_warning: None,
         }
@@ -173,6 +176,17 @@ pub enum Warning {
         /// How many bytes were dropped.
         bytes: u64,
     },
+    /// Records that were written without a sync, as was asked for, did not survive a power cut.
+    UnsyncedLost {
+        /// The segment.
+        file: PathBuf,
+        /// Where it was cut, in bytes.
+        offset: u64,
+        /// How many bytes were dropped.
+        bytes: u64,
+        /// The first record that is lost.
+        first: u64,
+    },
     /// A snapshot cannot be used; segments or an older snapshot took its place.
     SnapshotDamaged {
         /// The snapshot.
@@ -201,6 +215,11 @@ impl fmt::Display for Warning {
             Self::TornTail { file, offset, bytes } => write!(
                 f,
                 "dropped the {bytes} bytes of an unfinished write from {} at byte {offset}; nothing acknowledged was in them",
+                file.display()
+            ),
+            Self::UnsyncedLost { file, offset, bytes, first } => write!(
+                f,
+                "lost the records from {first} on, which had been written without a sync: dropped {bytes} bytes from {} at byte {offset}",
                 file.display()
             ),
             Self::SnapshotDamaged { file, offset, reason } => write!(

@@ -9,7 +9,7 @@ use domain::ports::{Clock, StorageError};
 use crate::files;
 use crate::folder::{OpenOptions, Storage, Warning};
 use crate::index::check_snapshot;
-use crate::journal::{Head, Journal, JournalFolder, Surveyed, survey};
+use crate::journal::{Head, Journal, JournalFolder, Surveyed, survey, unsynced};
 use crate::lock::FolderLock;
 
 /// How a folder is repaired.
@@ -152,6 +152,11 @@ fn plan(journal: &JournalFolder) -> Result<Plan, StorageError> {
             }
             Err(error) => return Err(error),
         }
+    }
+    if let Err(error) = unsynced(journal) {
+        let StorageError::Damaged { path, offset, reason } = error else { return Err(error) };
+        plan.remove.push(path.clone());
+        plan.report.lost.push(Lost { file: path, offset, reason, first: None, last: None });
     }
     let segments =
         journal.segments()?.into_iter().map(|first| survey(journal, first, None)).collect::<Result<Vec<_>, _>>()?;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use domain::ComponentId;
 use domain::event::{Actor, Record};
-use domain::ports::{BoxFuture, Clock, Committed, Decision, StateStore, StateView, StorageError};
+use domain::ports::{BoxFuture, Clock, Committed, Decision, Durability, StateStore, StateView, StorageError};
 use domain::usage::Usage;
 
 use crate::committer::{Committer, Queue, Segment};
@@ -30,6 +30,7 @@ pub struct JournaledState {
     /// Held by whoever goes through the whole journal.
     going_through: Mutex<()>,
     process_ends: bool,
+    durability: Durability,
     parts: RwLock<Option<Parts>>,
 }
 
@@ -55,9 +56,12 @@ impl JournaledState {
         let index = Arc::new(recovered.index);
         let committer = Committer::new(recovered.journal, index.clone(), clock.clone(), last_seq.clone());
         let parts = RwLock::new(Some(Parts { committer, index, lock }));
-        let process_ends = options.process_ends;
+        let OpenOptions { process_ends, durability, .. } = *options;
         let (closing, going_through) = (AtomicBool::new(false), Mutex::default());
-        Ok((Self { journal, clock, last_seq, closing, going_through, process_ends, parts }, recovered.warnings))
+        Ok((
+            Self { journal, clock, last_seq, closing, going_through, process_ends, durability, parts },
+            recovered.warnings,
+        ))
     }
 
     /// Carries out what waits, ends the committer, and lets go of the folder; what the end of the process undoes as well is left
@@ -66,12 +70,12 @@ impl JournaledState {
         self.closing.store(true, Ordering::Release);
         let parts = self.parts.write().unwrap_or_else(PoisonError::into_inner).take();
         let Some(Parts { committer, mut index, lock }) = parts else { return Ok(()) };
-        committer.end();
+        let written = committer.end();
         index.seal();
         if self.process_ends {
             // sled ends its threads one by one when it is dropped.
             std::mem::forget((index, lock));
-            return Ok(());
+            return written;
         }
         // Readers that came before are still asking; sled's files must be free before the lock is.
         while let Err(shared) = Arc::try_unwrap(index).map(drop) {
@@ -79,7 +83,7 @@ impl JournaledState {
             std::thread::yield_now();
         }
         drop(lock);
-        Ok(())
+        written
     }
 
     /// Does what [`crate::Storage::compact`] says.
@@ -134,7 +138,16 @@ impl StateView for JournaledState {
 
 impl StateStore for JournaledState {
     fn commit(&self, actor: Actor, decide: Decision) -> BoxFuture<'static, Result<Committed, StorageError>> {
-        let queued = self.queue().map(|queue| queue.put(actor, decide));
+        self.commit_with(actor, decide, self.durability)
+    }
+
+    fn commit_with(
+        &self,
+        actor: Actor,
+        decide: Decision,
+        durability: Durability,
+    ) -> BoxFuture<'static, Result<Committed, StorageError>> {
+        let queued = self.queue().map(|queue| queue.put(actor, decide, durability));
         Box::pin(async move { queued?.ok_or(StorageError::Closed)?.await.unwrap_or(Err(StorageError::Closed)) })
     }
 
@@ -157,6 +170,10 @@ impl StateStore for JournaledState {
         let last_seq = self.last_seq();
         if limit == 0 || from > last_seq {
             return Ok(Vec::new());
+        }
+        {
+            let parts = self.parts.read().unwrap_or_else(PoisonError::into_inner);
+            parts.as_ref().ok_or(StorageError::Closed)?.committer.write_gathered()?;
         }
         let mut from = from;
         loop {

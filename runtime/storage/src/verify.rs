@@ -7,7 +7,7 @@ use domain::ComponentId;
 use domain::ports::StorageError;
 
 use crate::index::{Frozen, Looked, Mark, Page, check_snapshot, compare, look, made_from_journal, page};
-use crate::journal::{Head, JournalFolder, SEGMENT_BYTES, Surveyed, survey};
+use crate::journal::{Head, JournalFolder, SEGMENT_BYTES, Surveyed, survey, unsynced};
 use crate::lock::FolderLock;
 use crate::scratch::{Scratch, copy_folder};
 
@@ -159,6 +159,11 @@ fn check_journal(journal: &JournalFolder, to: Option<u64>, found: &mut Verified)
         let path = journal.segment(covered + 1);
         let what = format!("the records {} to {} are missing", covered + 1, found.first_seq - 1);
         found.differs(&path, None, what);
+    }
+    if to.is_none()
+        && let Err(error) = unsynced(journal)
+    {
+        found.error(error)?;
     }
     let damaged_before = found.differences.len();
     let mut before: Option<Surveyed> = None;

@@ -14,7 +14,7 @@ pub use engine::{
     CompileProgress, Engine, EngineError, InstanceState, Link, Slot, Started, StateKeeper, Unit, UnitSource, UnitSpec,
 };
 pub use observer::{CallRecord, EngineObserver, GuestOutput, OutputLine, OutputSink, OutputStream};
-pub use state::{Committed, Decision, Provider, SettingsStore, StateStore, StateView, StorageError};
+pub use state::{Committed, Decision, Durability, Provider, SettingsStore, StateStore, StateView, StorageError};
 
 /// A boxed future that may be sent to another thread.
 pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn std::future::Future<Output = T> + Send + 'a>>;

@@ -129,25 +129,32 @@ impl Index {
     }
 
     /// Writes how far the index was told, unless that was `said` already.
-    pub(super) fn tell_head(&self, said: Option<&Mark>) {
+    pub(crate) fn tell_head(&self, said: Option<&Mark>) {
         let mark = &self.layers().mark;
         if said != Some(mark) {
             self.files().head.write(mark);
         }
     }
 
-    /// Makes the changes and moves the mark, all at one moment. The journal has every record up to the mark.
+    /// Makes the changes and moves the mark, all at one moment. The journal has every record up to the mark; where it has
+    /// them only in memory, the changes stay in memory as well. [`Self::tell_head`] is left to the caller.
     pub(crate) fn change(&self, changes: Changes, mark: Mark) -> Result<(), StorageError> {
         let mut files = self.files();
         let mut layers = Layers::clone(&self.layers());
-        layers.absorb(changes, mark.clone());
+        layers.absorb(changes, mark);
         if layers.fits() {
             self.show(layers);
         } else {
             self.write_through(&mut files, layers)?;
         }
-        files.head.write(&mark);
         Ok(())
+    }
+
+    /// Tells whether the changes of so many records would stay in memory alone.
+    pub(crate) fn stays_in_memory(&self, changes: &Changes, records: u64) -> bool {
+        let layers = self.layers();
+        let records = records + layers.mark.seq.saturating_sub(layers.below_seq);
+        layers.changes.len() + changes.len() <= ROWS_MAX && records <= RECORDS_MAX
     }
 
     /// Adds to the counters of use and sees to it that they survive the end of this process.

@@ -18,7 +18,7 @@ mod survey;
 pub(crate) use append::Journal;
 use disk::{Disk, SystemDisk};
 pub(crate) use line::{Head, LineError};
-pub(crate) use open::{OpenedJournal, open};
+pub(crate) use open::{OpenedJournal, open, unsynced};
 pub(crate) use read::{header_time, records, refuse, replay};
 pub(crate) use snapshot::{SnapshotHeader, SnapshotWriter, read_snapshot};
 pub(crate) use survey::{Surveyed, survey};

@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use domain::Timestamp;
 use domain::ports::StorageError;
+use serde::Deserialize;
 
 use super::JournalFolder;
-use super::append::Journal;
+use super::append::{Journal, unsynced_path};
 use super::line::{Head, HeaderLine, LineError, Position, hash, is_intact};
 use super::read::{check_header, refuse};
 use crate::files;
@@ -51,7 +52,9 @@ pub(crate) fn open(folder: &JournalFolder, applied: &Head, now: Timestamp) -> Re
         None => read_segment(&path, &bytes, first, None)?.ok_or(StorageError::Closed)?,
     };
     let bad = end.bad.take();
-    if let Some(bad) = &bad {
+    let may_be_lost = unsynced(folder)?;
+    let was_synced = |bad: &&BadLine| may_be_lost.is_none_or(|first| bad.seq < first);
+    if let Some(bad) = bad.as_ref().filter(was_synced) {
         judge(&path, &bytes, bad, applied.seq)?;
     }
     if end.head.seq < covered {
@@ -60,16 +63,42 @@ pub(crate) fn open(folder: &JournalFolder, applied: &Head, now: Timestamp) -> Re
         return Err(refuse(&path, end.offset, LineError::Broken(reason)));
     }
     let mut warning = None;
-    if bad.is_some() {
+    if let Some(bad) = &bad {
         cut(folder, &path, end.offset)?;
-        let bytes = bytes.len() as u64 - end.offset;
-        warning = Some(Warning::TornTail { file: path, offset: end.offset, bytes });
-    } else if end.head.seq > applied.seq {
+        let (file, offset, bytes) = (path, end.offset, bytes.len() as u64 - end.offset);
+        warning = Some(match was_synced(&bad) {
+            true => Warning::TornTail { file, offset, bytes },
+            false => Warning::UnsyncedLost { file, offset, bytes, first: bad.seq },
+        });
+    } else if end.head.seq > applied.seq || may_be_lost.is_some() {
         // Written by a process that may have ended before its sync: from now on it counts, so it has to last.
         folder.disk().append(&path).and_then(|mut file| file.sync()).map_err(files::at(&path))?;
     }
+    if may_be_lost.is_some() {
+        folder.remove(&unsynced_path(folder))?;
+    }
     let journal = Journal::resume(folder, first, end.offset, end.head)?;
     Ok(OpenedJournal { journal, record_hash: end.record_hash, warning })
+}
+
+/// Returns the first record that was written without a sync after it, as far as that was written down.
+pub(crate) fn unsynced(folder: &JournalFolder) -> Result<Option<u64>, StorageError> {
+    #[derive(Deserialize)]
+    struct Unsynced {
+        first: u64,
+    }
+    let path = unsynced_path(folder);
+    let bytes = match folder.read_all(&path) {
+        Ok(bytes) => bytes,
+        Err(StorageError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let line = bytes.strip_suffix(b"\n").filter(|line| is_intact(line));
+    match line.and_then(|line| serde_json::from_slice::<Unsynced>(line).ok()) {
+        Some(Unsynced { first }) => Ok(Some(first)),
+        // It is put in place whole: this one was damaged later, and nothing may be cut on its word.
+        None => Err(refuse(&path, 0, LineError::Broken("its checksum is wrong".to_owned()))),
+    }
 }
 
 fn cut(folder: &JournalFolder, path: &Path, end: u64) -> Result<(), StorageError> {

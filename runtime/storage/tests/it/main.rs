@@ -9,6 +9,8 @@ mod concurrency;
 #[cfg(test)]
 mod damage;
 #[cfg(test)]
+mod durability;
+#[cfg(test)]
 mod fixtures;
 #[cfg(test)]
 mod model;
