@@ -5,6 +5,10 @@
 //! [`Storage`], then `committer`, `journal` and `index`. Nothing is acknowledged before the journal is synced; the index can
 //! be deleted at any moment and is made anew from the journal.
 
+// The tests here use the same fixtures as those outside.
+#[cfg(test)]
+extern crate self as storage;
+
 #[macro_use]
 mod answers;
 
@@ -12,8 +16,14 @@ mod blobs;
 mod code_cache;
 mod committer;
 mod compact;
+#[cfg(test)]
+mod crashes;
 mod fail;
 mod files;
+#[cfg(test)]
+#[path = "../tests/it/fixtures.rs"]
+#[allow(dead_code, reason = "not every fixture is needed here")]
+mod fixtures;
 mod folder;
 mod group;
 mod index;
@@ -21,6 +31,8 @@ mod journal;
 mod lock;
 mod memory;
 mod output;
+#[cfg(test)]
+mod power_loss;
 mod repair;
 mod scratch;
 mod settings;

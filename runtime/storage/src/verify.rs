@@ -150,8 +150,9 @@ fn compare_rows(
 
 /// Checks segments and snapshots up to the record `to`, and returns the last whole record; `None` if the state cannot be told.
 fn check_journal(journal: &JournalFolder, to: Option<u64>, found: &mut Verified) -> Result<Option<Mark>, StorageError> {
-    let firsts: Vec<u64> =
-        journal.segments()?.into_iter().filter(|first| to.is_none_or(|to| *first <= to.max(1))).collect();
+    // One that was just begun has no record yet, but says which it follows.
+    let is_asked_for = |first: &u64| to.is_none_or(|to| *first <= to + 1);
+    let firsts: Vec<u64> = journal.segments()?.into_iter().filter(is_asked_for).collect();
     let snapshots: Vec<u64> = journal.snapshots()?.into_iter().filter(|seq| to.is_none_or(|to| *seq <= to)).collect();
     let covered = check_snapshots(journal, &snapshots, &firsts, found)?;
     found.first_seq = firsts.first().copied().unwrap_or(covered + 1);

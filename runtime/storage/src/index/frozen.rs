@@ -64,7 +64,7 @@ impl OldRows {
 
 /// Sled's rows as they were when this was made; at most one for an index at a time.
 pub(crate) struct Frozen {
-    below: Arc<Below>,
+    below: Arc<dyn Rows>,
     old: Arc<OldRows>,
     /// The last record that is in the rows.
     pub(crate) mark: Mark,
@@ -88,6 +88,12 @@ impl Frozen {
         Ok(Self { below, old, mark, entries })
     }
 
+    /// Takes rows that nobody changes.
+    #[cfg(test)]
+    pub(crate) fn of(rows: Arc<dyn Rows>, mark: Mark, entries: u64) -> Self {
+        Self { below: rows, old: Arc::default(), mark, entries }
+    }
+
     /// Asks a question; changes wait until it is answered, so it looks at few rows.
     pub(crate) fn ask<T>(
         &self,
@@ -95,8 +101,8 @@ impl Frozen {
     ) -> Result<T, StorageError> {
         let kept = self.old.lock();
         match &*kept {
-            Some(kept) => question(&Restored { below: self.below.rows(), old: &kept.rows }),
-            None => question(self.below.rows()),
+            Some(kept) => question(&Restored { below: &*self.below, old: &kept.rows }),
+            None => question(&*self.below),
         }
     }
 }

@@ -59,8 +59,18 @@ pub(super) enum Below {
     Sled(SledRows),
 }
 
+impl Rows for Below {
+    fn get(&self, tree: Tree, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
+        self.rows().get(tree, key)
+    }
+
+    fn scan(&self, tree: Tree, from: &[u8], visit: &mut Visit<'_>) -> Result<(), StorageError> {
+        self.rows().scan(tree, from, visit)
+    }
+}
+
 impl Below {
-    pub(super) fn rows(&self) -> &dyn Rows {
+    fn rows(&self) -> &dyn Rows {
         match self {
             Self::Image(image) => image,
             Self::Sled(sled) => sled,

@@ -48,7 +48,7 @@ pub(super) fn broken(reason: impl Into<String>) -> LineError {
 }
 
 /// Beginning of the last field; the eight hexadecimal digits of the crc32c of all bytes before it follow, then `"}`.
-const CHECKSUM_FIELD: &[u8] = b",\"crc\":\"";
+pub(crate) const CHECKSUM_FIELD: &[u8] = b",\"crc\":\"";
 const CHECKSUM_BYTES: usize = 18;
 
 /// Puts the checksum field at the end of a JSON object.

@@ -16,8 +16,10 @@ mod snapshot;
 mod survey;
 
 pub(crate) use append::Journal;
-use disk::{Disk, SystemDisk};
-pub(crate) use line::{Head, LineError};
+#[cfg(test)]
+pub(crate) use disk::DiskFile;
+pub(crate) use disk::{Disk, SystemDisk};
+pub(crate) use line::{CHECKSUM_FIELD, Head, LineError, is_intact, seal};
 pub(crate) use open::{OpenedJournal, open, unsynced};
 pub(crate) use read::{header_time, records, refuse, replay};
 pub(crate) use snapshot::{SnapshotHeader, SnapshotWriter, read_snapshot};
@@ -53,6 +55,12 @@ impl JournalFolder {
     /// Makes the journal of the data folder `folder`, on the system's disk.
     pub(crate) fn of(folder: &Path, segment_bytes: u64) -> Self {
         Self { path: folder.join("journal"), disk: Arc::new(SystemDisk), segment_bytes }
+    }
+
+    /// Makes a journal on another disk.
+    #[cfg(test)]
+    pub(crate) fn on(disk: Arc<dyn Disk>, path: &Path, segment_bytes: u64) -> Self {
+        Self { path: path.to_owned(), disk, segment_bytes }
     }
 
     /// Returns the folder's path.

@@ -9,6 +9,8 @@ mod concurrency;
 #[cfg(test)]
 mod damage;
 #[cfg(test)]
+mod damage_trials;
+#[cfg(test)]
 mod durability;
 #[cfg(test)]
 mod fixtures;
