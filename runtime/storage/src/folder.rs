@@ -124,7 +124,7 @@ impl Storage {
     /// that `keep` asks for.
     ///
     /// The registry may be changed meanwhile: changes only wait while the index is brought up to date and a fresh segment is
-    /// begun. `progress` hears how many entries of how many are written. Memory is bounded, whatever the number of entries.
+    /// begun. `progress` hears how many entries of how many are written; it must not close the folder. Memory is bounded, whatever the number of entries.
     /// Blocks on the disk; only one compaction or verification is at work at a time.
     ///
     /// # Errors

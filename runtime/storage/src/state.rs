@@ -65,9 +65,14 @@ impl JournaledState {
     }
 
     /// Carries out what waits, ends the committer, and lets go of the folder; what the end of the process undoes as well is left
-    /// to it if that is what was asked for at opening.
-    pub(crate) fn close(&self) -> Result<(), StorageError> {
+    /// to it if that is what was asked for at opening. A compaction that is at work is broken off, a verification is waited for.
+    ///
+    /// # Errors
+    /// [`StorageError`] if records that were only gathered in memory could not be written.
+    pub fn close(&self) -> Result<(), StorageError> {
         self.closing.store(true, Ordering::Release);
+        // Whoever goes through the journal breaks off, and must have let go of its files before the lock is.
+        let _alone = self.going_through.lock().unwrap_or_else(PoisonError::into_inner);
         let parts = self.parts.write().unwrap_or_else(PoisonError::into_inner).take();
         let Some(Parts { committer, mut index, lock }) = parts else { return Ok(()) };
         let written = committer.end();

@@ -255,3 +255,30 @@ fn a_segment_that_no_snapshot_stands_for_is_missed() {
     let error = try_open(folder.path()).unwrap_err();
     assert!(matches!(&error, StorageError::Damaged { reason, .. } if reason.contains("are missing")), "{error}");
 }
+
+#[test]
+fn closing_breaks_off_what_is_being_written_and_leaves_a_folder_that_opens() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = open(folder.path());
+    let names: Vec<String> = (0..400).map(|number| format!("c-{number:03}")).collect();
+    commit(&*storage.state, names.iter().map(|name| registered(name, 1, &[])).collect());
+    let state = storage.state.clone();
+    let (begun, has_begun) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        let compacting = scope.spawn(|| storage.compact(NOTHING, &|_, _| begun.send(()).unwrap()));
+        has_begun.recv().unwrap();
+        state.close().unwrap();
+        // It may have been faster.
+        let written = match compacting.join().unwrap() {
+            Ok(_) => 1,
+            Err(StorageError::Closed) => 0,
+            Err(error) => panic!("{error}"),
+        };
+        assert_eq!(files(folder.path(), ".snapshot").len(), written);
+    });
+    drop(storage);
+    let storage = open(folder.path());
+    assert_eq!((storage.warnings(), storage.state.ids(None, 999).unwrap().len()), (&[][..], 400));
+    assert_eq!(compact(&storage, NOTHING).entries, 400);
+    assert_eq!(files(folder.path(), ".partial").len(), 0);
+}
