@@ -152,6 +152,7 @@ async fn open_storage(folder: PathBuf, options: &OpenOptions, clock: Arc<dyn Clo
             .on_warning
             .clone()
             .map(|heard| -> Arc<storage::OnWarning> { Arc::new(move |warning| heard(&warning.to_string())) }),
+        ..storage::OpenOptions::default()
     };
     let opening = move || Storage::open(&folder, &storage_options, clock);
     if options.process_ends {

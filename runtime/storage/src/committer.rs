@@ -1,23 +1,25 @@
 //! The one thread that changes the state.
 //!
 //! It takes every decision that waits, runs each on the state that the ones before it lead to, appends all their events, syncs
-//! once, applies the changes to the index in one transaction, and only then answers. Counters of use are added by it as well. It is
+//! once, applies the changes to the index in one transaction, and only then answers. Counters of use are added by it as well,
+//! and it freezes the state for whoever wants to look at one moment of it. It is
 //! started by the first change, since most short commands only read, and ends when the last queue handle is dropped, after carrying
 //! out what was queued.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use domain::ComponentId;
 use domain::event::Actor;
-use domain::ports::{Clock, Committed, Decision, StorageError};
+use domain::ports::{Clock, Committed, Decision, Durability, StorageError};
 use domain::usage::Usage;
 use futures::channel::oneshot;
 
 use crate::group::decide;
-use crate::index::{Index, Mark, Overlay};
+use crate::index::{Frozen, Index, Mark, Overlay};
 use crate::journal::Journal;
 
 /// Most decisions that wait; whoever comes then waits for room.
@@ -27,18 +29,33 @@ const GROUP_MAX: usize = 1_024;
 /// How many changed rows make a group large enough.
 const GROUP_ROWS: usize = 50_000;
 
+/// How long records are gathered in memory where nothing has to last.
+const GATHERING_MAX: Duration = Duration::from_millis(100);
+
 type Answer = Result<Committed, StorageError>;
 
 /// Boxed in the queue, whose places are all made at once.
 enum Job {
     Decide(Asked),
     AddUsage(Counted),
+    Write(SyncSender<Result<(), StorageError>>),
+    Freeze(Segment, SyncSender<Result<Frozen, StorageError>>),
+}
+
+/// What comes after the moment at which rows are frozen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Segment {
+    /// More of the segment that is being written.
+    AsItIs,
+    /// A segment of its own.
+    Fresh,
 }
 
 /// A decision that waits.
 struct Asked {
     actor: Actor,
     decision: Decision,
+    durability: Durability,
     answer: oneshot::Sender<Answer>,
 }
 
@@ -51,13 +68,14 @@ struct Counted {
 /// The committer: at work from the first change on.
 pub(crate) struct Committer {
     jobs: SyncSender<Box<Job>>,
+    gathering: Arc<AtomicBool>,
     thread: Mutex<Thread>,
 }
 
 enum Thread {
     /// Not needed yet.
-    Waiting(Work, Receiver<Box<Job>>),
-    Running(JoinHandle<()>),
+    Waiting(Box<Work>, Receiver<Box<Job>>),
+    Running(JoinHandle<Result<(), StorageError>>),
     /// The system gave no thread.
     Failed,
 }
@@ -67,9 +85,14 @@ pub(crate) struct Queue(SyncSender<Box<Job>>);
 
 impl Queue {
     /// Queues a decision and returns where its answer will come; `None` if the committer is gone.
-    pub(crate) fn put(&self, actor: Actor, decision: Decision) -> Option<oneshot::Receiver<Answer>> {
+    pub(crate) fn put(
+        &self,
+        actor: Actor,
+        decision: Decision,
+        durability: Durability,
+    ) -> Option<oneshot::Receiver<Answer>> {
         let (answer, receiver) = oneshot::channel();
-        self.0.send(Box::new(Job::Decide(Asked { actor, decision, answer }))).ok().map(|()| receiver)
+        self.0.send(Box::new(Job::Decide(Asked { actor, decision, durability, answer }))).ok().map(|()| receiver)
     }
 
     /// Queues counters and returns where the answer will come; `None` if the committer is gone.
@@ -79,12 +102,27 @@ impl Queue {
     }
 }
 
+impl Queue {
+    /// Returns the rows as they are after what was committed so far.
+    ///
+    /// # Errors
+    /// [`StorageError`] of the disk.
+    pub(crate) fn freeze(self, segment: Segment) -> Result<Frozen, StorageError> {
+        let (answer, receiver) = sync_channel(1);
+        self.0.send(Box::new(Job::Freeze(segment, answer))).map_err(|_| StorageError::Closed)?;
+        // Waiting with a handle of the queue would keep the committer from ending.
+        drop(self.0);
+        receiver.recv().unwrap_or(Err(StorageError::Closed))
+    }
+}
+
 impl Committer {
     /// Makes a committer that waits for the first change.
     pub(crate) fn new(journal: Journal, index: Arc<Index>, clock: Arc<dyn Clock>, last_seq: Arc<AtomicU64>) -> Self {
+        let gathering = Arc::<AtomicBool>::default();
         let (jobs, queue) = sync_channel(QUEUE_MAX);
-        let work = Work { journal, index, clock, last_seq };
-        Self { jobs, thread: Mutex::new(Thread::Waiting(work, queue)) }
+        let work = Work { journal, index, clock, last_seq, gathering: gathering.clone(), gathered_since: None };
+        Self { jobs, gathering, thread: Mutex::new(Thread::Waiting(Box::new(work), queue)) }
     }
 
     /// Returns a handle that puts decisions into the queue.
@@ -100,12 +138,29 @@ impl Committer {
     }
 
     /// Lets the committer carry out what waits, and waits for its end.
-    pub(crate) fn end(self) {
+    ///
+    /// # Errors
+    /// [`StorageError`] if records that were only gathered in memory could not be written.
+    pub(crate) fn end(self) -> Result<(), StorageError> {
         drop(self.jobs);
-        if let Thread::Running(thread) = self.thread.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        match self.thread.into_inner().unwrap_or_else(PoisonError::into_inner) {
             // A committer that panicked has answered nobody; its callers got `Closed`.
-            let _ = thread.join();
+            Thread::Running(thread) => thread.join().unwrap_or(Ok(())),
+            Thread::Waiting(..) | Thread::Failed => Ok(()),
         }
+    }
+
+    /// Sees to it that everything acknowledged is in the journal's files.
+    ///
+    /// # Errors
+    /// [`StorageError`] of the disk.
+    pub(crate) fn write_gathered(&self) -> Result<(), StorageError> {
+        if !self.gathering.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let (answer, receiver) = sync_channel(1);
+        self.queue()?.0.send(Box::new(Job::Write(answer))).map_err(|_| StorageError::Closed)?;
+        receiver.recv().unwrap_or(Err(StorageError::Closed))
     }
 }
 
@@ -123,26 +178,73 @@ struct Work {
     index: Arc<Index>,
     clock: Arc<dyn Clock>,
     last_seq: Arc<AtomicU64>,
+    /// Set while records are only in memory.
+    gathering: Arc<AtomicBool>,
+    /// When the first of them was acknowledged.
+    gathered_since: Option<Instant>,
 }
 
 impl Work {
-    fn run(&mut self, queue: &Receiver<Box<Job>>) {
-        while let Ok(first) = queue.recv() {
-            let mut counted = Vec::new();
+    fn run(&mut self, queue: &Receiver<Box<Job>>) -> Result<(), StorageError> {
+        loop {
+            let left = self.gathered_since.map(|since| GATHERING_MAX.saturating_sub(since.elapsed()));
+            let next = match left {
+                None => queue.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(Duration::ZERO) => Err(RecvTimeoutError::Timeout),
+                Some(left) => queue.recv_timeout(left),
+            };
+            let first = match next {
+                Ok(first) => first,
+                Err(RecvTimeoutError::Timeout) => {
+                    // A disk that is full now may have room next time; what cannot be written at the end is reported.
+                    if self.write_gathered().is_err() {
+                        self.gathered_since = Some(Instant::now());
+                    }
+                    continue;
+                }
+                Err(RecvTimeoutError::Disconnected) => return self.write_gathered(),
+            };
+            let mut others = Vec::new();
             match *first {
-                Job::Decide(first) => self.commit_group(first, queue, &mut counted),
-                Job::AddUsage(first) => counted.push(first),
+                Job::Decide(first) => self.commit_group(first, queue, &mut others),
+                other => others.push(other),
             }
-            for Counted { usage, answer } in counted {
-                let _ = answer.send(self.index.add_usage(&usage));
+            for job in others {
+                match job {
+                    Job::AddUsage(Counted { usage, answer }) => drop(answer.send(self.index.add_usage(&usage))),
+                    Job::Write(answer) => drop(answer.send(self.write_gathered())),
+                    Job::Freeze(segment, answer) => drop(answer.send(self.freeze(segment))),
+                    // Decisions are taken as they come.
+                    Job::Decide(_) => {}
+                }
             }
         }
     }
 
-    /// Decides, writes, applies and answers one group. Counters that were queued among it are left in `counted`.
-    fn commit_group(&mut self, first: Asked, queue: &Receiver<Box<Job>>, counted: &mut Vec<Counted>) {
+    /// Writes the records that are only in memory.
+    fn write_gathered(&mut self) -> Result<(), StorageError> {
+        if self.gathered_since.is_none() {
+            return Ok(());
+        }
+        self.journal.write()?;
+        self.gathered_since = None;
+        self.gathering.store(false, Ordering::Release);
+        self.index.tell_head(None);
+        Ok(())
+    }
+
+    fn freeze(&mut self, segment: Segment) -> Result<Frozen, StorageError> {
+        self.write_gathered()?;
+        if segment == Segment::Fresh {
+            self.journal.turn(self.clock.now())?;
+        }
+        self.index.freeze()
+    }
+
+    /// Decides, writes, applies and answers one group. Jobs of other sorts that were queued among it are left in `others`.
+    fn commit_group(&mut self, first: Asked, queue: &Receiver<Box<Job>>, others: &mut Vec<Job>) {
         let mut answers = Vec::new();
-        let done = self.write_group(first, queue, counted, &mut answers);
+        let done = self.write_group(first, queue, others, &mut answers);
         for (answer, committed) in answers {
             let committed = match &done {
                 Ok(()) => committed,
@@ -157,7 +259,7 @@ impl Work {
         &mut self,
         first: Asked,
         queue: &Receiver<Box<Job>>,
-        counted: &mut Vec<Counted>,
+        others: &mut Vec<Job>,
         answers: &mut Vec<(oneshot::Sender<Answer>, Answer)>,
     ) -> Result<(), StorageError> {
         let index = self.index.clone();
@@ -174,12 +276,13 @@ impl Work {
         let mut waiting = || loop {
             match queue.try_recv().map(|job| *job) {
                 Ok(Job::Decide(asked)) => return Some(asked),
-                Ok(Job::AddUsage(more)) => counted.push(more),
+                Ok(other) => others.push(other),
                 Err(_) => return None,
             }
         };
+        let mut strongest = Durability::None;
         let mut next = Some(first);
-        while let Some(Asked { actor, decision, answer }) = next.take() {
+        while let Some(Asked { actor, decision, durability, answer }) = next.take() {
             if answer.is_canceled() {
                 // Whoever asked has gone away before it was decided: nothing is done behind their back.
                 next = waiting();
@@ -190,6 +293,9 @@ impl Work {
                 let unwritable = |error: serde_json::Error| StorageError::Index { reason: error.to_string() };
                 group.add(&records).map_err(unwritable)?;
                 overlay.changes.absorb(changes);
+                if !records.is_empty() {
+                    strongest = strongest.max(durability);
+                }
                 Ok(records)
             });
             answers.push((answer, committed));
@@ -201,7 +307,15 @@ impl Work {
             return Ok(());
         }
         let after = group.head().clone();
-        self.journal.append(group)?;
+        self.journal.append(group, strongest)?;
+        let records = after.seq - head.seq;
+        if self.journal.is_gathering() && !index.stays_in_memory(&overlay.changes, records) {
+            // What is on the disk must never be ahead of the journal.
+            if let Err(error) = self.journal.write() {
+                self.journal.take_back(end, head);
+                return Err(error);
+            }
+        }
         let mark = Mark { seq: after.seq, hash: after.hash };
         if let Err(error) = index.change(overlay.into_changes(), mark.clone()) {
             // Nothing was acknowledged yet: journal and index both stay as they were.
@@ -209,6 +323,13 @@ impl Work {
             return Err(error);
         }
         self.last_seq.store(mark.seq, Ordering::Release);
+        match self.journal.is_gathering() {
+            false => index.tell_head(None),
+            true => {
+                self.gathered_since.get_or_insert_with(Instant::now);
+                self.gathering.store(true, Ordering::Release);
+            }
+        }
         Ok(())
     }
 }

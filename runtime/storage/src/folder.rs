@@ -5,16 +5,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::ports::{Clock, StorageError};
+use domain::ports::{Clock, Durability, StorageError};
 
 use crate::blobs::FileBlobs;
 use crate::code_cache::{CACHE_BYTES_MAX, FileCodeCache};
+use crate::compact::{AuditWindow, Compacted};
 use crate::files;
+use crate::journal::SEGMENT_BYTES;
 use crate::lock::{FolderLock, command_line};
 use crate::output::FileOutput;
 use crate::settings::SettingsFile;
 use crate::state::JournaledState;
 use crate::upkeep::FolderUpkeep;
+use crate::verify::Verified;
 
 /// Hears what was found wrong and mended.
 pub type OnWarning = dyn Fn(&Warning) + Send + Sync;
@@ -29,6 +32,11 @@ pub struct OpenOptions {
     /// Whether the process ends when it is done with the folder: what its end undoes, files, threads and the lock, is then left
     /// to it, which is faster, and this process cannot open the folder again. Off by default.
     pub process_ends: bool,
+    /// What changes survive unless they ask for something else: a power cut by default.
+    pub durability: Durability,
+    /// Size from which no further records are put into a segment of the journal, in bytes; 8 MiB by default. Only tests have
+    /// a reason to change it.
+    pub segment_bytes: u64,
     /// Hears what is found wrong and mended after the opening, as when an index is needed that was not looked at before. What is
     /// found at opening is in [`Storage::warnings`].
     pub on_warning: Option<Arc<OnWarning>>,
@@ -36,7 +44,14 @@ pub struct OpenOptions {
 
 impl Default for OpenOptions {
     fn default() -> Self {
-        Self { lock_timeout: Duration::from_secs(10), command: String::new(), process_ends: false, on_warning: None }
+        Self {
+            lock_timeout: Duration::from_secs(10),
+            command: String::new(),
+            process_ends: false,
+            durability: Durability::Power,
+            segment_bytes: SEGMENT_BYTES,
+            on_warning: None,
+        }
     }
 }
 
@@ -111,6 +126,32 @@ impl Storage {
         &self.warnings
     }
 
+    /// Writes a snapshot of the state as it is now, and removes the segments of the journal that it stands for, but for those
+    /// that `keep` asks for.
+    ///
+    /// The registry may be changed meanwhile: changes only wait while the index is brought up to date and a fresh segment is
+    /// begun. `progress` hears how many entries of how many are written; it must not close the folder. Memory is bounded, whatever the number of entries.
+    /// Blocks on the disk; only one compaction or verification is at work at a time.
+    ///
+    /// # Errors
+    /// [`StorageError`] of the disk, [`StorageError::Closed`] if the folder is being closed. Broken off at any place, it leaves
+    /// a folder that opens with all that was acknowledged.
+    pub fn compact(&self, keep: AuditWindow, progress: &dyn Fn(u64, u64)) -> Result<Compacted, StorageError> {
+        self.state.compact(keep, progress)
+    }
+
+    /// Checks every line of the journal and the chain between them, every snapshot, and the index against both, as of the moment
+    /// of the call.
+    ///
+    /// Nothing is changed, and the registry may be changed meanwhile. Memory is bounded, whatever the number of entries. Blobs
+    /// are not looked at. Blocks on the disk; only one compaction or verification is at work at a time.
+    ///
+    /// # Errors
+    /// [`StorageError`] of the disk, [`StorageError::Closed`]. Damage is no error but a [`crate::Difference`].
+    pub fn verify(&self) -> Result<Verified, StorageError> {
+        self.state.verify(&self.path.join("index"))
+    }
+
     /// Carries out the decisions that wait, ends the committer and lets go of the folder.
     ///
     /// Every later use of [`Self::state`] ends in [`StorageError::Closed`], whoever still holds it. Dropping the last handle does
@@ -141,11 +182,33 @@ pub enum Warning {
         /// How many bytes were dropped.
         bytes: u64,
     },
+    /// Records that were written without a sync, as was asked for, did not survive a power cut.
+    UnsyncedLost {
+        /// The segment.
+        file: PathBuf,
+        /// Where it was cut, in bytes.
+        offset: u64,
+        /// How many bytes were dropped.
+        bytes: u64,
+        /// The first record that is lost.
+        first: u64,
+    },
+    /// A snapshot cannot be used; segments or an older snapshot took its place.
+    SnapshotDamaged {
+        /// The snapshot.
+        file: PathBuf,
+        /// Where in it, in bytes.
+        offset: u64,
+        /// What is wrong.
+        reason: String,
+    },
     /// The index did not fit the journal and was made anew from it.
     IndexRebuilt {
         /// Why.
         reason: String,
-        /// How many records the new one is made of.
+        /// The snapshot that it was made from, by the last record in it; `None` if from records alone.
+        snapshot: Option<u64>,
+        /// How many records were applied.
         records: u64,
         /// How long it took.
         took: Duration,
@@ -160,11 +223,22 @@ impl fmt::Display for Warning {
                 "dropped the {bytes} bytes of an unfinished write from {} at byte {offset}; nothing acknowledged was in them",
                 file.display()
             ),
-            Self::IndexRebuilt { reason, records, took } => write!(
+            Self::UnsyncedLost { file, offset, bytes, first } => write!(
                 f,
-                "rebuilt the index from {records} journal records in {:.1} s, because {reason}",
-                took.as_secs_f64()
+                "lost the records from {first} on, which had been written without a sync: dropped {bytes} bytes from {} at byte {offset}",
+                file.display()
             ),
+            Self::SnapshotDamaged { file, offset, reason } => write!(
+                f,
+                "the snapshot {} is damaged at byte {offset}: {reason}; older records were used in its place, and \
+                 `runtime compact` writes a new one",
+                file.display()
+            ),
+            Self::IndexRebuilt { reason, snapshot, records, took } => {
+                let base = snapshot.map(|seq| format!("the snapshot at record {seq} and ")).unwrap_or_default();
+                let seconds = took.as_secs_f64();
+                write!(f, "rebuilt the index from {base}{records} journal records in {seconds:.1} s, because {reason}")
+            }
         }
     }
 }

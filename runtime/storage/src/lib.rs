@@ -5,6 +5,10 @@
 //! [`Storage`], then `committer`, `journal` and `index`. Nothing is acknowledged before the journal is synced; the index can
 //! be deleted at any moment and is made anew from the journal.
 
+// The tests here use the same fixtures as those outside.
+#[cfg(test)]
+extern crate self as storage;
+
 #[macro_use]
 mod answers;
 
@@ -13,8 +17,16 @@ mod backup;
 mod blobs;
 mod code_cache;
 mod committer;
+mod compact;
 mod components;
+#[cfg(test)]
+mod crashes;
+mod fail;
 mod files;
+#[cfg(test)]
+#[path = "../tests/it/fixtures.rs"]
+#[allow(dead_code, reason = "not every fixture is needed here")]
+mod fixtures;
 mod folder;
 mod group;
 mod index;
@@ -22,16 +34,24 @@ mod journal;
 mod lock;
 mod memory;
 mod output;
+#[cfg(test)]
+mod power_loss;
+mod repair;
+mod scratch;
 mod settings;
 mod state;
 mod upkeep;
+mod verify;
 
 pub use backup::{RestoreOptions, RestoreReport, restore};
 pub use blobs::FileBlobs;
 pub use code_cache::{CACHE_BYTES_MAX, FileCodeCache};
+pub use compact::{AuditWindow, Compacted};
 pub use folder::{OnWarning, OpenOptions, Storage, Warning};
 pub use memory::MemoryStore;
 pub use output::{FileOutput, Lost, OUTPUT_BYTES_MAX};
+pub use repair::{Lost as LostRecords, RepairOptions, Repaired, repair};
 pub use settings::SettingsFile;
 pub use state::JournaledState;
 pub use upkeep::{FolderUpkeep, SWEEP_GRACE};
+pub use verify::{DIFFERENCES_MAX, Difference, Verified, verify};

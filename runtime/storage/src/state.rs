@@ -1,19 +1,21 @@
 //! The state in a data folder: reads from the index, changes through the committer.
 
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use domain::ComponentId;
 use domain::event::{Actor, Record};
-use domain::ports::{BoxFuture, Clock, Committed, Decision, StateStore, StateView, StorageError};
+use domain::ports::{BoxFuture, Clock, Committed, Decision, Durability, StateStore, StateView, StorageError};
 use domain::usage::Usage;
 
-use crate::committer::{Committer, Queue};
+use crate::committer::{Committer, Queue, Segment};
+use crate::compact::{AuditWindow, Compacted, compact};
 use crate::folder::{OpenOptions, Warning};
 use crate::index::{Index, RowsView, recover};
-use crate::journal;
+use crate::journal::{self, JournalFolder};
 use crate::lock::FolderLock;
+use crate::verify::{Verified, verify_open};
 
 /// The registry's state in a data folder: a journal that is the truth, and a sled index that answers questions.
 ///
@@ -21,9 +23,14 @@ use crate::lock::FolderLock;
 /// together; at most a thousand decisions wait, then `commit` blocks until there is room. Use it through
 /// [`crate::Storage`].
 pub struct JournaledState {
-    journal: PathBuf,
+    journal: JournalFolder,
+    clock: Arc<dyn Clock>,
     last_seq: Arc<AtomicU64>,
+    closing: AtomicBool,
+    /// Held by whoever goes through the whole journal.
+    going_through: Mutex<()>,
     process_ends: bool,
+    durability: Durability,
     parts: RwLock<Option<Parts>>,
 }
 
@@ -42,28 +49,38 @@ impl JournaledState {
         lock: FolderLock,
         options: &OpenOptions,
     ) -> Result<(Self, Vec<Warning>), StorageError> {
-        let journal_folder = folder.join("journal");
+        let journal = JournalFolder::of(folder, options.segment_bytes);
         let on_warning = options.on_warning.clone();
-        let recovered = recover(&journal_folder, &folder.join("index"), clock.now(), on_warning)?;
+        let recovered = recover(&journal, &folder.join("index"), clock.now(), on_warning)?;
         let last_seq = Arc::new(AtomicU64::new(recovered.journal.head().seq));
         let index = Arc::new(recovered.index);
-        let committer = Committer::new(recovered.journal, index.clone(), clock, last_seq.clone());
+        let committer = Committer::new(recovered.journal, index.clone(), clock.clone(), last_seq.clone());
         let parts = RwLock::new(Some(Parts { committer, index, lock }));
-        let process_ends = options.process_ends;
-        Ok((Self { journal: journal_folder, last_seq, process_ends, parts }, recovered.warnings))
+        let OpenOptions { process_ends, durability, .. } = *options;
+        let (closing, going_through) = (AtomicBool::new(false), Mutex::default());
+        Ok((
+            Self { journal, clock, last_seq, closing, going_through, process_ends, durability, parts },
+            recovered.warnings,
+        ))
     }
 
     /// Carries out what waits, ends the committer, and lets go of the folder; what the end of the process undoes as well is left
-    /// to it if that is what was asked for at opening.
-    pub(crate) fn close(&self) -> Result<(), StorageError> {
+    /// to it if that is what was asked for at opening. A compaction that is at work is broken off, a verification is waited for.
+    ///
+    /// # Errors
+    /// [`StorageError`] if records that were only gathered in memory could not be written.
+    pub fn close(&self) -> Result<(), StorageError> {
+        self.closing.store(true, Ordering::Release);
+        // Whoever goes through the journal breaks off, and must have let go of its files before the lock is.
+        let _alone = self.going_through.lock().unwrap_or_else(PoisonError::into_inner);
         let parts = self.parts.write().unwrap_or_else(PoisonError::into_inner).take();
         let Some(Parts { committer, mut index, lock }) = parts else { return Ok(()) };
-        committer.end();
+        let written = committer.end();
         index.seal();
         if self.process_ends {
             // sled ends its threads one by one when it is dropped.
             std::mem::forget((index, lock));
-            return Ok(());
+            return written;
         }
         // Readers that came before are still asking; sled's files must be free before the lock is.
         while let Err(shared) = Arc::try_unwrap(index).map(drop) {
@@ -71,7 +88,26 @@ impl JournaledState {
             std::thread::yield_now();
         }
         drop(lock);
-        Ok(())
+        written
+    }
+
+    /// Does what [`crate::Storage::compact`] says.
+    pub(crate) fn compact(&self, keep: AuditWindow, progress: &dyn Fn(u64, u64)) -> Result<Compacted, StorageError> {
+        let _alone = self.going_through.lock().unwrap_or_else(PoisonError::into_inner);
+        // Only through the committer, and by nobody else, are rows and journal at one moment.
+        let frozen = self.queue()?.freeze(Segment::Fresh)?;
+        let entries = frozen.entries;
+        compact(&self.journal, frozen, self.clock.now(), keep, &|written| {
+            progress(written, entries);
+            !self.closing.load(Ordering::Acquire)
+        })
+    }
+
+    /// Does what [`crate::Storage::verify`] says.
+    pub(crate) fn verify(&self, index: &Path) -> Result<Verified, StorageError> {
+        let _alone = self.going_through.lock().unwrap_or_else(PoisonError::into_inner);
+        let frozen = self.queue()?.freeze(Segment::AsItIs)?;
+        verify_open(&self.journal, index, &frozen)
     }
 
     fn queue(&self) -> Result<Queue, StorageError> {
@@ -107,7 +143,16 @@ impl StateView for JournaledState {
 
 impl StateStore for JournaledState {
     fn commit(&self, actor: Actor, decide: Decision) -> BoxFuture<'static, Result<Committed, StorageError>> {
-        let queued = self.queue().map(|queue| queue.put(actor, decide));
+        self.commit_with(actor, decide, self.durability)
+    }
+
+    fn commit_with(
+        &self,
+        actor: Actor,
+        decide: Decision,
+        durability: Durability,
+    ) -> BoxFuture<'static, Result<Committed, StorageError>> {
+        let queued = self.queue().map(|queue| queue.put(actor, decide, durability));
         Box::pin(async move { queued?.ok_or(StorageError::Closed)?.await.unwrap_or(Err(StorageError::Closed)) })
     }
 
@@ -120,12 +165,32 @@ impl StateStore for JournaledState {
         self.index().is_ok_and(|index| index.is_in_memory())
     }
 
+    fn first_seq(&self) -> Result<u64, StorageError> {
+        self.index()?;
+        Ok(self.journal.segments()?.first().copied().unwrap_or(1))
+    }
+
     fn records(&self, from: u64, limit: usize) -> Result<Vec<Record>, StorageError> {
         self.index()?;
         let last_seq = self.last_seq();
         if limit == 0 || from > last_seq {
             return Ok(Vec::new());
         }
-        journal::records(&self.journal, from, last_seq, limit)
+        {
+            let parts = self.parts.read().unwrap_or_else(PoisonError::into_inner);
+            parts.as_ref().ok_or(StorageError::Closed)?.committer.write_gathered()?;
+        }
+        let mut from = from;
+        loop {
+            match journal::records(&self.journal, from, last_seq, limit) {
+                // A segment was removed between looking for it and opening it: there are later ones.
+                Err(StorageError::Io { source, .. })
+                    if source.kind() == std::io::ErrorKind::NotFound && self.first_seq()? > from =>
+                {
+                    from = self.first_seq()?;
+                }
+                read => return read,
+            }
+        }
     }
 }

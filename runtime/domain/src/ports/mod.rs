@@ -17,7 +17,7 @@ pub use engine::{
     CompileProgress, Engine, EngineError, InstanceState, Link, Slot, Started, StateKeeper, Unit, UnitSource, UnitSpec,
 };
 pub use observer::{CallRecord, EngineObserver, GuestOutput, OutputLine, OutputSink, OutputStream};
-pub use state::{Committed, Decision, Provider, SettingsStore, StateStore, StateView, StorageError};
+pub use state::{Committed, Decision, Durability, Provider, SettingsStore, StateStore, StateView, StorageError};
 pub use upkeep::{BlobCheck, BlobSweep, BlobsInUse, BytesProgress, DamagedBlob, Upkeep};
 
 /// A boxed future that may be sent to another thread.

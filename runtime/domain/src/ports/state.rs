@@ -97,6 +97,29 @@ pub struct Provider {
 /// still holds when its events are appended. It carries its own answer out through what it captured.
 pub type Decision = Box<dyn FnOnce(&dyn StateView) -> Vec<Event> + Send>;
 
+/// What a change survives once it is acknowledged, from the weakest to the strongest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Durability {
+    /// Nothing but this process's own doing: its records may be gathered in memory for a moment.
+    None,
+    /// The end of the process, whichever way, but not a power cut.
+    Process,
+    /// A power cut.
+    #[default]
+    Power,
+}
+
+impl Durability {
+    /// Returns the word used on the wire, for instance `power`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Process => "process",
+            Self::Power => "power",
+        }
+    }
+}
+
 /// The registry's state: a journal that is the truth, and an index that answers questions.
 pub trait StateStore: StateView {
     /// Runs `decide`, appends its events and returns their records once they are durable and visible to readers.
@@ -113,6 +136,24 @@ pub trait StateStore: StateView {
     /// A decision whose future is dropped before its turn is not run; one that was run stands.
     fn commit(&self, actor: Actor, decide: Decision) -> BoxFuture<'static, Result<Committed, StorageError>>;
 
+    /// Does what [`Self::commit`] does, and returns once the records survive what `durability` says; decisions that share a
+    /// sync get the strongest that any of them asks for. Stores that have no choice do as in [`Self::commit`].
+    ///
+    /// # Errors
+    /// As [`Self::commit`].
+    ///
+    /// # Cancel safety
+    /// As [`Self::commit`].
+    fn commit_with(
+        &self,
+        actor: Actor,
+        decide: Decision,
+        durability: Durability,
+    ) -> BoxFuture<'static, Result<Committed, StorageError>> {
+        let _ = durability;
+        self.commit(actor, decide)
+    }
+
     /// Adds to the saved counters of use: soft state, not in the journal.
     ///
     /// # Errors
@@ -125,7 +166,18 @@ pub trait StateStore: StateView {
     /// Tells whether questions are answered from memory now, so that asking one never waits for a disk.
     fn is_in_memory(&self) -> bool;
 
+    /// Returns the sequence number of the first record that [`Self::records`] can return, or will once it is there: above 1
+    /// where older ones were compacted away.
+    ///
+    /// # Errors
+    /// [`StorageError`] if the journal cannot be read.
+    fn first_seq(&self) -> Result<u64, StorageError> {
+        Ok(1)
+    }
+
     /// Returns up to `limit` records with a sequence number of at least `from`, in order. Blocks on the disk.
+    ///
+    /// Of records that were compacted away it returns none: the first is then that of [`Self::first_seq`].
     ///
     /// # Errors
     /// [`StorageError`] if the journal cannot be read.

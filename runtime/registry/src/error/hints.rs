@@ -165,6 +165,11 @@ fn backup(error: &BackupError) -> Vec<String> {
     }
 }
 
+/// Tells whether a file is a segment or a snapshot of the journal, which `runtime repair` looks at.
+fn is_of_journal(path: &std::path::Path) -> bool {
+    path.parent().is_some_and(|folder| folder.ends_with("journal"))
+}
+
 fn storage(error: &StorageError) -> Vec<String> {
     match error {
         StorageError::Full { .. } => vec!["free space on that disk and try again; nothing was changed".to_owned()],
@@ -176,6 +181,11 @@ fn storage(error: &StorageError) -> Vec<String> {
             "use another data folder with `--data DIR`".to_owned(),
         ],
         StorageError::NewerFormat { .. } => vec!["install the newer version of runtime that wrote it".to_owned()],
+        StorageError::Damaged { path, .. } if is_of_journal(path) => vec![
+            "`runtime repair --dry-run` says what of the journal is whole and which records would be lost".to_owned(),
+            "`runtime repair` copies the damaged files aside and keeps every decision before the damage".to_owned(),
+            "or restore the file from a backup".to_owned(),
+        ],
         StorageError::Damaged { .. } => vec!["restore the file from a backup".to_owned()],
         StorageError::MissingBlob { .. } => vec!["register the component again from its file".to_owned()],
         StorageError::Index { .. } => {

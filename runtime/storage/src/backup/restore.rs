@@ -16,7 +16,7 @@ use super::swap::{Place, Workplace};
 use super::{OnProgress, damaged};
 use crate::files;
 use crate::folder::{OpenOptions, Warning};
-use crate::journal;
+use crate::journal::{self, JournalFolder};
 use crate::lock::FolderLock;
 use crate::state::JournaledState;
 
@@ -145,11 +145,11 @@ fn check(
 
 /// Checks that the journal ends in the record that the manifest names, and nothing follows it.
 fn check_end(backup: &Path, work: &Workplace, manifest: &Manifest) -> Result<(), BackupError> {
-    let folder = work.path.join("journal");
-    files::create_folder(&folder)?;
-    let last = journal::segments(&folder)?.into_iter().rfind(|first| *first <= manifest.seq.saturating_add(1));
+    let journal = JournalFolder::of(&work.path, journal::SEGMENT_BYTES);
+    files::create_folder(journal.path())?;
+    let last = journal.segments()?.into_iter().rfind(|first| *first <= manifest.seq.saturating_add(1));
     let Some(last) = last else { return Ok(()) };
-    let path = journal::segment_path(&folder, last);
+    let path = journal.segment(last);
     let mut file = File::open(&path).map_err(files::at(&path))?;
     let end = cut(&mut file, &path, manifest.seq)?;
     let size = std::fs::metadata(&path).map_err(files::at(&path))?.len();

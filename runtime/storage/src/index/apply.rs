@@ -13,6 +13,7 @@ use domain::{ComponentId, Event, Record};
 use super::keys;
 use super::overlay::Overlay;
 use super::rows::{Rows, Tree, scan_prefix};
+use super::snapshot::EntryLine;
 use super::view::{self, RowsView, read_number, write};
 
 /// How many entries a new custom index looks at at once.
@@ -168,6 +169,26 @@ fn failure_seqs(rows: &Overlay<'_>, id: &ComponentId) -> Result<Vec<u64>, Storag
         Ok(ControlFlow::Continue(()))
     })?;
     Ok(found)
+}
+
+/// Puts an entry of a snapshot over rows that do not have it.
+pub(super) fn restore_entry(rows: &mut Overlay<'_>, line: EntryLine) -> Result<(), StorageError> {
+    let EntryLine { component: id, entry, revisions, failures, usage } = line;
+    rows.changes.put(Tree::Entries, keys::id(&id), write(&entry)?);
+    for revision in &revisions {
+        rows.changes.put(Tree::Revisions, keys::revision(&id, revision.number), write(revision)?);
+    }
+    for logged in &failures {
+        rows.changes.put(Tree::Failures, keys::failure(&id, logged.seq), write(logged)?);
+        rows.changes.put(Tree::Failures, keys::failure_by_age(&id, logged.seq), Vec::new());
+    }
+    if let Some(usage) = usage {
+        rows.changes.put(Tree::Usage, keys::id(&id), write(&usage)?);
+    }
+    let after = view::entry(rows, &id)?;
+    change_terms(rows, None, after.as_ref())?;
+    change_edges(rows, &id, None, after.as_ref());
+    Ok(())
 }
 
 /// Makes a custom index and puts the entries that are there into it.

@@ -14,6 +14,7 @@ use domain::ports::StorageError;
 use domain::usage::Usage;
 
 use super::apply::add_usage;
+use super::frozen::{Frozen, OldRows};
 use super::head::HeadFile;
 use super::image::{self, Image};
 use super::overlay::{Changes, Overlay, merged_get, merged_scan};
@@ -22,6 +23,7 @@ use super::rows::{Rows, Tree, Visit};
 use super::sled::{Mark, SledRows};
 use super::usage_file::{UsageFile, UsageLine};
 use crate::folder::OnWarning;
+use crate::journal::JournalFolder;
 
 /// Most changed rows that the rows on disk do not have: each change copies them.
 pub(super) const ROWS_MAX: usize = 256;
@@ -31,8 +33,10 @@ pub(super) const RECORDS_MAX: u64 = 32;
 /// Rows of a data folder.
 pub(crate) struct Index {
     folder: PathBuf,
-    journal: PathBuf,
+    journal: JournalFolder,
     layers: RwLock<Arc<Layers>>,
+    /// What sled's rows were at a moment that somebody looks at.
+    old: Arc<OldRows>,
     /// Even while the rows on disk are at rest, odd while they are being changed.
     changing: AtomicU64,
     /// Held while rows are changed, so that changes come one after the other.
@@ -53,6 +57,16 @@ pub(super) enum Below {
     Image(Image),
     /// Sled's.
     Sled(SledRows),
+}
+
+impl Rows for Below {
+    fn get(&self, tree: Tree, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
+        self.rows().get(tree, key)
+    }
+
+    fn scan(&self, tree: Tree, from: &[u8], visit: &mut Visit<'_>) -> Result<(), StorageError> {
+        self.rows().scan(tree, from, visit)
+    }
 }
 
 impl Below {
@@ -107,7 +121,7 @@ impl Index {
     /// Makes the index of a folder from what was found there.
     pub(super) fn new(
         folder: &Path,
-        journal: &Path,
+        journal: &JournalFolder,
         layers: Layers,
         usage: UsageFile,
         on_warning: Option<Arc<OnWarning>>,
@@ -115,7 +129,8 @@ impl Index {
         let head = HeadFile::open(folder)?;
         Ok(Self {
             folder: folder.to_owned(),
-            journal: journal.to_owned(),
+            journal: journal.clone(),
+            old: Arc::default(),
             layers: RwLock::new(Arc::new(layers)),
             changing: AtomicU64::new(0),
             files: Mutex::new(Files { usage, head }),
@@ -124,25 +139,32 @@ impl Index {
     }
 
     /// Writes how far the index was told, unless that was `said` already.
-    pub(super) fn tell_head(&self, said: Option<&Mark>) {
+    pub(crate) fn tell_head(&self, said: Option<&Mark>) {
         let mark = &self.layers().mark;
         if said != Some(mark) {
             self.files().head.write(mark);
         }
     }
 
-    /// Makes the changes and moves the mark, all at one moment. The journal has every record up to the mark.
+    /// Makes the changes and moves the mark, all at one moment. The journal has every record up to the mark; where it has
+    /// them only in memory, the changes stay in memory as well. [`Self::tell_head`] is left to the caller.
     pub(crate) fn change(&self, changes: Changes, mark: Mark) -> Result<(), StorageError> {
         let mut files = self.files();
         let mut layers = Layers::clone(&self.layers());
-        layers.absorb(changes, mark.clone());
+        layers.absorb(changes, mark);
         if layers.fits() {
             self.show(layers);
         } else {
             self.write_through(&mut files, layers)?;
         }
-        files.head.write(&mark);
         Ok(())
+    }
+
+    /// Tells whether the changes of so many records would stay in memory alone.
+    pub(crate) fn stays_in_memory(&self, changes: &Changes, records: u64) -> bool {
+        let layers = self.layers();
+        let records = records + layers.mark.seq.saturating_sub(layers.below_seq);
+        layers.changes.len() + changes.len() <= ROWS_MAX && records <= RECORDS_MAX
     }
 
     /// Adds to the counters of use and sees to it that they survive the end of this process.
@@ -174,7 +196,8 @@ impl Index {
         let Below::Sled(sled) = &*layers.below else { return Ok(()) };
         let generation = sled.generation() + 1;
         self.changing.fetch_add(1, Ordering::AcqRel);
-        let changed = sled.change(&layers.changes, &layers.mark, generation);
+        let change = || sled.change(&layers.changes, &layers.mark, generation);
+        let changed = self.old.keep(sled, &layers.changes, change);
         if changed.is_ok() {
             self.show(Layers::nothing_over(layers.below.clone(), layers.mark.clone()));
         }
@@ -194,8 +217,8 @@ impl Index {
         let followed = over_sled(&self.folder, SledRows::open(&self.folder)?, &truth, Some(layers))?;
         files.usage = followed.usage;
         files.head = HeadFile::open(&self.folder)?;
-        if let (Some(warning), Some(on_warning)) = (followed.warning, &self.on_warning) {
-            on_warning(&warning);
+        if let Some(on_warning) = &self.on_warning {
+            followed.warnings.iter().for_each(|warning| on_warning(warning));
         }
         // Sled has not been told yet of counters that are being added right now.
         let mut over = followed.layers;
@@ -206,6 +229,20 @@ impl Index {
             }
         }
         Ok(over)
+    }
+
+    /// Gives sled all that it lacks, and freezes its rows as they are then.
+    ///
+    /// # Errors
+    /// [`StorageError`] of the disk; and if the rows are frozen already.
+    pub(crate) fn freeze(&self) -> Result<Frozen, StorageError> {
+        let mut files = self.files();
+        let layers = Layers::clone(&self.layers());
+        if !layers.changes.is_empty() || layers.below_seq < layers.mark.seq || self.is_in_memory() {
+            self.write_through(&mut files, layers)?;
+        }
+        let layers = self.layers();
+        Frozen::new(layers.below.clone(), self.old.clone(), layers.mark.clone())
     }
 
     /// Leaves the sign of an end in order, and an image of a small registry.

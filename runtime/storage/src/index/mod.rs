@@ -4,6 +4,8 @@
 //! replay after a crash and the store without a disk run the same code.
 
 mod apply;
+mod compare;
+mod frozen;
 mod head;
 mod image;
 mod keys;
@@ -13,14 +15,18 @@ mod overlay;
 mod recover;
 mod rows;
 mod sled;
+mod snapshot;
 mod usage_file;
 mod view;
 
 pub(crate) use apply::{add_usage, apply};
+pub(crate) use compare::{Page, compare, made_from_journal, page};
+pub(crate) use frozen::Frozen;
 pub(crate) use layered::Index;
 pub(crate) use map::MapRows;
 pub(crate) use overlay::{Changes, Overlay};
-pub(crate) use recover::recover;
+pub(crate) use recover::{Looked, look, recover};
 pub(crate) use rows::Rows;
 pub(crate) use sled::Mark;
+pub(crate) use snapshot::{check_snapshot, write_snapshot};
 pub(crate) use view::RowsView;

@@ -24,6 +24,11 @@ impl Changes {
         self.rows.insert((tree, key), None);
     }
 
+    /// Tells whether a row is put or removed.
+    pub(crate) fn has(&self, tree: Tree, key: &[u8]) -> bool {
+        self.rows.contains_key(&(tree, key.to_vec()))
+    }
+
     /// Adds later changes.
     pub(crate) fn absorb(&mut self, later: Self) {
         self.rows.extend(later.rows);

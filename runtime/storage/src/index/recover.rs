@@ -1,5 +1,6 @@
 //! Brings index and journal together at opening: the journal is the truth, the index follows it or is made anew.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -15,10 +16,12 @@ use super::layered::{Below, Index, Layers, RECORDS_MAX, ROWS_MAX};
 use super::overlay::Overlay;
 use super::rows::Rows;
 use super::sled::{Mark, OpenedSled, SledRows};
+use super::snapshot::{check_snapshot, load_snapshot};
 use super::usage_file::{UsageFile, UsageLine};
+use crate::fail;
 use crate::files;
 use crate::folder::{OnWarning, Warning};
-use crate::journal::{self, Head, Journal, OpenedJournal};
+use crate::journal::{self, Head, Journal, JournalFolder, OpenedJournal};
 
 /// How many changed rows are gathered before they are written in a replay.
 const REPLAY_ROWS: usize = 20_000;
@@ -36,7 +39,7 @@ pub(crate) struct Recovered {
 /// Where the journal is and where it ends.
 pub(super) struct Truth<'a> {
     /// Its folder.
-    pub(super) journal: &'a Path,
+    pub(super) journal: &'a JournalFolder,
     /// Its last record.
     pub(super) end: Mark,
     /// The last record that the index was told of.
@@ -47,7 +50,7 @@ pub(super) struct Truth<'a> {
 pub(super) struct Followed {
     pub(super) layers: Layers,
     pub(super) usage: UsageFile,
-    pub(super) warning: Option<Warning>,
+    pub(super) warnings: Vec<Warning>,
 }
 
 /// Why an index is not used, and what is worth keeping of it.
@@ -61,7 +64,7 @@ struct Discarded {
 /// # Errors
 /// [`StorageError::Damaged`] if the journal is, [`StorageError::NewerFormat`], and errors of the disk.
 pub(crate) fn recover(
-    journal_folder: &Path,
+    journal_folder: &JournalFolder,
     index_folder: &Path,
     now: Timestamp,
     on_warning: Option<Arc<OnWarning>>,
@@ -95,7 +98,7 @@ pub(crate) fn recover(
             followed = over_sled(index_folder, sled, &truth, None)?;
         }
     }
-    let warnings = opened_journal.warning.into_iter().chain(followed.warning).collect();
+    let warnings = opened_journal.warning.into_iter().chain(followed.warnings).collect();
     let index = Index::new(index_folder, journal_folder, followed.layers, followed.usage, on_warning)?;
     index.tell_head(said_before.as_ref());
     Ok(Recovered { journal: opened_journal.journal, index, warnings })
@@ -134,7 +137,7 @@ fn over_image(index_folder: &Path, image: Image, truth: &Truth<'_>) -> Result<Op
         return Ok(None);
     }
     let layers = Layers { below: Arc::new(Below::Image(image)), below_seq: from.seq, changes, mark: truth.end.clone() };
-    Ok(Some(Followed { layers, usage, warning: None }))
+    Ok(Some(Followed { layers, usage, warnings: Vec::new() }))
 }
 
 /// Lays over sled's rows what the journal has since, or makes them anew if they do not fit it. Where they are made anew, the
@@ -199,7 +202,7 @@ fn follow(index_folder: &Path, sled: SledRows, mark: Mark, truth: &Truth<'_>) ->
     match followed {
         Ok((below_seq, changes, usage)) => {
             let layers = Layers { below: Arc::new(Below::Sled(sled)), below_seq, changes, mark: truth.end.clone() };
-            Ok(Followed { layers, usage, warning: None })
+            Ok(Followed { layers, usage, warnings: Vec::new() })
         }
         Err(reason) => {
             let mut usage = super::view::usage_rows(&sled);
@@ -257,6 +260,7 @@ fn rebuild(index_folder: &Path, discarded: Discarded, truth: &Truth<'_>) -> Resu
     let began = Instant::now();
     let aside = aside(index_folder);
     remove_folder(&aside)?;
+    fail::point("before set aside", index_folder);
     match std::fs::rename(index_folder, &aside) {
         Ok(()) => {}
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
@@ -267,7 +271,9 @@ fn rebuild(index_folder: &Path, discarded: Discarded, truth: &Truth<'_>) -> Resu
         OpenedSled::Whole(..) => return Err(StorageError::Index { reason: "an empty index has rows".to_owned() }),
         OpenedSled::Unfit(reason) => return Err(StorageError::Index { reason }),
     };
-    let (_, mut changes) = catch_up(&sled, Mark::default(), Vec::new(), truth)?;
+    let counted = discarded.usage.iter().map(|(id, _)| id.clone()).collect();
+    let (base, damaged) = load_base(&sled, truth, &counted)?;
+    let (_, mut changes) = catch_up(&sled, base.clone(), Vec::new(), truth)?;
     {
         let mut overlay = Overlay::over(&sled);
         overlay.changes.absorb(changes);
@@ -276,11 +282,128 @@ fn rebuild(index_folder: &Path, discarded: Discarded, truth: &Truth<'_>) -> Resu
     }
     sled.change(&changes, &truth.end, sled.generation() + 1)?;
     sled.flush()?;
+    fail::point("before remove", &aside);
     remove_folder(&aside)?;
+    fail::point("after remove", &aside);
     let (usage, _) = UsageFile::open(index_folder, sled.generation(), 0)?;
     let layers = Layers::nothing_over(Arc::new(Below::Sled(sled)), truth.end.clone());
-    let warning = Warning::IndexRebuilt { reason: discarded.reason, records: truth.end.seq, took: began.elapsed() };
-    Ok(Followed { layers, usage, warning: Some(warning) })
+    let records = truth.end.seq - base.seq;
+    let snapshot = (base.seq > 0).then_some(base.seq);
+    let rebuilt = Warning::IndexRebuilt { reason: discarded.reason, snapshot, records, took: began.elapsed() };
+    Ok(Followed { layers, usage, warnings: damaged.into_iter().chain([rebuilt]).collect() })
+}
+
+/// Puts the newest state that a snapshot has into empty rows, and says up to which record that is and what was passed over.
+///
+/// # Errors
+/// [`StorageError::Damaged`] if a snapshot is, and the segments do not reach back to where another one or the journal begins.
+fn load_base(
+    sled: &SledRows,
+    truth: &Truth<'_>,
+    counted: &BTreeSet<ComponentId>,
+) -> Result<(Mark, Vec<Warning>), StorageError> {
+    let mut passed_over = Vec::new();
+    let found = newest_base(truth.journal, truth.end.seq, &mut |error| passed_over.push(error))?;
+    let Some(seq) = found else { return Ok((Mark::default(), warnings(passed_over))) };
+    let mut overlay = Overlay::over(sled);
+    let mark = load_snapshot(truth.journal, seq, counted, &mut overlay, &mut |overlay| {
+        if overlay.changes.len() >= REPLAY_ROWS {
+            sled.load(&std::mem::take(&mut overlay.changes))?;
+        }
+        Ok(())
+    })?;
+    sled.change(&overlay.into_changes(), &mark, sled.generation())?;
+    Ok((mark, warnings(passed_over)))
+}
+
+/// Returns the newest snapshot up to record `last` that is whole and from which the segments lead on; `None` if there is none
+/// and they begin with the first record.
+///
+/// # Errors
+/// [`StorageError::Damaged`] of the newest snapshot that is damaged, if nothing can take its place.
+pub(crate) fn newest_base(
+    journal: &JournalFolder,
+    last: u64,
+    pass_over: &mut dyn FnMut(StorageError),
+) -> Result<Option<u64>, StorageError> {
+    let first = journal.segments()?.first().copied();
+    let leads_on = |seq: u64| seq == last || first.is_some_and(|first| first <= seq + 1);
+    let mut why_none = None;
+    for seq in journal.snapshots()?.into_iter().rev().filter(|seq| *seq <= last) {
+        match check_snapshot(journal, seq) {
+            Ok(_) if leads_on(seq) => {
+                why_none.into_iter().for_each(pass_over);
+                return Ok(Some(seq));
+            }
+            Ok(_) => {}
+            Err(error @ StorageError::Damaged { .. }) => why_none = why_none.or(Some(error)),
+            Err(error) => return Err(error),
+        }
+    }
+    match why_none {
+        // Whoever replays from the beginning reports what is missing.
+        None => Ok(None),
+        Some(error) if first == Some(1) => {
+            pass_over(error);
+            Ok(None)
+        }
+        Some(error) => Err(error),
+    }
+}
+
+fn warnings(passed_over: Vec<StorageError>) -> Vec<Warning> {
+    let warning = |error| match error {
+        StorageError::Damaged { path, offset, reason } => Some(Warning::SnapshotDamaged { file: path, offset, reason }),
+        _ => None,
+    };
+    passed_over.into_iter().filter_map(warning).collect()
+}
+
+/// What an index holds that was only looked at.
+pub(crate) enum Looked {
+    /// Its rows, with what the journal has since.
+    Rows(Box<dyn Rows>),
+    /// It would be made anew, because of this.
+    Unfit(String),
+}
+
+/// Looks at the index in a folder that is changed by that, so at a copy: through its image, or through sled.
+///
+/// # Errors
+/// [`StorageError::NewerFormat`], and errors of the disk.
+pub(crate) fn look(
+    index_folder: &Path,
+    journal: &JournalFolder,
+    end: &Mark,
+    with_image: bool,
+) -> Result<Looked, StorageError> {
+    let said = HeadFile::read(index_folder)?;
+    if with_image {
+        let Some(image) = Image::load(index_folder)? else { return Ok(Looked::Unfit("it is damaged".to_owned())) };
+        let told = said.unwrap_or_else(|| image.taken.mark.clone());
+        let truth = Truth { journal, end: end.clone(), told };
+        if let Some(reason) = misfit(&truth) {
+            return Ok(Looked::Unfit(reason));
+        }
+        return Ok(match over_image(index_folder, image, &truth)? {
+            Some(followed) => Looked::Rows(Box::new(followed.layers)),
+            None => Looked::Unfit("it is too far behind the journal".to_owned()),
+        });
+    }
+    match SledRows::open(index_folder)? {
+        // One that nothing was written to yet lacks nothing that would not be noticed.
+        OpenedSled::New(_) if end.seq > 0 => Ok(Looked::Unfit("there is none".to_owned())),
+        OpenedSled::New(sled) => Ok(Looked::Rows(Box::new(sled))),
+        OpenedSled::Unfit(reason) => Ok(Looked::Unfit(reason)),
+        OpenedSled::Whole(sled, mark) => {
+            let told = said.filter(|said| said.seq > mark.seq).unwrap_or_else(|| mark.clone());
+            let truth = Truth { journal, end: end.clone(), told };
+            Ok(match follow(index_folder, sled, mark, &truth) {
+                Ok(followed) => Looked::Rows(Box::new(followed.layers)),
+                Err(discarded) => Looked::Unfit(discarded.reason),
+            })
+        }
+    }
 }
 
 fn aside(folder: &Path) -> PathBuf {

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::overlay::Changes;
 use super::rows::{Rows, Tree, Visit};
 use super::view::{bad_row, read, write};
+use crate::fail;
 
 /// Form of the rows. An index of an earlier one is made anew from the journal, one of a later one is refused.
 pub(crate) const SCHEMA: u32 = 1;
@@ -32,6 +33,9 @@ const ROWS_COUNTED: u64 = 2_000;
 const LOCKED: &str = "could not acquire lock";
 /// How long threads of sled's that have the file are waited for.
 const THREADS_END: Duration = Duration::from_secs(5);
+
+/// In place of the schema while the rows of a snapshot are being loaded: what is there is the state of no moment.
+const UNFINISHED: u32 = 0;
 
 const SCHEMA_KEY: &[u8] = b"schema";
 const MARK_KEY: &[u8] = b"mark";
@@ -113,6 +117,9 @@ impl SledRows {
         if schema > SCHEMA {
             return Err(StorageError::NewerFormat { what: "index", found: schema, known: SCHEMA });
         }
+        if schema == UNFINISHED {
+            return Ok(OpenedSled::Unfit("it was not finished when it was made anew".to_owned()));
+        }
         if schema < SCHEMA {
             return Ok(OpenedSled::Unfit(format!("its schema is {schema}, this version writes {SCHEMA}")));
         }
@@ -177,8 +184,17 @@ impl SledRows {
         Ok(numbers)
     }
 
+    /// Puts rows of a snapshot: without the rest of them they are worth nothing, and the next opening knows.
+    pub(crate) fn load(&self, changes: &Changes) -> Result<(), StorageError> {
+        self.write(changes, UNFINISHED, &Mark::default(), self.generation())
+    }
+
     /// Makes the changes, moves the mark and names the generation of counters that goes with them, all in one transaction.
     pub(crate) fn change(&self, changes: &Changes, mark: &Mark, generation: u64) -> Result<(), StorageError> {
+        self.write(changes, SCHEMA, mark, generation)
+    }
+
+    fn write(&self, changes: &Changes, schema: u32, mark: &Mark, generation: u64) -> Result<(), StorageError> {
         let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
         let mut batches: BTreeMap<Tree, sled::Batch> = BTreeMap::new();
         let mut counted = *numbers;
@@ -203,11 +219,13 @@ impl SledRows {
             }
         }
         let meta = batches.entry(Tree::Meta).or_default();
-        meta.insert(SCHEMA_KEY, write(&SCHEMA)?);
+        meta.insert(SCHEMA_KEY, write(&schema)?);
         meta.insert(NUMBERS_KEY, write(&counted)?);
         meta.insert(MARK_KEY, write(mark)?);
         meta.insert(GENERATION_KEY, write(&generation)?);
+        fail::point("before change", &self.folder);
         self.transact(&batches)?;
+        fail::point("after change", &self.folder);
         *numbers = counted;
         self.generation.store(generation, Ordering::Release);
         Ok(())
@@ -233,6 +251,12 @@ impl SledRows {
             }
             Err(panic) => Err(StorageError::Index { reason: format!("sled panicked: {}", panic_text(&*panic)) }),
         }
+    }
+
+    /// Returns the number of rows of a tree.
+    pub(crate) fn number(&self, tree: Tree) -> u64 {
+        let numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
+        numbers.get(tree as usize).copied().unwrap_or(0)
     }
 
     /// Returns the number of rows.

@@ -11,6 +11,7 @@ use domain::usage::Usage;
 use serde::{Deserialize, Serialize};
 
 use crate::files;
+use crate::journal::{CHECKSUM_FIELD, is_intact, seal};
 
 /// Longest file, in bytes; beyond it sled gets what it holds.
 const BYTES_MAX: u64 = 64 << 10;
@@ -45,7 +46,7 @@ impl UsageFile {
             .split_inclusive(|byte| *byte == b'\n')
             .filter(|line| line.ends_with(b"\n"))
         {
-            let Ok(read) = serde_json::from_slice(line) else { break };
+            let Some(read) = read_line(line) else { break };
             lines.push(read);
             whole += line.len() as u64;
         }
@@ -71,6 +72,7 @@ impl UsageFile {
     pub(super) fn append(&mut self, line: &UsageLine) -> Result<(), StorageError> {
         let path = path(&self.folder, self.generation);
         let mut text = serde_json::to_vec(line).map_err(|error| StorageError::Index { reason: error.to_string() })?;
+        text = seal(text);
         text.push(b'\n');
         let file = match &mut self.file {
             Some(file) => file,
@@ -106,6 +108,16 @@ impl UsageFile {
             None => Ok(()),
         }
     }
+}
+
+/// Reads a line; `None` if it is damaged. Earlier versions wrote lines without a checksum.
+fn read_line(line: &[u8]) -> Option<UsageLine> {
+    let line = line.strip_suffix(b"\n")?;
+    let has_checksum = line.windows(CHECKSUM_FIELD.len()).any(|window| window == CHECKSUM_FIELD);
+    if has_checksum && !is_intact(line) {
+        return None;
+    }
+    serde_json::from_slice(line).ok()
 }
 
 fn path(folder: &Path, generation: u64) -> PathBuf {

@@ -16,9 +16,9 @@ use super::rows::{Rows, Tree, scan_prefix};
 
 /// An entry as it is kept: without its revision, which has a row of its own and never changes.
 #[derive(Serialize, Deserialize)]
-struct EntryRow {
+pub(super) struct EntryRow {
     status: Status,
-    revision: u32,
+    pub(super) revision: u32,
     newest: u32,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     dependencies: Vec<Edge>,

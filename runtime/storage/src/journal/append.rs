@@ -1,31 +1,39 @@
 //! Writing at the journal's end.
 
-use std::fs::{File, OpenOptions};
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use domain::Timestamp;
 use domain::event::Record;
-use domain::ports::StorageError;
+use domain::ports::{Durability, StorageError};
 
-use super::line::{Head, HeaderLine, RecordLine, hash};
-use super::{SEGMENT_BYTES, segment_path};
-use crate::files::{self, Durability};
+use super::JournalFolder;
+use super::disk::{DiskFile, replace};
+use super::line::{Head, HeaderLine, RecordLine, hash, seal};
+use crate::files;
+
+/// Most bytes of records that are gathered in memory where nothing has to last.
+const GATHERED_BYTES_MAX: usize = 1 << 20;
 
 /// The end of the journal, where the committer writes.
 pub(crate) struct Journal {
-    folder: PathBuf,
+    folder: JournalFolder,
     path: PathBuf,
-    file: File,
-    /// Length of the segment up to the last record that was synced.
-    end: u64,
+    /// First record of the segment.
+    first: u64,
+    file: Box<dyn DiskFile>,
+    /// Length of the segment up to the last record that was written.
+    written: u64,
+    /// Records that are not written yet.
+    gathered: Vec<u8>,
+    /// Whether it is written down that records may get lost.
+    is_marked: bool,
     head: Head,
     /// Set when the file's end could not be brought back: what is there is not known then.
     lost: bool,
 }
 
-/// Records that are to be synced together.
+/// Records that are to be written together.
 pub(crate) struct Group {
     bytes: Vec<u8>,
     head: Head,
@@ -33,21 +41,37 @@ pub(crate) struct Group {
 }
 
 impl Journal {
-    /// Begins the segment after `head`.
-    pub(crate) fn begin_segment(folder: &Path, head: &Head, now: Timestamp) -> Result<Self, StorageError> {
-        let path = segment_path(folder, head.seq + 1);
+    /// Begins the segment after `head`, whose line is on the disk for good.
+    pub(crate) fn begin_segment(folder: &JournalFolder, head: &Head, now: Timestamp) -> Result<Self, StorageError> {
+        let first = head.seq + 1;
+        let path = folder.segment(first);
         let mut header = HeaderLine::write(head, now).map_err(|error| StorageError::io(&path, error.into()))?;
         let hash = hash(&header);
         header.push(b'\n');
         // In one step, so that there is never a segment with half a header.
-        files::replace(&path, &header, Durability::Power)?;
-        Self::resume(folder, path, header.len() as u64, Head { seq: head.seq, hash })
+        replace(folder.disk(), &path, &header).map_err(files::at(&path))?;
+        Self::resume(folder, first, header.len() as u64, Head { seq: head.seq, hash })
     }
 
-    /// Goes on at the end of a segment that was read.
-    pub(crate) fn resume(folder: &Path, path: PathBuf, end: u64, head: Head) -> Result<Self, StorageError> {
-        let file = OpenOptions::new().append(true).open(&path).map_err(files::at(&path))?;
-        Ok(Self { folder: folder.to_owned(), path, file, end, head, lost: false })
+    /// Goes on at the end of the segment `first`, which was read.
+    pub(crate) fn resume(folder: &JournalFolder, first: u64, end: u64, head: Head) -> Result<Self, StorageError> {
+        let path = folder.segment(first);
+        let file = folder.disk().append(&path).map_err(files::at(&path))?;
+        let (folder, gathered, written) = (folder.clone(), Vec::new(), end);
+        Ok(Self { folder, path, first, file, written, gathered, is_marked: false, head, lost: false })
+    }
+
+    /// Begins another segment unless this one has no record yet.
+    pub(crate) fn turn(&mut self, now: Timestamp) -> Result<(), StorageError> {
+        if self.lost {
+            return Err(StorageError::Closed);
+        }
+        if self.first <= self.head.seq {
+            // A segment that lasts must not follow one that may not.
+            self.sync()?;
+            *self = Self::begin_segment(&self.folder, &self.head, now)?;
+        }
+        Ok(())
     }
 
     /// Returns what was written last.
@@ -60,44 +84,103 @@ impl Journal {
         if self.lost {
             return Err(StorageError::Closed);
         }
-        if self.end >= SEGMENT_BYTES {
-            *self = Self::begin_segment(&self.folder, &self.head, now)?;
+        if self.end() >= self.folder.segment_bytes() {
+            self.turn(now)?;
         }
         Ok(Group { bytes: Vec::new(), head: self.head.clone(), first: self.head.seq + 1 })
     }
 
-    /// Appends a group and returns once it survives a power cut.
+    /// Appends a group and returns once it survives what `durability` says.
     ///
     /// # Errors
     /// [`StorageError`] of the disk; the journal then ends where it ended before.
-    pub(crate) fn append(&mut self, group: Group) -> Result<(), StorageError> {
-        let Group { bytes, head, .. } = group;
-        let written = self.file.write_all(&bytes).and_then(|()| self.file.sync_data());
-        if let Err(error) = written {
-            self.cut_back();
+    pub(crate) fn append(&mut self, group: Group, durability: Durability) -> Result<(), StorageError> {
+        let Group { bytes, head, first } = group;
+        if durability < Durability::Power && !self.is_marked {
+            // Before anything that may get lost is written: whoever opens the journal then knows that it is no damage.
+            mark_unsynced(&self.folder, first)?;
+            self.is_marked = true;
+        }
+        let before = self.end();
+        self.gathered.extend(bytes);
+        let done = match durability {
+            Durability::None if self.gathered.len() < GATHERED_BYTES_MAX => Ok(()),
+            Durability::None | Durability::Process => self.write(),
+            Durability::Power => self.sync(),
+        };
+        match done {
+            Ok(()) => self.head = head,
+            Err(_) => self.cut_back(before),
+        }
+        done
+    }
+
+    /// Writes what is gathered in memory.
+    ///
+    /// # Errors
+    /// [`StorageError`] of the disk; it is still gathered then.
+    pub(crate) fn write(&mut self) -> Result<(), StorageError> {
+        if self.gathered.is_empty() {
+            return Ok(());
+        }
+        if let Err(error) = self.file.write(&self.gathered) {
+            self.lost = self.file.cut(self.written).is_err();
             return Err(StorageError::io(&self.path, error));
         }
-        self.end += bytes.len() as u64;
-        self.head = head;
+        self.written += self.gathered.len() as u64;
+        self.gathered.clear();
         Ok(())
+    }
+
+    fn sync(&mut self) -> Result<(), StorageError> {
+        self.write()?;
+        self.file.sync().map_err(|error| StorageError::io(&self.path, error))?;
+        if self.is_marked {
+            // Should a power cut bring it back, it says of records that are there that they may be missing.
+            self.is_marked = self.folder.disk().remove(&unsynced_path(&self.folder)).is_err();
+        }
+        Ok(())
+    }
+
+    /// Tells whether records are gathered in memory.
+    pub(crate) fn is_gathering(&self) -> bool {
+        !self.gathered.is_empty()
     }
 
     /// Takes back the group that was appended last; `end` and `head` are those before it.
     pub(crate) fn take_back(&mut self, end: u64, head: Head) {
-        self.end = end;
         self.head = head;
-        self.cut_back();
+        self.cut_back(end);
     }
 
-    /// Returns the length of the segment.
+    /// Returns the length of the segment, with what is gathered.
     pub(crate) fn end(&self) -> u64 {
-        self.end
+        self.written + self.gathered.len() as u64
     }
 
-    fn cut_back(&mut self) {
-        let cut = self.file.set_len(self.end).and_then(|()| self.file.sync_data());
-        self.lost = cut.is_err();
+    fn cut_back(&mut self, end: u64) {
+        if let Some(gathered) = end.checked_sub(self.written) {
+            self.gathered.truncate(usize::try_from(gathered).unwrap_or(usize::MAX));
+        } else {
+            self.gathered.clear();
+            self.written = end;
+        }
+        let cut = self.file.cut(self.written).and_then(|()| self.file.sync());
+        self.lost |= cut.is_err();
     }
+}
+
+/// Where it is written down that records were appended without a sync.
+pub(super) fn unsynced_path(folder: &JournalFolder) -> PathBuf {
+    folder.path().join("unsynced")
+}
+
+/// Writes down that the records from `first` on may get lost in a power cut.
+fn mark_unsynced(folder: &JournalFolder, first: u64) -> Result<(), StorageError> {
+    let path = unsynced_path(folder);
+    let mut line = seal(format!(r#"{{"format":1,"kind":"unsynced","first":{first}}}"#).into_bytes());
+    line.push(b'\n');
+    replace(folder.disk(), &path, &line).map_err(files::at(&path))
 }
 
 impl Group {

@@ -43,16 +43,16 @@ pub(crate) enum LineError {
     },
 }
 
-fn broken(reason: impl Into<String>) -> LineError {
+pub(super) fn broken(reason: impl Into<String>) -> LineError {
     LineError::Broken(reason.into())
 }
 
 /// Beginning of the last field; the eight hexadecimal digits of the crc32c of all bytes before it follow, then `"}`.
-const CHECKSUM_FIELD: &[u8] = b",\"crc\":\"";
+pub(crate) const CHECKSUM_FIELD: &[u8] = b",\"crc\":\"";
 const CHECKSUM_BYTES: usize = 18;
 
 /// Puts the checksum field at the end of a JSON object.
-fn seal(mut json: Vec<u8>) -> Vec<u8> {
+pub(crate) fn seal(mut json: Vec<u8>) -> Vec<u8> {
     json.pop();
     let checksum = crc32c::crc32c(&json);
     json.extend(CHECKSUM_FIELD);
@@ -85,7 +85,7 @@ pub(crate) struct HeaderLine {
     /// Sequence number of the segment's first record.
     pub(crate) first: u64,
     /// When it was begun.
-    at: Timestamp,
+    pub(crate) at: Timestamp,
     /// Digest of the last line of the segment before.
     pub(crate) prev: String,
 }

@@ -1,15 +1,15 @@
 //! Finding the journal's end: whole, or cut back to what was whole.
 
-use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 
 use domain::Timestamp;
 use domain::ports::StorageError;
+use serde::Deserialize;
 
-use super::append::Journal;
+use super::JournalFolder;
+use super::append::{Journal, unsynced_path};
 use super::line::{Head, HeaderLine, LineError, Position, hash, is_intact};
 use super::read::{check_header, refuse};
-use super::{segment_path, segments};
 use crate::files;
 use crate::folder::Warning;
 
@@ -29,39 +29,81 @@ pub(crate) struct OpenedJournal {
 /// has. A bad end that was never acknowledged is cut off: nothing in it was synced, and the index knows nothing of it.
 ///
 /// # Errors
-/// [`StorageError::Damaged`] with the place, if what is bad had been synced; [`StorageError::NewerFormat`].
-pub(crate) fn open(folder: &Path, applied: &Head, now: Timestamp) -> Result<OpenedJournal, StorageError> {
-    files::create_folder(folder)?;
-    let Some(first) = segments(folder)?.pop() else {
+/// [`StorageError::Damaged`] with the place, if what is bad had been synced, or if a snapshot has records that the segments
+/// lack; [`StorageError::NewerFormat`].
+pub(crate) fn open(folder: &JournalFolder, applied: &Head, now: Timestamp) -> Result<OpenedJournal, StorageError> {
+    files::create_folder(folder.path())?;
+    let covered = folder.snapshots()?.pop().unwrap_or(0);
+    let Some(first) = folder.segments()?.pop() else {
+        if covered > 0 {
+            let reason = format!("the records after {covered} are missing, which a snapshot does not have");
+            return Err(refuse(&folder.segment(covered + 1), 0, LineError::Broken(reason)));
+        }
         let journal = Journal::begin_segment(folder, &Head::start(), now)?;
-        if let Some(parent) = folder.parent() {
-            files::sync_folder(parent)?;
+        if let Some(parent) = folder.path().parent() {
+            folder.disk().sync_folder(parent).map_err(files::at(parent))?;
         }
         return Ok(OpenedJournal { journal, record_hash: Head::start().hash, warning: None });
     };
-    let path = segment_path(folder, first);
-    let bytes = std::fs::read(&path).map_err(files::at(&path))?;
+    let path = folder.segment(first);
+    let bytes = folder.read_all(&path)?;
     let mut end = match read_segment(&path, &bytes, first, Some(applied))? {
         Some(end) => end,
         None => read_segment(&path, &bytes, first, None)?.ok_or(StorageError::Closed)?,
     };
-    let mut warning = None;
-    if let Some(bad) = end.bad.take() {
-        judge(&path, &bytes, &bad, applied.seq)?;
-        cut(&path, end.offset)?;
-        warning =
-            Some(Warning::TornTail { file: path.clone(), offset: end.offset, bytes: bytes.len() as u64 - end.offset });
-    } else if end.head.seq > applied.seq {
-        // Written by a process that may have ended before its sync: from now on it counts, so it has to last.
-        OpenOptions::new().append(true).open(&path).and_then(|file| file.sync_data()).map_err(files::at(&path))?;
+    let bad = end.bad.take();
+    let may_be_lost = unsynced(folder)?;
+    let was_synced = |bad: &&BadLine| may_be_lost.is_none_or(|first| bad.seq < first);
+    if let Some(bad) = bad.as_ref().filter(was_synced) {
+        judge(&path, &bytes, bad, applied.seq)?;
     }
-    let journal = Journal::resume(folder, path, end.offset, end.head)?;
+    if end.head.seq < covered {
+        let reason =
+            format!("the segments end at record {}, but there is a snapshot at record {covered}", end.head.seq);
+        return Err(refuse(&path, end.offset, LineError::Broken(reason)));
+    }
+    let mut warning = None;
+    if let Some(bad) = &bad {
+        cut(folder, &path, end.offset)?;
+        let (file, offset, bytes) = (path, end.offset, bytes.len() as u64 - end.offset);
+        warning = Some(match was_synced(&bad) {
+            true => Warning::TornTail { file, offset, bytes },
+            false => Warning::UnsyncedLost { file, offset, bytes, first: bad.seq },
+        });
+    } else if end.head.seq > applied.seq || may_be_lost.is_some() {
+        // Written by a process that may have ended before its sync: from now on it counts, so it has to last.
+        folder.disk().append(&path).and_then(|mut file| file.sync()).map_err(files::at(&path))?;
+    }
+    if may_be_lost.is_some() {
+        folder.remove(&unsynced_path(folder))?;
+    }
+    let journal = Journal::resume(folder, first, end.offset, end.head)?;
     Ok(OpenedJournal { journal, record_hash: end.record_hash, warning })
 }
 
-fn cut(path: &Path, end: u64) -> Result<(), StorageError> {
-    let file = OpenOptions::new().write(true).open(path).map_err(files::at(path))?;
-    file.set_len(end).and_then(|()| file.sync_data()).map_err(files::at(path))
+/// Returns the first record that was written without a sync after it, as far as that was written down.
+pub(crate) fn unsynced(folder: &JournalFolder) -> Result<Option<u64>, StorageError> {
+    #[derive(Deserialize)]
+    struct Unsynced {
+        first: u64,
+    }
+    let path = unsynced_path(folder);
+    let bytes = match folder.read_all(&path) {
+        Ok(bytes) => bytes,
+        Err(StorageError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let line = bytes.strip_suffix(b"\n").filter(|line| is_intact(line));
+    match line.and_then(|line| serde_json::from_slice::<Unsynced>(line).ok()) {
+        Some(Unsynced { first }) => Ok(Some(first)),
+        // It is put in place whole: this one was damaged later, and nothing may be cut on its word.
+        None => Err(refuse(&path, 0, LineError::Broken("its checksum is wrong".to_owned()))),
+    }
+}
+
+fn cut(folder: &JournalFolder, path: &Path, end: u64) -> Result<(), StorageError> {
+    let file = folder.disk().append(path);
+    file.and_then(|mut file| file.cut(end).and_then(|()| file.sync())).map_err(files::at(path))
 }
 
 /// How far a segment is good.
@@ -158,7 +200,7 @@ fn judge(path: &Path, bytes: &[u8], bad: &BadLine, applied: u64) -> Result<(), S
 }
 
 /// Splits into lines with their places; a last line without line feed is `None`.
-fn split(bytes: &[u8]) -> impl Iterator<Item = (usize, Option<&[u8]>)> {
+pub(super) fn split(bytes: &[u8]) -> impl Iterator<Item = (usize, Option<&[u8]>)> {
     let mut offset = 0;
     bytes.split_inclusive(|byte| *byte == b'\n').map(move |line| {
         let at = offset;

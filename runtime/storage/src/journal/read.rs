@@ -1,14 +1,14 @@
 //! Reading segments, line by line, checked.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
+use domain::Timestamp;
 use domain::event::Record;
 use domain::ports::StorageError;
 
+use super::JournalFolder;
 use super::line::{Head, HeaderLine, LineError, Position, RecordLine, hash, is_intact};
-use super::{segment_path, segments};
 use crate::files;
 
 /// Makes the error for a bad line.
@@ -19,22 +19,31 @@ pub(crate) fn refuse(path: &Path, offset: u64, error: LineError) -> StorageError
     }
 }
 
-/// The lines of one segment, in order.
-struct Lines {
+/// The lines of one segment or snapshot, in order.
+pub(crate) struct Lines {
     path: PathBuf,
-    reader: BufReader<File>,
+    reader: BufReader<Box<dyn Read + Send>>,
     offset: u64,
     line: Vec<u8>,
 }
 
 impl Lines {
-    fn open(path: PathBuf) -> Result<Self, StorageError> {
-        let file = File::open(&path).map_err(files::at(&path))?;
+    /// Opens a file of the journal.
+    pub(crate) fn open(folder: &JournalFolder, path: PathBuf) -> Result<Self, StorageError> {
+        let file = folder.disk().read(&path).map_err(files::at(&path))?;
         Ok(Self { path, reader: BufReader::with_capacity(1 << 16, file), offset: 0, line: Vec::new() })
     }
 
+    /// Returns how much was read, in bytes.
+    pub(crate) fn offset(&self) -> u64 {
+        self.offset
+    }
+
     /// Returns the next line without its line feed and its place; `None` at the end.
-    fn next(&mut self) -> Result<Option<(u64, &[u8])>, StorageError> {
+    ///
+    /// # Errors
+    /// [`StorageError::Damaged`] if it is cut or its checksum is wrong.
+    pub(crate) fn next(&mut self) -> Result<Option<(u64, &[u8])>, StorageError> {
         self.line.clear();
         let read = self.reader.read_until(b'\n', &mut self.line).map_err(files::at(&self.path))?;
         if read == 0 {
@@ -61,18 +70,19 @@ impl Lines {
 /// # Errors
 /// [`StorageError::Damaged`] with file and offset, [`StorageError::NewerFormat`], and the errors of `take`.
 pub(crate) fn replay(
-    folder: &Path,
+    folder: &JournalFolder,
     from: &Head,
     to: u64,
     take: &mut dyn FnMut(Record, &Head) -> Result<(), StorageError>,
 ) -> Result<(), StorageError> {
-    let firsts = segments(folder)?;
+    let firsts = folder.segments()?;
     let begin = firsts.partition_point(|first| *first <= from.seq + 1).saturating_sub(1);
-    // The segment after `from` says itself whether it follows it.
-    let mut chain = (from.seq == 0 || firsts.get(begin) == Some(&(from.seq + 1))).then(|| from.clone());
-    for first in firsts.into_iter().skip(begin) {
-        let path = segment_path(folder, first);
-        let mut lines = Lines::open(path.clone())?;
+    // The segment after `from` says itself whether it follows it; one that begins later leaves a gap.
+    let mut chain = (from.seq == 0 || firsts.get(begin).is_none_or(|first| *first > from.seq)).then(|| from.clone());
+    // What was begun after `to` is none of the caller's business; it may be written to right now.
+    for first in firsts.into_iter().skip(begin).take_while(|first| *first <= to) {
+        let path = folder.segment(first);
+        let mut lines = Lines::open(folder, path.clone())?;
         let mut head = read_header(&mut lines, first, chain.as_ref())?;
         while head.seq < to
             && let Some((offset, line)) = lines.next()?
@@ -92,7 +102,7 @@ pub(crate) fn replay(
     }
     match chain {
         Some(head) if head.seq < to => {
-            let path = segment_path(folder, head.seq + 1);
+            let path = folder.segment(head.seq + 1);
             Err(refuse(&path, 0, LineError::Broken(format!("the records {} to {to} are missing", head.seq + 1))))
         }
         _ => Ok(()),
@@ -125,19 +135,40 @@ pub(crate) fn check_header(header: &HeaderLine, first: u64, before: Option<&Head
     }
 }
 
+/// Returns when the segment `first` was begun: no earlier than any record before it was written.
+///
+/// # Errors
+/// [`StorageError::Damaged`] and [`StorageError::NewerFormat`].
+pub(crate) fn header_time(folder: &JournalFolder, first: u64) -> Result<Timestamp, StorageError> {
+    let path = folder.segment(first);
+    let mut lines = Lines::open(folder, path.clone())?;
+    let line = lines.next()?.map(|(_, line)| HeaderLine::read(line));
+    match line {
+        Some(header) => header.map(|header| header.at).map_err(|error| refuse(&path, 0, error)),
+        None => Err(refuse(&path, 0, LineError::Broken("the segment is empty".to_owned()))),
+    }
+}
+
 /// Returns up to `limit` records from `from` up to `to`, in order. Costs the reading of the segment in which `from` is.
 ///
 /// # Errors
 /// As [`replay`].
-pub(crate) fn records(folder: &Path, from: u64, to: u64, limit: usize) -> Result<Vec<Record>, StorageError> {
+pub(crate) fn records(folder: &JournalFolder, from: u64, to: u64, limit: usize) -> Result<Vec<Record>, StorageError> {
     let mut found = Vec::new();
-    let firsts = segments(folder)?;
+    let firsts = folder.segments()?;
     let begin = firsts.partition_point(|first| *first <= from).saturating_sub(1);
+    let mut expected = firsts.get(begin).copied().unwrap_or(from);
     for first in firsts.into_iter().skip(begin) {
-        let path = segment_path(folder, first);
-        let mut lines = Lines::open(path.clone())?;
+        if found.len() >= limit || expected > to {
+            break;
+        }
+        let path = folder.segment(first);
+        let mut lines = Lines::open(folder, path.clone())?;
         read_header(&mut lines, first, None)?;
-        let mut expected = first;
+        if first != expected {
+            let reason = format!("the records {expected} to {} are missing", first - 1);
+            return Err(refuse(&path, 0, LineError::Broken(reason)));
+        }
         while expected <= to
             && found.len() < limit
             && let Some((offset, line)) = lines.next()?

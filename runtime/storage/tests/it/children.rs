@@ -62,7 +62,9 @@ fn leave(folder: &Path) {
     let name = format!("c-{}", storage.state.last_seq());
     commit(&*storage.state, vec![registered(&name, 1, &[])]);
     storage.close().unwrap();
-    assert!(matches!(try_open(folder), Err(StorageError::Held { .. })));
+    let impatient = storage::OpenOptions { lock_timeout: std::time::Duration::ZERO, ..options };
+    let again = storage::Storage::open(folder, &impatient, Ticks::new());
+    assert!(matches!(again, Err(StorageError::Held { .. })));
 }
 
 #[test]

@@ -5,9 +5,15 @@ mod backups;
 #[cfg(test)]
 mod children;
 #[cfg(test)]
+mod compacting;
+#[cfg(test)]
 mod concurrency;
 #[cfg(test)]
 mod damage;
+#[cfg(test)]
+mod damage_trials;
+#[cfg(test)]
+mod durability;
 #[cfg(test)]
 mod fixtures;
 #[cfg(test)]
@@ -18,3 +24,5 @@ mod full_disk;
 mod model;
 #[cfg(test)]
 mod round_trip;
+#[cfg(test)]
+mod verifying;

@@ -1,0 +1,100 @@
+//! What is acknowledged at each level, and what is left of it.
+
+use std::time::Duration;
+
+use domain::event::Actor;
+use domain::ports::{Durability, StateStore, StateView};
+use storage::{OpenOptions, Storage, Warning};
+
+use crate::fixtures::{Ticks, commit, id, open, options, registered, segments, setting, wait};
+
+fn journal_files(folder: &std::path::Path) -> Vec<String> {
+    segments(folder).iter().map(|path| path.file_name().unwrap().to_str().unwrap().to_owned()).collect()
+}
+
+fn length(folder: &std::path::Path) -> u64 {
+    std::fs::metadata(&segments(folder)[0]).unwrap().len()
+}
+
+fn commit_with(storage: &Storage, name: &str, durability: Durability) {
+    let events = vec![registered(name, 1, &[])];
+    wait(storage.state.commit_with(Actor::System, Box::new(|_| events), durability)).unwrap();
+}
+
+#[test]
+fn weaker_levels_are_written_later_and_marked() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = OpenOptions { durability: Durability::None, ..options() };
+    let storage = Storage::open(folder.path(), &options, Ticks::new()).unwrap();
+    let empty = length(folder.path());
+    commit(&*storage.state, vec![registered("a", 1, &[])]);
+    assert!(storage.state.entry(&id("a")).unwrap().is_some());
+    assert_eq!(journal_files(folder.path()), ["00000000000000000001.jsonl", "unsynced"]);
+    // Whoever reads records gets those that are not written yet, too.
+    assert_eq!(storage.state.records(1, 9).unwrap().len(), 1);
+    let one = length(folder.path());
+    assert!(one > empty);
+    commit_with(&storage, "b", Durability::Process);
+    assert!(length(folder.path()) > one);
+    commit_with(&storage, "c", Durability::None);
+    commit_with(&storage, "d", Durability::Power);
+    assert_eq!(journal_files(folder.path()), ["00000000000000000001.jsonl"], "all of it is synced");
+    commit_with(&storage, "e", Durability::None);
+    let found = storage.verify().unwrap();
+    assert_eq!((found.differences, found.last_seq), (vec![], 5));
+    commit_with(&storage, "f", Durability::None);
+    storage.close().unwrap();
+    let storage = open(folder.path());
+    assert_eq!((storage.warnings(), storage.state.last_seq()), (&[][..], 6));
+    assert_eq!(journal_files(folder.path()), ["00000000000000000001.jsonl"], "what was found counts from now on");
+}
+
+#[test]
+fn what_is_gathered_is_written_soon_and_when_there_is_much() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = open(folder.path());
+    let empty = length(folder.path());
+    commit_with(&storage, "a", Durability::None);
+    let begun = std::time::Instant::now();
+    while length(folder.path()) == empty {
+        assert!(begun.elapsed() < Duration::from_secs(20), "it is never written");
+        std::thread::yield_now();
+    }
+    for number in 0..100 {
+        let events = vec![setting(&"x".repeat(50_000)), registered(&format!("c-{number}"), 1, &[])];
+        wait(storage.state.commit_with(Actor::System, Box::new(|_| events), Durability::None)).unwrap();
+    }
+    assert!(length(folder.path()) > 3 << 20, "so much is not kept in memory");
+    storage.close().unwrap();
+    let storage = open(folder.path());
+    assert_eq!((storage.warnings(), storage.state.last_seq()), (&[][..], 201));
+}
+
+#[test]
+fn only_what_was_not_synced_may_be_missing_without_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = open(folder.path());
+    commit_with(&storage, "a", Durability::Power);
+    let synced = length(folder.path());
+    for name in ["b", "c", "d"] {
+        commit_with(&storage, name, Durability::Process);
+    }
+    storage.close().unwrap();
+    let file = segments(folder.path())[0].clone();
+    let whole = std::fs::read(&file).unwrap();
+    // Zeros where a page was lost, with later pages that were not.
+    let mut torn = whole.clone();
+    torn[synced as usize + 10..synced as usize + 600].fill(0);
+    std::fs::write(&file, &torn).unwrap();
+    let storage = open(folder.path());
+    assert!(
+        matches!(storage.warnings(), [Warning::UnsyncedLost { first: 2, .. }, Warning::IndexRebuilt { .. }]),
+        "{:?}",
+        storage.warnings()
+    );
+    assert_eq!(storage.state.ids(None, 9).unwrap(), [id("a")]);
+    storage.close().unwrap();
+    // The same loss without the mark is damage.
+    std::fs::write(&file, &torn).unwrap();
+    assert!(crate::fixtures::try_open(folder.path()).is_err());
+}
