@@ -13,16 +13,14 @@ fn the_first_screen_groups_the_verbs() {
 
     Components:
       register PATH…       Add components, or new versions of them
-      scan DIR             List what `register` would find in a folder
-      inspect FILE…        Show what a binary is before it is registered
+      scan, inspect PATH   Look at a folder or binary before registering it
       unregister ID…       Remove components
       list, show ID        List components, or show everything about one
       wit ID               Print a component's interfaces as WIT
     Running:
       activate ID…         Activate components and all that they need
       call ID 'f(args)'    Call a function; arguments and result in WAVE
-      deactivate ID…       Take components out of service
-      evict ID             Drop the live instance, keep the status
+      deactivate, evict ID Take out of service, or drop the instance alone
       logs ID              Show what a component printed and logged
     Dependencies:
       deps, dependents ID  Show what a component needs, or what needs it
@@ -32,12 +30,15 @@ fn the_first_screen_groups_the_verbs() {
     Operations:
       status ID            Show or set the status of components
       health, stats        Count healthy components; show usage and timings
-      errors [ID]          Show or clear the history of failures
-      log                  Read the journal: who did what when
-      index                Make and use indexes on metadata keys
-      settings             Show or change the registry's settings
-      serve                Keep the registry live, for other commands to use
+      errors, log          Show failures; read the journal: who did what when
+      index, settings      Make and use indexes; show or change settings
       completions SHELL    Print completions for a shell
+    Upkeep:
+      serve                Keep the registry live, for other commands to use
+      backup, restore      Copy the registry, or make it from a copy
+      export, import FILE  Hand components to another registry
+      gc, prune, compact   Remove unused bytes, components, old records
+      verify, repair       Check the data folder, or keep what is whole
 
     Options:
       -C <DIR>                   Work as if started in DIR

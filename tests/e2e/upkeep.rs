@@ -5,7 +5,10 @@ use crate::harness::{Sandbox, wat};
 
 /// Three components, two of them in a chain, one of which failed once.
 fn filled() -> Sandbox {
-    let sandbox = Sandbox::new();
+    filled_in(Sandbox::new())
+}
+
+fn filled_in(sandbox: Sandbox) -> Sandbox {
     sandbox.register_all(&[("test:top", wat::node("top", &["base"])), ("test:base", wat::node("base", &[]))]);
     sandbox.register_fixture("test:flaky", "flaky.wat");
     sandbox.ok(&["-q", "activate", "--all"]);
@@ -121,4 +124,68 @@ fn the_journal_is_filtered() {
     assert!(log(&["--after", &at]).iter().all(|record| record["seq"].as_u64() >= about[1]["seq"].as_u64()));
     assert!(log(&["--before", &at]).iter().all(|record| record["seq"].as_u64() <= about[1]["seq"].as_u64()));
     sandbox.fails(&["log", "--event", "exploded"], 2);
+}
+
+#[test]
+fn a_check_finds_what_was_changed_and_a_repair_keeps_the_rest() {
+    let sandbox = filled_in(Sandbox::new().unserved());
+    let verified = sandbox.json(&["verify"]);
+    assert_eq!((&verified["ok"], &verified["blobs"]), (&true.into(), &3.into()), "{verified}");
+    let segment = std::fs::read_dir(sandbox.data().join("journal")).unwrap().next().unwrap().unwrap().path();
+    let whole = std::fs::read(&segment).unwrap();
+    let mut broken = whole.clone();
+    let middle = whole.len() / 2;
+    broken[middle] ^= 1;
+    std::fs::write(&segment, &broken).unwrap();
+    let ran = sandbox.run_json(&["verify"]);
+    ran.assert_failed(70);
+    let found = &ran.document()["differences"][0];
+    assert!(found["offset"].as_u64().unwrap() <= middle as u64, "{found}");
+    let (_, error) = sandbox.fails(&["list"], 70);
+    assert!(error["hints"].to_string().contains("runtime repair"), "{error}");
+    let dry = sandbox.json(&["repair", "--dry-run"]);
+    assert_eq!(std::fs::read(&segment).unwrap(), broken);
+    let repaired = sandbox.json(&["repair"]);
+    assert_eq!(repaired["last_kept"], dry["last_kept"]);
+    assert!(std::path::Path::new(repaired["set_aside"].as_str().unwrap()).is_dir());
+    assert!(!sandbox.ids().is_empty());
+    assert_eq!(sandbox.json(&["verify"])["ok"], true);
+}
+
+#[test]
+fn a_damaged_blob_is_named_with_who_needs_it() {
+    let sandbox = filled();
+    let digest = sandbox.json(&["show", "test:flaky"])["digest"].as_str().unwrap().replace("sha256:", "");
+    let blob = sandbox.data().join("blobs/sha256").join(&digest[..2]).join(&digest);
+    let mut bytes = std::fs::read(&blob).unwrap();
+    bytes[20] ^= 1;
+    std::fs::write(&blob, bytes).unwrap();
+    let ran = sandbox.run_json(&["verify"]);
+    ran.assert_failed(70);
+    assert_eq!(ran.document()["differences"][0]["components"], serde_json::json!(["test:flaky"]), "{ran:#?}");
+}
+
+#[test]
+fn a_compacted_registry_is_the_same_with_a_shorter_journal() {
+    let sandbox = filled();
+    let before = sandbox.json(&["list"]);
+    let compacted = sandbox.json(&["compact", "--keep", "0s"]);
+    assert!(compacted["records_removed"].as_u64().unwrap() > 5, "{compacted}");
+    assert_eq!(sandbox.json(&["list"])["components"][0]["digest"], before["components"][0]["digest"]);
+    assert_eq!(sandbox.json(&["errors"])["errors"][0]["id"], "test:flaky");
+    let first = sandbox.run_json(&["log"]).documents().first().map(|record| record["seq"].clone());
+    assert!(first.is_none_or(|seq| seq.as_u64() >= compacted["first_seq"].as_u64()));
+    sandbox.ok(&["-q", "deactivate", "test:top"]);
+    assert_eq!(sandbox.json(&["verify"])["ok"], true);
+}
+
+#[test]
+fn counters_survive_and_nothing_is_rebuilt_in_ordinary_use() {
+    let sandbox = filled();
+    for round in 0..45 {
+        let ran = sandbox.run(&["status", "test:top", "--set", if round % 2 == 0 { "inactive" } else { "active" }]);
+        assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran:#?}");
+    }
+    sandbox.ok(&["-q", "call", "test:flaky", "calls"]);
+    assert_eq!(sandbox.json(&["stats", "test:flaky"])["components"][0]["calls"], 2);
 }

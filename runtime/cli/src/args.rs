@@ -120,6 +120,9 @@ pub(crate) enum Verb {
     Prune(commands::prune::Args),
     Export(commands::export::Args),
     Import(commands::import::Args),
+    Verify(commands::verify::Args),
+    Compact(commands::compact::Args),
+    Repair(commands::repair::Args),
     Completions(commands::completions::Args),
 }
 
@@ -158,13 +161,16 @@ impl Verb {
             | Self::Prune(_)
             | Self::Export(_)
             | Self::Import(_)
+            | Self::Verify(_)
+            | Self::Compact(_)
+            | Self::Repair(_)
             | Self::Completions(_) => false,
         }
     }
 
     /// Tells whether the verb uses a registry that another process may have open.
     pub(crate) fn can_be_served(&self) -> bool {
-        !matches!(self, Self::Serve(_) | Self::Restore(_) | Self::Completions(_))
+        !matches!(self, Self::Serve(_) | Self::Restore(_) | Self::Repair(_) | Self::Completions(_))
     }
 
     /// Tells whether guests may run, so that what they print is shown.

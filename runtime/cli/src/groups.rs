@@ -26,8 +26,7 @@ pub(crate) const GROUPS: &[(&str, &[Line])] = &[
         "Components",
         &[
             line("register PATH…", "Add components, or new versions of them"),
-            line("scan DIR", "List what `register` would find in a folder"),
-            line("inspect FILE…", "Show what a binary is before it is registered"),
+            line("scan, inspect PATH", "Look at a folder or binary before registering it"),
             line("unregister ID…", "Remove components"),
             line("list, show ID", "List components, or show everything about one"),
             line("wit ID", "Print a component's interfaces as WIT"),
@@ -38,8 +37,7 @@ pub(crate) const GROUPS: &[(&str, &[Line])] = &[
         &[
             line("activate ID…", "Activate components and all that they need"),
             line("call ID 'f(args)'", "Call a function; arguments and result in WAVE"),
-            line("deactivate ID…", "Take components out of service"),
-            line("evict ID", "Drop the live instance, keep the status"),
+            line("deactivate, evict ID", "Take out of service, or drop the instance alone"),
             line("logs ID", "Show what a component printed and logged"),
         ],
     ),
@@ -57,10 +55,8 @@ pub(crate) const GROUPS: &[(&str, &[Line])] = &[
         &[
             line("status ID", "Show or set the status of components"),
             line("health, stats", "Count healthy components; show usage and timings"),
-            line("errors [ID]", "Show or clear the history of failures"),
-            line("log", "Read the journal: who did what when"),
-            line("index", "Make and use indexes on metadata keys"),
-            line("settings", "Show or change the registry's settings"),
+            line("errors, log", "Show failures; read the journal: who did what when"),
+            line("index, settings", "Make and use indexes; show or change settings"),
             line("completions SHELL", "Print completions for a shell"),
         ],
     ),
@@ -70,7 +66,8 @@ pub(crate) const GROUPS: &[(&str, &[Line])] = &[
             line("serve", "Keep the registry live, for other commands to use"),
             line("backup, restore", "Copy the registry, or make it from a copy"),
             line("export, import FILE", "Hand components to another registry"),
-            line("gc, prune", "Remove unused bytes, or unused components"),
+            line("gc, prune, compact", "Remove unused bytes, components, old records"),
+            line("verify, repair", "Check the data folder, or keep what is whole"),
         ],
     ),
 ];

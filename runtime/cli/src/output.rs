@@ -1,5 +1,6 @@
 //! Standard output: the result alone, as text or as JSON.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -62,7 +63,7 @@ impl Output {
     pub(crate) fn json<T: Serialize>(&self, document: &T) -> Result<(), CliError> {
         let text = if self.pretty { serde_json::to_string_pretty(document) } else { serde_json::to_string(document) };
         let text = text.map_err(|e| CliError::internal(format!("the result cannot be written as JSON: {e}")))?;
-        self.text(&format!("{text}\n")).map(|_| ())
+        self.text(&format!("{}\n", harmless(&text))).map(|_| ())
     }
 
     /// Prints one line of a stream; `false` once nobody reads any more.
@@ -77,7 +78,7 @@ impl Output {
         if self.is_json() {
             let line = serde_json::to_string(document)
                 .map_err(|e| CliError::internal(format!("the result cannot be written as JSON: {e}")))?;
-            self.write(&format!("{line}\n"))
+            self.write(&format!("{}\n", harmless(&line)))
         } else {
             self.write(&format!("{}\n", text(self.paint)))
         }
@@ -98,6 +99,16 @@ impl Output {
             Err(error) => Err(CliError::stdout(&error)),
         }
     }
+}
+
+/// Escapes what JSON leaves as it is although it moves the cursor or the reading direction of a terminal: only strings can have it.
+fn harmless(json: &str) -> Cow<'_, str> {
+    let harms = |c: char| matches!(c, '\u{7f}'..='\u{9f}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    if !json.contains(harms) {
+        return Cow::Borrowed(json);
+    }
+    let escape = |c: char| if harms(c) { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() };
+    Cow::Owned(json.chars().map(escape).collect())
 }
 
 /// Writes bytes for people: `17.9 MiB`.
@@ -146,6 +157,15 @@ pub(crate) fn plural(number: usize, word: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_moves_a_terminal_is_escaped_in_json_too() {
+        let text = "a\u{9b}31m\u{202e}é\u{1b}";
+        let json = serde_json::to_string(text).unwrap();
+        let harmless = harmless(&json);
+        assert_eq!(harmless, "\"a\\u009b31m\\u202eé\\u001b\"");
+        assert_eq!(serde_json::from_str::<String>(&harmless).unwrap(), text);
+    }
 
     #[test]
     fn numbers_are_written_for_people() {

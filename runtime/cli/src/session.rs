@@ -99,6 +99,11 @@ impl Session {
         }
     }
 
+    /// Tells whether this process runs the verb for another one.
+    pub(crate) fn is_served(&self) -> bool {
+        self.asked_by.is_some()
+    }
+
     /// Returns what was piped in.
     ///
     /// # Errors

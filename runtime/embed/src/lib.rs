@@ -35,7 +35,7 @@ pub use registry::{
     InspectReport, InstanceHandle, InstanceWord, KindProfile, ManifestSource, OnWarning, Outcomes, Probe, PruneReport,
     RegisterOutcome, RegisterRequest, Registered, Registry, RegistryBuilder, RegistryError, Target, Unused,
 };
-pub use storage::{RestoreOptions, RestoreReport, restore};
+pub use storage::{LostRecords, RepairOptions, Repaired, RestoreOptions, RestoreReport, repair, restore, verify};
 
 /// The programs in the guide to embedding have to compile.
 #[cfg(doctest)]

@@ -12,6 +12,8 @@ use crate::error::RegistryError;
 
 /// Largest component, in bytes: 64 MiB.
 pub(crate) const COMPONENT_BYTES_MAX: u64 = 64 << 20;
+/// Largest component in text form, in bytes: its parser takes time that grows with the square of what it reads.
+const TEXT_BYTES_MAX: u64 = 2 << 20;
 /// Largest manifest, in bytes.
 const MANIFEST_BYTES_MAX: u64 = 64 << 10;
 /// The component manifest's file name.
@@ -58,6 +60,7 @@ pub(crate) fn load(source: &ComponentSource, manifest: Option<&ManifestSource>) 
     match source {
         ComponentSource::Bytes { bytes, name } => {
             check_size(bytes.len() as u64, Path::new(name))?;
+            check_text(bytes, Path::new(name))?;
             let stem = Path::new(name).file_stem().unwrap_or_default().to_string_lossy();
             Ok(Loaded {
                 bytes: bytes.clone(),
@@ -86,6 +89,7 @@ fn load_path(path: &Path, manifest: Option<&ManifestSource>) -> Result<Loaded, R
     };
     let metadata = stat(&file)?;
     let bytes = read_bounded(&file, COMPONENT_BYTES_MAX)?;
+    check_text(&bytes, &file)?;
     let file = fs::canonicalize(&file).map_err(|source| RegistryError::Read { path: file.clone(), source })?;
     Ok(Loaded {
         fallback_id: ComponentId::from_file_stem(&file.file_stem().unwrap_or_default().to_string_lossy()),
@@ -117,6 +121,18 @@ fn check_size(size: u64, path: &Path) -> Result<(), RegistryError> {
         path: path.to_owned(),
         reason: format!("the file has {} MiB, a component may have {} MiB", size >> 20, COMPONENT_BYTES_MAX >> 20),
         hint: "strip debug information (`wasm-tools strip`) or split the component".to_owned(),
+    })
+}
+
+/// Refuses long text, which is recognised by what a binary begins with.
+fn check_text(bytes: &[u8], path: &Path) -> Result<(), RegistryError> {
+    if bytes.starts_with(b"\0asm") || bytes.len() as u64 <= TEXT_BYTES_MAX {
+        return Ok(());
+    }
+    Err(RegistryError::BadPath {
+        path: path.to_owned(),
+        reason: format!("not a binary, and as text it may have {} MiB at most", TEXT_BYTES_MAX >> 20),
+        hint: "turn the text into a binary first (`wasm-tools parse`)".to_owned(),
     })
 }
 

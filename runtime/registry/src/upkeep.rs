@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::ports::{BackupPlace, BackupReport, BlobSweep, BytesProgress, StateView, Upkeep};
+use domain::ports::{
+    AuditWindow, BackupPlace, BackupReport, BlobSweep, BytesProgress, Compacted, StateView, Upkeep, Verified,
+};
 use domain::stats::RegistrySize;
 use domain::{ComponentId, Digest};
 
@@ -120,6 +122,31 @@ impl Registry {
             Ok(size)
         })
         .await
+    }
+
+    /// Writes a snapshot of the state and removes the records that it stands for, but for those that `keep` asks for, while everything
+    /// goes on. `progress` hears how many entries of how many are written.
+    ///
+    /// # Errors
+    /// As [`Registry::gc`].
+    pub async fn compact(
+        &self,
+        keep: AuditWindow,
+        progress: impl Fn(u64, u64) + Send + 'static,
+    ) -> Result<Compacted, RegistryError> {
+        let upkeep = self.upkeep()?;
+        blocking(move || Ok(upkeep.compact(keep, &progress)?)).await
+    }
+
+    /// Checks the journal, its snapshots and the index against them, as of now, while everything goes on. Blobs are not looked at:
+    /// [`Registry::verify_blobs`].
+    ///
+    /// # Errors
+    /// As [`Registry::gc`].
+    pub async fn verify(&self) -> Result<Verified, RegistryError> {
+        let upkeep = self.upkeep()?;
+        self.settle().await?;
+        blocking(move || Ok(upkeep.verify()?)).await
     }
 
     /// Copies journal, blobs and settings to `place`, as they are at one sequence number, while everything goes on. Counters of

@@ -5,11 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::ports::{Clock, Durability, StorageError};
+use domain::ports::{AuditWindow, Clock, Compacted, Durability, StorageError, Verified};
 
 use crate::blobs::FileBlobs;
 use crate::code_cache::{CACHE_BYTES_MAX, FileCodeCache};
-use crate::compact::{AuditWindow, Compacted};
 use crate::files;
 use crate::journal::SEGMENT_BYTES;
 use crate::lock::{FolderLock, command_line};
@@ -17,7 +16,6 @@ use crate::output::FileOutput;
 use crate::settings::SettingsFile;
 use crate::state::JournaledState;
 use crate::upkeep::FolderUpkeep;
-use crate::verify::Verified;
 
 /// Hears what was found wrong and mended.
 pub type OnWarning = dyn Fn(&Warning) + Send + Sync;

@@ -6,16 +6,19 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use domain::ComponentId;
 use domain::event::{Actor, Record};
-use domain::ports::{BoxFuture, Clock, Committed, Decision, Durability, StateStore, StateView, StorageError};
+use domain::ports::{
+    AuditWindow, BoxFuture, Clock, Committed, Compacted, Decision, Durability, StateStore, StateView, StorageError,
+    Verified,
+};
 use domain::usage::Usage;
 
 use crate::committer::{Committer, Queue, Segment};
-use crate::compact::{AuditWindow, Compacted, compact};
+use crate::compact::compact;
 use crate::folder::{OpenOptions, Warning};
 use crate::index::{Index, RowsView, recover};
 use crate::journal::{self, JournalFolder};
 use crate::lock::FolderLock;
-use crate::verify::{Verified, verify_open};
+use crate::verify::verify_open;
 
 /// The registry's state in a data folder: a journal that is the truth, and a sled index that answers questions.
 ///

@@ -1,69 +1,28 @@
 //! Checks a data folder from beginning to end, and changes nothing in it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use domain::ComponentId;
-use domain::ports::StorageError;
+use domain::ports::{DIFFERENCES_MAX, Difference, StorageError, Verified};
 
 use crate::index::{Frozen, Looked, Mark, Page, check_snapshot, compare, look, made_from_journal, page};
 use crate::journal::{Head, JournalFolder, SEGMENT_BYTES, Surveyed, survey, unsynced};
 use crate::lock::FolderLock;
 use crate::scratch::{Scratch, copy_folder};
 
-/// Most differences that are listed; the rest is counted.
-pub const DIFFERENCES_MAX: usize = 1_000;
+/// What a check does with what it finds.
+trait Findings {
+    fn differs(&mut self, file: &Path, offset: Option<u64>, what: impl Into<String>);
 
-/// Something that is not as it should be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Difference {
-    /// The file or folder.
-    pub file: PathBuf,
-    /// Where in it, in bytes, where that can be said.
-    pub offset: Option<u64>,
-    /// What is wrong, a fragment for people.
-    pub what: String,
-    /// The component that it is about, where that can be said.
-    pub component: Option<ComponentId>,
+    /// Takes an error for a difference where it is one.
+    fn error(&mut self, error: StorageError) -> Result<(), StorageError>;
 }
 
-/// What a check of a data folder found.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Verified {
-    /// What is wrong, at most [`DIFFERENCES_MAX`]; empty if all is well.
-    pub differences: Vec<Difference>,
-    /// How many more differences there are.
-    pub more: u64,
-    /// How many segments of the journal were checked.
-    pub segments: u64,
-    /// How many records.
-    pub records: u64,
-    /// How many snapshots.
-    pub snapshots: u64,
-    /// How many rows of the index were compared with the journal.
-    pub rows: u64,
-    /// How many blobs were checked. Storage leaves it 0 here: whoever checks blobs adds them, and their differences.
-    pub blobs: u64,
-    /// The first record that there is, or that will come.
-    pub first_seq: u64,
-    /// The last record, 0 if there is none.
-    pub last_seq: u64,
-}
-
-impl Verified {
-    /// Adds a difference, or counts it if there are many.
-    pub fn add(&mut self, difference: Difference) {
-        match self.differences.len() < DIFFERENCES_MAX {
-            true => self.differences.push(difference),
-            false => self.more += 1,
-        }
-    }
-
+impl Findings for Verified {
     fn differs(&mut self, file: &Path, offset: Option<u64>, what: impl Into<String>) {
         self.add(Difference { file: file.to_owned(), offset, what: what.into(), component: None });
     }
 
-    /// Takes an error for a difference where it is one.
     fn error(&mut self, error: StorageError) -> Result<(), StorageError> {
         match error {
             StorageError::Damaged { path, offset, reason } => self.differs(&path, Some(offset), reason),

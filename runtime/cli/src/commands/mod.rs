@@ -3,6 +3,7 @@
 pub(crate) mod activate;
 pub(crate) mod backup;
 pub(crate) mod call;
+pub(crate) mod compact;
 pub(crate) mod completions;
 pub(crate) mod cycles;
 pub(crate) mod deactivate;
@@ -24,6 +25,7 @@ pub(crate) mod logs;
 pub(crate) mod order;
 pub(crate) mod prune;
 pub(crate) mod register;
+pub(crate) mod repair;
 pub(crate) mod restore;
 pub(crate) mod scan;
 pub(crate) mod serve;
@@ -33,6 +35,7 @@ pub(crate) mod stats;
 pub(crate) mod status;
 pub(crate) mod undepend;
 pub(crate) mod unregister;
+pub(crate) mod verify;
 pub(crate) mod wit;
 
 use serde::Serialize;
@@ -82,6 +85,9 @@ pub(crate) async fn run(session: &Session, verb: Verb) -> Result<Done, CliError>
         Verb::Prune(args) => prune::run(session, args).await,
         Verb::Export(args) => export::run(session, args).await,
         Verb::Import(args) => import::run(session, args).await,
+        Verb::Verify(args) => verify::run(session, args).await,
+        Verb::Compact(args) => compact::run(session, args).await,
+        Verb::Repair(args) => repair::run(session, args).await,
         Verb::Completions(args) => completions::run(session, args).await,
     }
 }

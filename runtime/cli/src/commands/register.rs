@@ -219,6 +219,9 @@ impl RegisteredDoc {
         match self.outcome {
             "new" => format!("registered {id} {version}\n"),
             "new-revision" => format!("registered {id} {version} as revision {}\n", self.registered_revision),
+            "waiting" if self.entry.version == *version => {
+                format!("registered {id} {version} as revision {}, which is active now\n", self.registered_revision)
+            }
             "waiting" => format!(
                 "registered {id} {version} as revision {}; {} stays active until `runtime activate {}@{version}`\n",
                 self.registered_revision, self.entry.version, self.entry.id

@@ -18,7 +18,10 @@ pub use engine::{
 };
 pub use observer::{CallRecord, EngineObserver, GuestOutput, OutputLine, OutputSink, OutputStream};
 pub use state::{Committed, Decision, Durability, Provider, SettingsStore, StateStore, StateView, StorageError};
-pub use upkeep::{BlobCheck, BlobSweep, BlobsInUse, BytesProgress, DamagedBlob, Upkeep};
+pub use upkeep::{
+    AuditWindow, BlobCheck, BlobSweep, BlobsInUse, BytesProgress, Compacted, DIFFERENCES_MAX, DamagedBlob, Difference,
+    Upkeep, Verified,
+};
 
 /// A boxed future that may be sent to another thread.
 pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn std::future::Future<Output = T> + Send + 'a>>;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::{ArchivedComponent, BackupError, BackupPlace, BackupReport, StorageError};
 use crate::digest::Digest;
+use crate::id::ComponentId;
 use crate::stats::FolderSizes;
 
 /// Knows which blobs must stay while others are removed.
@@ -68,6 +69,94 @@ pub struct DamagedBlob {
     pub reason: String,
 }
 
+/// How many records stay in the journal for people to look back at, although a snapshot covers them. Whatever either of the
+/// two asks for is kept, in whole segments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AuditWindow {
+    /// Records younger than this are kept; 90 days by default.
+    pub age: Duration,
+    /// At least so many of the newest records are kept; none by default.
+    pub records: u64,
+}
+
+impl Default for AuditWindow {
+    fn default() -> Self {
+        Self { age: Duration::from_secs(90 * 24 * 60 * 60), records: 0 }
+    }
+}
+
+/// What compacting a journal did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Compacted {
+    /// The last record that the new snapshot covers; 0 and no snapshot if there was no record.
+    pub seq: u64,
+    /// How many entries the snapshot has.
+    pub entries: u64,
+    /// Length of the snapshot, in bytes.
+    pub snapshot_bytes: u64,
+    /// How many records were removed: all of them are in the snapshot's state.
+    pub records_removed: u64,
+    /// How many segments were removed.
+    pub segments_removed: u64,
+    /// How many older snapshots were removed.
+    pub snapshots_removed: u64,
+    /// Sequence number of the first record that is left, or that will come if there is none.
+    pub first_seq: u64,
+    /// Length of all segments and snapshots before, in bytes.
+    pub bytes_before: u64,
+    /// Length of all segments and snapshots after, in bytes.
+    pub bytes_after: u64,
+}
+
+/// Most differences that are listed; the rest is counted.
+pub const DIFFERENCES_MAX: usize = 1_000;
+
+/// Something that is not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// The file or folder.
+    pub file: PathBuf,
+    /// Where in it, in bytes, where that can be said.
+    pub offset: Option<u64>,
+    /// What is wrong, a fragment for people.
+    pub what: String,
+    /// The component that it is about, where that can be said.
+    pub component: Option<ComponentId>,
+}
+
+/// What a check of a data folder found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Verified {
+    /// What is wrong, at most [`DIFFERENCES_MAX`]; empty if all is well.
+    pub differences: Vec<Difference>,
+    /// How many more differences there are.
+    pub more: u64,
+    /// How many segments of the journal were checked.
+    pub segments: u64,
+    /// How many records.
+    pub records: u64,
+    /// How many snapshots.
+    pub snapshots: u64,
+    /// How many rows of the index were compared with the journal.
+    pub rows: u64,
+    /// How many blobs were checked. Storage leaves it 0 here: whoever checks blobs adds them, and their differences.
+    pub blobs: u64,
+    /// The first record that there is, or that will come.
+    pub first_seq: u64,
+    /// The last record, 0 if there is none.
+    pub last_seq: u64,
+}
+
+impl Verified {
+    /// Adds a difference, or counts it if there are many.
+    pub fn add(&mut self, difference: Difference) {
+        match self.differences.len() < DIFFERENCES_MAX {
+            true => self.differences.push(difference),
+            false => self.more += 1,
+        }
+    }
+}
+
 /// Looks after everything that is kept on the disk. Calls block on it, some for long.
 pub trait Upkeep: Send + Sync {
     /// Removes the blobs that are not in use and were written longer ago than `grace`, and unfinished writes of that age.
@@ -124,4 +213,18 @@ pub trait Upkeep: Send + Sync {
         path: &Path,
         take: &mut dyn FnMut(ArchivedComponent, usize, Arc<[u8]>) -> bool,
     ) -> Result<(), BackupError>;
+
+    /// Writes a snapshot of the state as it is now, and removes the segments of the journal that it stands for, but for those that `keep`
+    /// asks for. Changes go on meanwhile. `progress` hears how many entries of how many are written.
+    ///
+    /// # Errors
+    /// [`StorageError`] of the disk. Broken off at any place, it leaves a folder that opens with all that was acknowledged.
+    fn compact(&self, keep: AuditWindow, progress: &dyn Fn(u64, u64)) -> Result<Compacted, StorageError>;
+
+    /// Checks every line of the journal and the chain between them, every snapshot, and the index against both, as of the moment of the
+    /// call. Changes go on meanwhile. Blobs are not looked at.
+    ///
+    /// # Errors
+    /// [`StorageError`] of the disk. Damage is no error but a [`Difference`].
+    fn verify(&self) -> Result<Verified, StorageError>;
 }

@@ -158,7 +158,10 @@ fn backup(error: &BackupError) -> Vec<String> {
         BackupError::NotABackup { .. } => vec![],
         BackupError::Damaged { .. } => vec!["nothing was changed; use another backup".to_owned()],
         BackupError::NotEmpty { .. } => {
-            vec!["restore into another folder, or replace this one: it is moved aside, not removed".to_owned()]
+            vec![
+                "restore into another folder, or with `--replace`: what is there is moved aside, not removed"
+                    .to_owned(),
+            ]
         }
         BackupError::NotADataFolder { .. } => vec!["restore into another folder".to_owned()],
         BackupError::Storage(error) => storage(error),

@@ -250,6 +250,8 @@ impl Index {
         let files = self.files();
         let layers = self.layers();
         let Below::Sled(sled) = &*layers.below else { return };
+        // A process that ends leaves no thread to write what is still in sled's memory. What fails costs the next one a rebuild.
+        let _ = sled.flush();
         sled.seal();
         if sled.len() <= image::ROWS_MAX {
             // Without an image the next process opens sled, as this one did.

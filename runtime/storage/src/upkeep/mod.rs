@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use domain::Digest;
 use domain::ports::{
-    ArchivedComponent, BackupError, BackupPlace, BackupReport, BlobCheck, BlobSweep, BlobsInUse, BytesProgress, Clock,
-    StateView, StorageError, Upkeep,
+    ArchivedComponent, AuditWindow, BackupError, BackupPlace, BackupReport, BlobCheck, BlobSweep, BlobsInUse,
+    BytesProgress, Clock, Compacted, StateView, StorageError, Upkeep, Verified,
 };
 use domain::stats::FolderSizes;
 
@@ -87,6 +87,14 @@ impl Upkeep for FolderUpkeep {
         take: &mut dyn FnMut(ArchivedComponent, usize, Arc<[u8]>) -> bool,
     ) -> Result<(), BackupError> {
         components::read(path, take)
+    }
+
+    fn compact(&self, keep: AuditWindow, progress: &dyn Fn(u64, u64)) -> Result<Compacted, StorageError> {
+        self.state.compact(keep, progress)
+    }
+
+    fn verify(&self) -> Result<Verified, StorageError> {
+        self.state.verify(&self.folder.join("index"))
     }
 }
 
