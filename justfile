@@ -71,6 +71,11 @@ fmt:
     cargo fmt --all
     cargo fmt --all --manifest-path components/Cargo.toml
 
+# Crash storage at every point where it writes, and cut and flip what it wrote, for minutes (`just test` does a little of it)
+[group('work on the project')]
+crash:
+    STORAGE_SEEDS=10000 STORAGE_CRASHES=1000 STORAGE_TRIALS=1000 cargo test --package storage -- power_loss crashes damage_trials
+
 # Run the benchmarks, each beside a bare baseline (ARGS go to cargo bench)
 [group('work on the project')]
 bench *ARGS: setup build-components

@@ -202,3 +202,20 @@ fn a_resource_does_not_cross_between_components_yet_and_that_is_said() {
     assert_eq!(error["failure"]["phase"], "link");
     assert_eq!((sandbox.status("shop"), sandbox.status("shopper")), ("active".to_owned(), "error".to_owned()));
 }
+
+#[test]
+fn a_version_that_would_leave_active_dependents_behind_is_refused() {
+    let sandbox = Sandbox::new();
+    sandbox.register_fixture("test:adder", "adder.wat");
+    sandbox.register_fixture("test:doubler", "doubler.wat");
+    sandbox.ok(&["-q", "activate", "--all"]);
+    sandbox.register_version("test:adder", "2.0.0", &crate::harness::sandbox::fixture("greeter.wat"));
+    let (ran, error) = sandbox.fails(&["activate", "test:adder@2.0.0"], 4);
+    assert!(error["message"].as_str().unwrap().contains("test:doubler"), "{ran:#?}");
+    assert_eq!(sandbox.json(&["show", "test:adder"])["version"], "1.0.0");
+    let call = sandbox.json(&["show", "test:doubler"]);
+    assert_eq!((&call["status"], &call["unresolved"]), (&"active".into(), &json!([])));
+    sandbox.ok(&["-q", "deactivate", "test:doubler"]);
+    sandbox.ok(&["-q", "activate", "test:adder@2.0.0"]);
+    assert_eq!(sandbox.json(&["show", "test:adder"])["version"], "2.0.0");
+}

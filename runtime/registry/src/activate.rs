@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use domain::graph::{Graph, GraphEdge};
-use domain::plan::plan_activation;
+use domain::plan::{PlanError, plan_activation};
 use domain::ports::{StateView, Unit};
 use domain::resolve::{NOTHING_EXPECTED, Overlay, closed_cycle, resolve};
 use domain::{ComponentId, Entry, Event, Failure, FailureKind, Phase, Status, Version};
@@ -427,9 +427,34 @@ fn replaced_entry(view: &dyn StateView, id: &ComponentId, number: u32) -> Result
         return Err(RegistryError::Cycle { cycle });
     }
     if let Some(unresolved) = resolution.unresolved.first() {
-        return Err(domain::plan::PlanError::of_unresolved(id, unresolved, &[]).into());
+        return Err(PlanError::of_unresolved(id, unresolved, &[]).into());
     }
+    // Said before anything of the new revision runs.
+    leaves_nobody_behind(view, id, &revision.version, &decide_revision(view, &entry, number)?)?;
     Ok(entry_after(Some(&entry), id, &revision, &resolution))
+}
+
+/// Checks that no active component loses an import by the events that put another revision of `id` in service.
+fn leaves_nobody_behind(
+    view: &dyn StateView,
+    id: &ComponentId,
+    version: &Version,
+    events: &[Event],
+) -> Result<(), RegistryError> {
+    let mut dependents = Vec::new();
+    for event in events {
+        if let Event::EdgesResolved { component, unresolved, .. } = event
+            && !unresolved.is_empty()
+            && view.entry(component)?.is_some_and(|entry| entry.status == Status::Active)
+        {
+            dependents.push(component.clone());
+        }
+    }
+    if dependents.is_empty() {
+        return Ok(());
+    }
+    dependents.sort();
+    Err(PlanError::LeavesBehind { component: id.clone(), version: version.clone(), dependents }.into())
 }
 
 /// Returns the events that let an entry point to revision `number`.
@@ -464,7 +489,9 @@ fn decide_active(view: &dyn StateView, prepared: &Entry, started: Started) -> Re
         if entry.status != Status::Active || view.revision(id, prepared.revision.number)?.is_none() {
             return Err(RegistryError::Changed { component: id.clone() });
         }
-        events.extend(decide_revision(view, &entry, prepared.revision.number)?);
+        let selected = decide_revision(view, &entry, prepared.revision.number)?;
+        leaves_nobody_behind(view, id, &prepared.revision.version, &selected)?;
+        events.extend(selected);
     } else if entry.status == Status::Active || entry.dependencies != prepared.dependencies {
         return Err(RegistryError::Changed { component: id.clone() });
     }

@@ -204,7 +204,13 @@ impl Registry {
         for unit in self.units_in_service() {
             unit.stop().await;
         }
-        self.flush().await
+        self.flush_failures().await?;
+        self.flush_refusals().await?;
+        if let Err(error) = self.flush_usage().await {
+            // Counters are not worth an error: what was asked for was done, and is in the journal.
+            self.inner.tracker.note_lost(&error);
+        }
+        Ok(())
     }
 
     /// Lets the engine look at bytes on a thread that may block.

@@ -90,6 +90,16 @@ pub enum PlanError {
         /// Whether only active ones stand in the way; else those of any status.
         active_only: bool,
     },
+    /// Active components import what another version of this one does not provide.
+    #[error("`{component}` {version} does not provide what active components import: {}", names(dependents))]
+    LeavesBehind {
+        /// The component.
+        component: ComponentId,
+        /// The version that was to become active.
+        version: Version,
+        /// Those that would lose an import, ordered.
+        dependents: Vec<ComponentId>,
+    },
 }
 
 impl PlanError {
@@ -100,7 +110,9 @@ impl PlanError {
                 ErrorKind::NotFound
             }
             Self::OutOfRange { .. } | Self::BadBinding { exists: true, .. } => ErrorKind::Invalid,
-            Self::Ambiguous { .. } | Self::Cycle { .. } | Self::Dependents { .. } => ErrorKind::Conflict,
+            Self::Ambiguous { .. } | Self::Cycle { .. } | Self::Dependents { .. } | Self::LeavesBehind { .. } => {
+                ErrorKind::Conflict
+            }
         }
     }
 
@@ -112,7 +124,8 @@ impl PlanError {
             | Self::Ambiguous { .. }
             | Self::BadBinding { .. }
             | Self::OutOfRange { .. }
-            | Self::Dependents { .. } => "dependency",
+            | Self::Dependents { .. }
+            | Self::LeavesBehind { .. } => "dependency",
             Self::Cycle { .. } => "circular-dependency",
         }
     }
@@ -126,7 +139,8 @@ impl PlanError {
             | Self::BadBinding { component, .. }
             | Self::OutOfRange { component, .. }
             | Self::Cycle { component, .. }
-            | Self::Dependents { component, .. } => component,
+            | Self::Dependents { component, .. }
+            | Self::LeavesBehind { component, .. } => component,
         }
     }
 
@@ -159,6 +173,9 @@ impl PlanError {
                 with_others(format!("register a version of `{need}` that satisfies `{range}`"), also)
             }
             Self::Cycle { cycle, .. } => vec![cut_hint(cycle)],
+            Self::LeavesBehind { .. } => {
+                vec!["register versions of them that go with it, or deactivate them first".to_owned()]
+            }
             Self::Dependents { active_only: true, .. } => {
                 vec!["deactivate them first, or use --cascade to take them along".to_owned()]
             }
