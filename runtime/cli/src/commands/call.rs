@@ -105,7 +105,6 @@ pub(crate) async fn run(session: &Session, args: Args) -> Result<Done, CliError>
     Ok(Done::All)
 }
 
-/// Reads function and arguments, as WAVE or as a name with JSON.
 /// Where the call ran into a bound of its own, the hint names that and not the component's limits.
 async fn with_own_bounds(
     registry: &Registry,
@@ -128,6 +127,7 @@ async fn with_own_bounds(
     report
 }
 
+/// Reads function and arguments, as WAVE or as a name with JSON.
 fn expression(args: &Args) -> Result<CallExpression, CliError> {
     let is_name =
         |text: &str| !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || "()\"'[]{}".contains(c));

@@ -1,21 +1,23 @@
 //! Activating: the plan, wave by wave, each component on its own.
 
+mod decide;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use domain::graph::{Graph, GraphEdge};
-use domain::plan::{PlanError, plan_activation};
-use domain::ports::{StateView, Unit};
-use domain::resolve::{NOTHING_EXPECTED, Overlay, closed_cycle, resolve};
-use domain::{ComponentId, Entry, Event, Failure, FailureKind, Phase, Status, Version};
+use domain::plan::plan_activation;
+use domain::ports::Unit;
+use domain::{ComponentId, Entry, Event, Failure, FailureKind, Phase, Status};
 
 use crate::Registry;
 use crate::commit::blocking;
 use crate::error::RegistryError;
 use crate::names::{Target, unknown};
 use crate::parallel::for_each;
-use crate::register::{entry_after, resolve_dependents, resolve_waiting, touched_keys};
 use crate::report::{ActivateReport, Activated};
+pub(crate) use decide::decide_revision;
+use decide::{Started, decide_active, newest_of, replaced_entry};
 
 /// How one component of a plan came out.
 enum Step {
@@ -379,7 +381,6 @@ impl Registry {
     }
 }
 
-/// Returns the active entries in waves, dependencies first.
 /// Orders active entries into topological waves.
 fn active_waves(entries: Vec<Arc<Entry>>) -> Result<Vec<Vec<Arc<Entry>>>, RegistryError> {
     let entries: HashMap<_, _> = entries.into_iter().map(|entry| (entry.id.clone(), entry)).collect();
@@ -391,128 +392,9 @@ fn active_waves(entries: Vec<Arc<Entry>>) -> Result<Vec<Vec<Arc<Entry>>>, Regist
     Ok(waves.into_iter().map(|wave| wave.into_iter().filter_map(entry).collect()).collect())
 }
 
-#[derive(Clone, Copy)]
-struct Started {
-    duration: std::time::Duration,
-    fuel: u64,
-}
-
 enum Selection {
     /// The entry points to the revision.
     Current,
     /// The entry is active with another revision, which this one is to replace.
     Replaces(u32),
-}
-
-fn newest_of(view: &dyn StateView, id: &ComponentId, version: &Version) -> Result<(Arc<Entry>, u32), RegistryError> {
-    let entry = view.entry(id)?.ok_or_else(|| unknown(id))?;
-    let revisions = view.revisions(id)?;
-    match revisions.iter().rev().find(|revision| revision.version == *version) {
-        Some(revision) => Ok((entry, revision.number)),
-        None => Err(RegistryError::VersionNotFound {
-            component: id.clone(),
-            version: version.clone(),
-            known: revisions.iter().map(|revision| revision.version.clone()).collect(),
-        }),
-    }
-}
-
-/// Returns `id`'s entry as it will be once it points to revision `number`.
-fn replaced_entry(view: &dyn StateView, id: &ComponentId, number: u32) -> Result<Entry, RegistryError> {
-    let entry = view.entry(id)?.ok_or_else(|| unknown(id))?;
-    let revision = view.revision(id, number)?.ok_or_else(|| RegistryError::Changed { component: id.clone() })?;
-    let overlay = Overlay::new(view, &NOTHING_EXPECTED);
-    let resolution = resolve(&overlay, id, &revision, &entry.dependencies)?;
-    if let Some(cycle) = closed_cycle(&overlay, id, &resolution.dependencies)? {
-        return Err(RegistryError::Cycle { cycle });
-    }
-    if let Some(unresolved) = resolution.unresolved.first() {
-        return Err(PlanError::of_unresolved(id, unresolved, &[]).into());
-    }
-    // Said before anything of the new revision runs.
-    leaves_nobody_behind(view, id, &revision.version, &decide_revision(view, &entry, number)?)?;
-    Ok(entry_after(Some(&entry), id, &revision, &resolution))
-}
-
-/// Checks that no active component loses an import by the events that put another revision of `id` in service.
-fn leaves_nobody_behind(
-    view: &dyn StateView,
-    id: &ComponentId,
-    version: &Version,
-    events: &[Event],
-) -> Result<(), RegistryError> {
-    let mut dependents = Vec::new();
-    for event in events {
-        if let Event::EdgesResolved { component, unresolved, .. } = event
-            && !unresolved.is_empty()
-            && view.entry(component)?.is_some_and(|entry| entry.status == Status::Active)
-        {
-            dependents.push(component.clone());
-        }
-    }
-    if dependents.is_empty() {
-        return Ok(());
-    }
-    dependents.sort();
-    Err(PlanError::LeavesBehind { component: id.clone(), version: version.clone(), dependents }.into())
-}
-
-/// Returns the events that let an entry point to revision `number`.
-pub(crate) fn decide_revision(view: &dyn StateView, entry: &Entry, number: u32) -> Result<Vec<Event>, RegistryError> {
-    let id = &entry.id;
-    let revision = view.revision(id, number)?.ok_or_else(|| RegistryError::Changed { component: id.clone() })?;
-    let mut overlay = Overlay::new(view, &NOTHING_EXPECTED);
-    let resolution = resolve(&overlay, id, &revision, &entry.dependencies)?;
-    if let Some(cycle) = closed_cycle(&overlay, id, &resolution.dependencies)? {
-        return Err(RegistryError::Cycle { cycle });
-    }
-    overlay.put(entry_after(Some(entry), id, &revision, &resolution));
-    let keys = touched_keys(id, revision.exports.iter().chain(&entry.revision.exports));
-    let mut events = vec![Event::RevisionSelected {
-        component: id.clone(),
-        revision: Box::new((*revision).clone()),
-        dependencies: resolution.dependencies,
-        unresolved: resolution.unresolved,
-    }];
-    events.extend(resolve_dependents(view, &mut overlay, id)?);
-    events.extend(resolve_waiting(view, &mut overlay, &keys)?);
-    Ok(events)
-}
-
-/// Returns the events that make `prepared` active, after checking that nothing it was prepared from has changed.
-fn decide_active(view: &dyn StateView, prepared: &Entry, started: Started) -> Result<Vec<Event>, RegistryError> {
-    let id = &prepared.id;
-    let entry = view.entry(id)?.ok_or_else(|| unknown(id))?;
-    let mut events = Vec::new();
-    let replaces = entry.revision.number != prepared.revision.number;
-    if replaces {
-        if entry.status != Status::Active || view.revision(id, prepared.revision.number)?.is_none() {
-            return Err(RegistryError::Changed { component: id.clone() });
-        }
-        let selected = decide_revision(view, &entry, prepared.revision.number)?;
-        leaves_nobody_behind(view, id, &prepared.revision.version, &selected)?;
-        events.extend(selected);
-    } else if entry.status == Status::Active || entry.dependencies != prepared.dependencies {
-        return Err(RegistryError::Changed { component: id.clone() });
-    }
-    for on in prepared.dependency_ids() {
-        let status = view.entry(&on)?.map(|dependency| dependency.status);
-        if status != Some(Status::Active) {
-            let status = status.unwrap_or(Status::Discovered);
-            return Err(RegistryError::NotActive { component: on, status });
-        }
-    }
-    let mut old_status = entry.status;
-    if old_status == Status::Error {
-        events.push(Event::ErrorsCleared { component: id.clone(), old_status, history: false });
-        old_status = Status::Registered;
-    }
-    events.push(Event::Activated {
-        component: id.clone(),
-        old_status,
-        revision: prepared.revision.number,
-        duration_us: u64::try_from(started.duration.as_micros()).unwrap_or(u64::MAX),
-        fuel: started.fuel,
-    });
-    Ok(events)
 }

@@ -1,0 +1,141 @@
+//! What an activation writes down, decided on the newest state.
+
+use std::sync::Arc;
+
+use domain::plan::PlanError;
+use domain::ports::StateView;
+use domain::resolve::{NOTHING_EXPECTED, Overlay, closed_cycle, resolve};
+use domain::{ComponentId, Entry, Event, Status, Version};
+
+use crate::error::RegistryError;
+use crate::names::unknown;
+use crate::register::{entry_after, resolve_dependents, resolve_waiting, touched_keys};
+
+/// What starting an instance took.
+#[derive(Clone, Copy)]
+pub(super) struct Started {
+    pub(super) duration: std::time::Duration,
+    pub(super) fuel: u64,
+}
+
+/// Returns an entry and the number of its newest revision of a version.
+pub(super) fn newest_of(
+    view: &dyn StateView,
+    id: &ComponentId,
+    version: &Version,
+) -> Result<(Arc<Entry>, u32), RegistryError> {
+    let entry = view.entry(id)?.ok_or_else(|| unknown(id))?;
+    let revisions = view.revisions(id)?;
+    match revisions.iter().rev().find(|revision| revision.version == *version) {
+        Some(revision) => Ok((entry, revision.number)),
+        None => Err(RegistryError::VersionNotFound {
+            component: id.clone(),
+            version: version.clone(),
+            known: revisions.iter().map(|revision| revision.version.clone()).collect(),
+        }),
+    }
+}
+
+/// Returns `id`'s entry as it will be once it points to revision `number`.
+pub(super) fn replaced_entry(view: &dyn StateView, id: &ComponentId, number: u32) -> Result<Entry, RegistryError> {
+    let entry = view.entry(id)?.ok_or_else(|| unknown(id))?;
+    let revision = view.revision(id, number)?.ok_or_else(|| RegistryError::Changed { component: id.clone() })?;
+    let overlay = Overlay::new(view, &NOTHING_EXPECTED);
+    let resolution = resolve(&overlay, id, &revision, &entry.dependencies)?;
+    if let Some(cycle) = closed_cycle(&overlay, id, &resolution.dependencies)? {
+        return Err(RegistryError::Cycle { cycle });
+    }
+    if let Some(unresolved) = resolution.unresolved.first() {
+        return Err(PlanError::of_unresolved(id, unresolved, &[]).into());
+    }
+    // Said before anything of the new revision runs.
+    leaves_nobody_behind(view, id, &revision.version, &decide_revision(view, &entry, number)?)?;
+    Ok(entry_after(Some(&entry), id, &revision, &resolution))
+}
+
+/// Checks that no active component loses an import by the events that put another revision of `id` in service.
+fn leaves_nobody_behind(
+    view: &dyn StateView,
+    id: &ComponentId,
+    version: &Version,
+    events: &[Event],
+) -> Result<(), RegistryError> {
+    let mut dependents = Vec::new();
+    for event in events {
+        if let Event::EdgesResolved { component, unresolved, .. } = event
+            && !unresolved.is_empty()
+            && view.entry(component)?.is_some_and(|entry| entry.status == Status::Active)
+        {
+            dependents.push(component.clone());
+        }
+    }
+    if dependents.is_empty() {
+        return Ok(());
+    }
+    dependents.sort();
+    Err(PlanError::LeavesBehind { component: id.clone(), version: version.clone(), dependents }.into())
+}
+
+/// Returns the events that let an entry point to revision `number`.
+pub(crate) fn decide_revision(view: &dyn StateView, entry: &Entry, number: u32) -> Result<Vec<Event>, RegistryError> {
+    let id = &entry.id;
+    let revision = view.revision(id, number)?.ok_or_else(|| RegistryError::Changed { component: id.clone() })?;
+    let mut overlay = Overlay::new(view, &NOTHING_EXPECTED);
+    let resolution = resolve(&overlay, id, &revision, &entry.dependencies)?;
+    if let Some(cycle) = closed_cycle(&overlay, id, &resolution.dependencies)? {
+        return Err(RegistryError::Cycle { cycle });
+    }
+    overlay.put(entry_after(Some(entry), id, &revision, &resolution));
+    let keys = touched_keys(id, revision.exports.iter().chain(&entry.revision.exports));
+    let mut events = vec![Event::RevisionSelected {
+        component: id.clone(),
+        revision: Box::new((*revision).clone()),
+        dependencies: resolution.dependencies,
+        unresolved: resolution.unresolved,
+    }];
+    events.extend(resolve_dependents(view, &mut overlay, id)?);
+    events.extend(resolve_waiting(view, &mut overlay, &keys)?);
+    Ok(events)
+}
+
+/// Returns the events that make `prepared` active, after checking that nothing it was prepared from has changed.
+pub(super) fn decide_active(
+    view: &dyn StateView,
+    prepared: &Entry,
+    started: Started,
+) -> Result<Vec<Event>, RegistryError> {
+    let id = &prepared.id;
+    let entry = view.entry(id)?.ok_or_else(|| unknown(id))?;
+    let mut events = Vec::new();
+    let replaces = entry.revision.number != prepared.revision.number;
+    if replaces {
+        if entry.status != Status::Active || view.revision(id, prepared.revision.number)?.is_none() {
+            return Err(RegistryError::Changed { component: id.clone() });
+        }
+        let selected = decide_revision(view, &entry, prepared.revision.number)?;
+        leaves_nobody_behind(view, id, &prepared.revision.version, &selected)?;
+        events.extend(selected);
+    } else if entry.status == Status::Active || entry.dependencies != prepared.dependencies {
+        return Err(RegistryError::Changed { component: id.clone() });
+    }
+    for on in prepared.dependency_ids() {
+        let status = view.entry(&on)?.map(|dependency| dependency.status);
+        if status != Some(Status::Active) {
+            let status = status.unwrap_or(Status::Discovered);
+            return Err(RegistryError::NotActive { component: on, status });
+        }
+    }
+    let mut old_status = entry.status;
+    if old_status == Status::Error {
+        events.push(Event::ErrorsCleared { component: id.clone(), old_status, history: false });
+        old_status = Status::Registered;
+    }
+    events.push(Event::Activated {
+        component: id.clone(),
+        old_status,
+        revision: prepared.revision.number,
+        duration_us: u64::try_from(started.duration.as_micros()).unwrap_or(u64::MAX),
+        fuel: started.fuel,
+    });
+    Ok(events)
+}
