@@ -12,7 +12,7 @@ pub enum UnitError {
         text: String,
     },
     /// The text is not a duration.
-    #[error("`{text}` is not a duration: write a number and ms, s, m or h, for instance `5s` or `250ms`")]
+    #[error("`{text}` is not a duration: write a number and ms, s, m, h or d, for instance `5s` or `250ms`")]
     Duration {
         /// What was given, escaped.
         text: String,

@@ -131,6 +131,10 @@ pub(crate) async fn run(session: &Session, _args: Args) -> Result<Done, CliError
     Ok(Done::of(document.error.as_ref()))
 }
 
+fn counted(number: u64, word: &str) -> String {
+    format!("{} {word}{}", human_count(number), if number == 1 { "" } else { "s" })
+}
+
 fn text(document: &VerifyDoc, paint: Paint) -> String {
     let mut text = String::new();
     for difference in &document.differences {
@@ -143,11 +147,11 @@ fn text(document: &VerifyDoc, paint: Paint) -> String {
         text.push_str(&format!("{} {file}{place}: {}{about}\n", paint.red("differs:"), escape_line(&difference.what)));
     }
     text.push_str(&format!(
-        "{} records in {} segments, {} rows of the index, {} blobs ({}) checked\n",
-        human_count(document.records),
-        human_count(document.segments),
-        human_count(document.rows),
-        human_count(document.blobs),
+        "checked: {} of the journal in {}, {} of the index, {} ({})\n",
+        counted(document.records, "record"),
+        counted(document.segments, "segment"),
+        counted(document.rows, "row"),
+        counted(document.blobs, "blob"),
         human_size(document.blob_bytes),
     ));
     if document.ok {

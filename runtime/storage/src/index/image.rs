@@ -188,17 +188,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::index::rows::all;
     use crate::index::{Changes, MapRows};
-
-    fn all(rows: &dyn Rows, tree: Tree, from: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
-        let mut found = Vec::new();
-        rows.scan(tree, from, &mut |key, value| {
-            found.push((key.to_vec(), value.to_vec()));
-            Ok(ControlFlow::Continue(()))
-        })
-        .unwrap();
-        found
-    }
 
     proptest! {
         #[test]

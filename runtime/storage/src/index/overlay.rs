@@ -148,16 +148,7 @@ mod tests {
 
     use super::*;
     use crate::index::MapRows;
-
-    fn all(rows: &dyn Rows, from: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
-        let mut found = Vec::new();
-        rows.scan(Tree::Terms, from, &mut |key, value| {
-            found.push((key.to_vec(), value.to_vec()));
-            Ok(ControlFlow::Continue(()))
-        })
-        .unwrap();
-        found
-    }
+    use crate::index::rows::all;
 
     proptest! {
         #[test]
@@ -184,7 +175,7 @@ mod tests {
             made.change(changes(&second));
             let mut overlay = Overlay::over(&below);
             overlay.changes.absorb(changes(&second));
-            prop_assert_eq!(all(&overlay, &[from]), all(&made, &[from]));
+            prop_assert_eq!(all(&overlay, Tree::Terms, &[from]), all(&made, Tree::Terms, &[from]));
             for key in 0..20 {
                 prop_assert_eq!(overlay.get(Tree::Terms, &[key]).unwrap(), made.get(Tree::Terms, &[key]).unwrap());
             }

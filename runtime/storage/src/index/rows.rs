@@ -66,3 +66,15 @@ pub(crate) fn scan_prefix(
         None => Ok(ControlFlow::Break(())),
     })
 }
+
+/// Returns the rows of a tree with keys of at least `from`.
+#[cfg(test)]
+pub(crate) fn all(rows: &dyn Rows, tree: Tree, from: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let mut found = Vec::new();
+    rows.scan(tree, from, &mut |key, value| {
+        found.push((key.to_vec(), value.to_vec()));
+        Ok(ControlFlow::Continue(()))
+    })
+    .unwrap();
+    found
+}
