@@ -6,6 +6,8 @@
 
 mod contents;
 mod copy;
+#[cfg(test)]
+mod crashes;
 mod file;
 mod folder;
 mod manifest;

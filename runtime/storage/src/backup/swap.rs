@@ -10,10 +10,10 @@ use domain::ports::{BackupError, StorageError};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use super::RestoreOptions;
-use crate::files;
 use crate::lock::FolderLock;
+use crate::{fail, files};
 
-/// Is in a workplace until all of it is checked: a folder with it is nobody's data.
+/// Is in a workplace until it has taken the place it was made for: a folder with this file and the name of a workplace is nobody's data.
 const UNFINISHED: &str = "RESTORING";
 /// Stands in the names of workplaces.
 const WORKPLACE: &str = ".restoring-";
@@ -66,14 +66,16 @@ impl Place {
             return Err(BackupError::NotADataFolder { path: folder });
         }
         let lock = FolderLock::acquire(&folder, command, options.lock_timeout)?;
+        // Left by a restore that was killed when all was in place: what is here now may soon have the name of a workplace.
+        files::remove_if_there(&folder.join(UNFINISHED))?;
         Ok(Self { folder, there: There::Folder { _lock: lock, is_filled } })
     }
 
     /// Puts the finished workplace here. Returns the folder, and where the one is that was here before.
     pub(super) fn fill(self, work: Workplace, now: Timestamp) -> Result<(PathBuf, Option<PathBuf>), BackupError> {
         let parent = work.path.parent().unwrap_or(Path::new("/")).to_owned();
-        files::remove_if_there(&work.path.join(UNFINISHED))?;
         files::sync_folder(&work.path)?;
+        fail::point("restore: all is prepared", &work.path);
         let aside = match &self.there {
             There::Nothing => {
                 std::fs::rename(&work.path, &self.folder).map_err(|error| match error.kind() {
@@ -86,6 +88,7 @@ impl Place {
             }
             There::Folder { is_filled, .. } => {
                 let old = exchange(&work.path, &self.folder)?;
+                fail::point("restore: exchanged", &self.folder);
                 // From here on the workplace's name belongs to what was here before.
                 work.is_moved();
                 match is_filled {
@@ -98,7 +101,10 @@ impl Place {
                 }
             }
         };
+        fail::point("restore: in place", &self.folder);
         files::sync_folder(&parent)?;
+        fail::point("restore: in place for good", &self.folder);
+        files::remove_if_there(&self.folder.join(UNFINISHED))?;
         Ok((self.folder, aside))
     }
 }
@@ -161,9 +167,19 @@ impl Workplace {
         let path = PathBuf::from(path);
         let mut builder = std::fs::DirBuilder::new();
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.create(&path).map_err(files::at(&path))?;
-        let made = std::fs::write(path.join(UNFINISHED), b"").map_err(files::at(&path));
+        let mark = || {
+            builder.create(&path)?;
+            fail::point("restore: made the workplace", &path);
+            std::fs::write(path.join(UNFINISHED), b"")
+        };
+        let made = match mark() {
+            // Another restore took the empty folder for one that was left behind.
+            Err(error) if error.kind() == ErrorKind::NotFound => mark(),
+            made => made,
+        };
+        let made = made.map_err(files::at(&path));
         let locked = made.and_then(|()| FolderLock::acquire(&path, command, Duration::ZERO));
+        fail::point("restore: marked the workplace", &path);
         match locked {
             Ok(lock) => Ok(Self { path, _lock: lock, is_ours: std::cell::Cell::new(true) }),
             Err(error) => {
@@ -194,11 +210,12 @@ fn remove_unfinished(folder: &Path, parent: &Path, command: &str) {
     let Some(name) = folder.file_name().and_then(|name| name.to_str()) else { return };
     let prefix = format!("{name}{WORKPLACE}");
     for found in files::list(parent).unwrap_or_default() {
-        if found.is_folder
-            && found.name().starts_with(&prefix)
-            && found.path.join(UNFINISHED).is_file()
-            && FolderLock::acquire(&found.path, command, Duration::ZERO).is_ok()
-        {
+        if !found.is_folder || !found.name().starts_with(&prefix) {
+            continue;
+        }
+        // One that was killed before its first file left an empty folder; the system removes no other in this way.
+        let _ = std::fs::remove_dir(&found.path);
+        if found.path.join(UNFINISHED).is_file() && FolderLock::acquire(&found.path, command, Duration::ZERO).is_ok() {
             let _ = std::fs::remove_dir_all(&found.path);
         }
     }

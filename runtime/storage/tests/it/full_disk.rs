@@ -1,9 +1,9 @@
-//! Backups and restores on a disk that is full at any point, by a limit on the size of files; restores that are killed.
+//! Backups and restores on a disk that is full at any point, by a limit on the size of files.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use domain::ports::{BackupError, BackupPlace, BlobStore, StateView, StorageError};
+use domain::ports::{BackupError, BackupPlace, BlobStore, StorageError};
 use rustix::process::{Resource, Rlimit, setrlimit};
 
 use crate::backups::{back_up, fill, tree, try_restore};
@@ -91,67 +91,4 @@ fn backups_and_targets_are_as_before_when_the_disk_is_full() {
     command.args(["-c", "trap '' XFSZ; exec \"$@\"", "sh"]).arg(std::env::current_exe().unwrap());
     command.args(["--exact", "full_disk::runs_out_of_room_for_another_test", "--nocapture"]);
     assert!(command.env(FOLDER, folder.path()).status().unwrap().success());
-}
-
-const BACKUP: &str = "STORAGE_RESTORE_BACKUP";
-
-#[test]
-fn restores_until_it_is_killed_for_another_test() {
-    let (Ok(folder), Ok(backup)) = (std::env::var(FOLDER), std::env::var(BACKUP)) else { return };
-    try_restore(Path::new(&backup), Path::new(&folder), true).unwrap();
-}
-
-#[test]
-fn a_killed_restore_leaves_the_folder_before_or_the_folder_after() {
-    let folder = tempfile::tempdir().unwrap();
-    let data = folder.path().join("data");
-    let storage = open(&data);
-    for number in 0..40 {
-        fill(&storage, &[&format!("new-{number}")]);
-    }
-    let backup = folder.path().join("backup.tar");
-    back_up(&storage, &BackupPlace::File(backup.clone())).unwrap();
-    storage.close().unwrap();
-    std::fs::remove_dir_all(&data).unwrap();
-    let storage = open(&data);
-    fill(&storage, &["old"]);
-    storage.close().unwrap();
-    let before = tree(&data);
-    let restore = |data: &Path| {
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--exact", "full_disk::restores_until_it_is_killed_for_another_test"]);
-        command.env(FOLDER, data).env(BACKUP, &backup).stdout(std::process::Stdio::null());
-        command.spawn().unwrap()
-    };
-    let begun = std::time::Instant::now();
-    assert!(restore(&folder.path().join("whole")).wait().unwrap().success());
-    let took = begun.elapsed();
-    std::fs::remove_dir_all(folder.path().join("whole")).unwrap();
-    let mut replaced = 0;
-    // Kills are spread over the time that a restore takes, most of them at its end.
-    for step in [0, 10, 20, 30, 40, 50, 60, 70, 75, 80, 85].into_iter().chain(88..112) {
-        let mut child = restore(&data);
-        std::thread::sleep(took * step / 100);
-        child.kill().unwrap();
-        child.wait().unwrap();
-        if tree(&data) == before {
-            continue;
-        }
-        replaced += 1;
-        let storage = open(&data);
-        assert_eq!(storage.state.last_seq(), 80);
-        storage.close().unwrap();
-        let aside = std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().path());
-        let aside = aside.filter(|path| path != &data && path.is_dir()).find(|path| !path.join("RESTORING").exists());
-        // What was there before is whole, wherever it is by now.
-        let aside = aside.expect("the folder before is beside the new one");
-        std::fs::remove_dir_all(&data).unwrap();
-        std::fs::rename(&aside, &data).unwrap();
-        assert!(tree(&data) == before);
-    }
-    println!("replaced {replaced} times");
-    try_restore(&backup, &data, true).unwrap();
-    let left = names(folder.path());
-    assert!(left.iter().all(|name| !name.contains(".restoring-")), "{left:?}");
-    assert_eq!(left.len(), 3, "{left:?}, replaced {replaced} times");
 }
