@@ -3,9 +3,8 @@
 //! A plain tar: a manifest that lists every component with the digests of its bytes and of its `component.toml`, then both files of
 //! each component, dependencies first.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{BufReader, BufWriter, Read};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -100,23 +99,11 @@ pub(crate) fn write(
     progress: &mut dyn FnMut(BytesProgress),
 ) -> Result<u64, BackupError> {
     check_place(path)?;
-    let partial = files::partial_name(path);
-    match write_new(blobs, now, &partial, components, progress) {
-        Ok(size) => {
-            std::fs::rename(&partial, path).map_err(files::at(path))?;
-            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            files::sync_folder(folder)?;
-            Ok(size)
-        }
-        Err(error) => {
-            // The first error is the one to report.
-            let _ = std::fs::remove_file(&partial);
-            Err(match error {
-                BackupError::NotABackup { reason, .. } => BackupError::NotABackup { path: path.to_owned(), reason },
-                other => other,
-            })
-        }
-    }
+    let written = files::replace_with(path, |partial, file| write_new(blobs, now, partial, file, components, progress));
+    written.map_err(|error| match error {
+        BackupError::NotABackup { reason, .. } => BackupError::NotABackup { path: path.to_owned(), reason },
+        other => other,
+    })
 }
 
 /// Checks that nothing but such an archive is written over.
@@ -138,9 +125,10 @@ fn write_new(
     blobs: &FileBlobs,
     now: Timestamp,
     partial: &Path,
+    file: File,
     components: &[ArchivedComponent],
     progress: &mut dyn FnMut(BytesProgress),
-) -> Result<u64, BackupError> {
+) -> Result<(u64, File), BackupError> {
     let mut listed = Vec::with_capacity(components.len());
     let mut texts = Vec::with_capacity(components.len());
     for component in components {
@@ -165,7 +153,6 @@ fn write_new(
     let list = List { format: FORMAT, kind: KIND.to_owned(), created_at: now, components: listed };
     let unwritable = |error: serde_json::Error| StorageError::io(partial, error.into());
     let list = serde_json::to_vec(&list).map(sealed::seal).map_err(unwritable)?;
-    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(partial).map_err(files::at(partial))?;
     let mtime = u64::try_from(now.as_micros() / 1_000_000).unwrap_or(0);
     let mut archive = Writer::new(BufWriter::with_capacity(256 << 10, file), mtime);
     let mut put =
@@ -181,8 +168,8 @@ fn write_new(
     }
     let out = archive.finish().map_err(files::at(partial))?;
     let file = out.into_inner().map_err(|error| StorageError::io(partial, error.into_error()))?;
-    file.sync_all().map_err(files::at(partial))?;
-    Ok(file.metadata().map_err(files::at(partial))?.len())
+    let size = file.metadata().map_err(files::at(partial))?.len();
+    Ok((size, file))
 }
 
 /// Checks all of the archive at `path`, then hands its components to `take` until that returns `false`.

@@ -1,21 +1,22 @@
-//! Points at which a test ends the process, to see what a crash there leaves behind. Nothing of it is in the product.
+//! Points at which a process is made to end, to see what a crash there leaves behind. Builds in the release profile have none of it.
 
 /// Stands before or after a step that changes a file; `what` names the step.
-#[cfg(not(test))]
+#[cfg(not(any(test, debug_assertions)))]
 #[inline(always)]
 pub(crate) fn point(_what: &str, _path: &std::path::Path) {}
 
-#[cfg(test)]
+#[cfg(any(test, debug_assertions))]
 pub(crate) use armed::point;
 
-#[cfg(test)]
+#[cfg(any(test, debug_assertions))]
 pub(crate) mod armed {
+    use std::io::Write;
     use std::path::Path;
     use std::sync::LazyLock;
     use std::sync::atomic::{AtomicU64, Ordering};
 
-    /// At the how many-th point the process aborts: `number`.
-    pub(crate) const AT: &str = "STORAGE_FAIL_AT";
+    /// Variable with the number of the point at which the process aborts, the first one being 1.
+    pub(crate) const AT: &str = "RUNTIME_FAIL_AT";
 
     static AT_NUMBER: LazyLock<Option<u64>> =
         LazyLock::new(|| std::env::var(AT).ok().and_then(|number| number.parse().ok()));
@@ -27,7 +28,7 @@ pub(crate) mod armed {
         let Some(at) = *AT_NUMBER else { return };
         if PASSED.fetch_add(1, Ordering::SeqCst) + 1 == at {
             // Says to whoever reads the output of a failed test where it was.
-            eprintln!("aborted {what} {}", path.display());
+            let _ = writeln!(std::io::stderr(), "aborted {what} {}", path.display());
             std::process::abort();
         }
     }

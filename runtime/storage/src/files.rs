@@ -9,6 +9,8 @@ use std::time::SystemTime;
 
 use domain::ports::StorageError;
 
+use crate::fail;
+
 /// Ends the names of files that are still being written.
 pub(crate) const PARTIAL: &str = ".partial";
 
@@ -90,8 +92,12 @@ pub(crate) fn list(folder: &Path) -> Result<Vec<Found>, StorageError> {
 
 /// Removes a file; that it is not there is no error.
 pub(crate) fn remove_if_there(path: &Path) -> Result<(), StorageError> {
+    fail::point("before remove", path);
     match std::fs::remove_file(path) {
-        Ok(()) => Ok(()),
+        Ok(()) => {
+            fail::point("after remove", path);
+            Ok(())
+        }
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         Err(error) => Err(StorageError::io(path, error)),
     }
@@ -111,25 +117,66 @@ pub(crate) enum Durability {
 /// A failure leaves the old file as it was and no partial one.
 pub(crate) fn replace(path: &Path, bytes: &[u8], durability: Durability) -> Result<(), StorageError> {
     let partial = partial_name(path);
-    let written =
-        write_new(&partial, bytes, durability).and_then(|()| std::fs::rename(&partial, path).map_err(at(path)));
+    fail::point("before replace", path);
+    let written = write_new(&partial, bytes, durability).and_then(|()| {
+        fail::point("before rename", path);
+        std::fs::rename(&partial, path).map_err(at(path))
+    });
+    fail::point("after rename", path);
     if let Err(error) = written {
         // The first error is the one to report; a partial file left behind is harmless.
         let _ = std::fs::remove_file(&partial);
         return Err(error);
     }
-    match (durability, path.parent()) {
-        (Durability::Power, Some(folder)) => sync_folder(folder),
-        (Durability::Power | Durability::Process, _) => Ok(()),
+    if let (Durability::Power, Some(folder)) = (durability, path.parent()) {
+        sync_folder(folder)?;
     }
+    fail::point("after replace", path);
+    Ok(())
 }
 
 fn write_new(path: &Path, bytes: &[u8], durability: Durability) -> Result<(), StorageError> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(at(path))?;
-    file.write_all(bytes).map_err(at(path))?;
+    let (half, rest) = bytes.split_at(bytes.len() / 2);
+    file.write_all(half).map_err(at(path))?;
+    fail::point("half written", path);
+    file.write_all(rest).map_err(at(path))?;
     match durability {
         Durability::Power => file.sync_all().map_err(at(path)),
         Durability::Process => Ok(()),
+    }
+}
+
+/// Puts what `write` makes in place of the file at `path`, in one step and durably. `write` hears the name of the partial file for
+/// its errors, and returns the file that it was given.
+///
+/// A failure leaves the old file as it was and no partial one.
+pub(crate) fn replace_with<T, E: From<StorageError>>(
+    path: &Path,
+    write: impl FnOnce(&Path, File) -> Result<(T, File), E>,
+) -> Result<T, E> {
+    let partial = partial_name(path);
+    fail::point("before replace", path);
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&partial).map_err(at(&partial))?;
+    let written = write(&partial, file).and_then(|(made, file)| {
+        fail::point("before sync", path);
+        file.sync_all().map_err(at(&partial))?;
+        fail::point("before rename", path);
+        std::fs::rename(&partial, path).map_err(at(path))?;
+        Ok(made)
+    });
+    match written {
+        Ok(made) => {
+            fail::point("after rename", path);
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+            sync_folder(folder.unwrap_or(Path::new(".")))?;
+            Ok(made)
+        }
+        Err(error) => {
+            // The first error is the one to report; a partial file left behind is harmless.
+            let _ = std::fs::remove_file(&partial);
+            Err(error)
+        }
     }
 }
 

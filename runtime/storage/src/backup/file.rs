@@ -1,8 +1,7 @@
 //! Writing a backup as one archive.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{BufWriter, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use domain::Timestamp;
@@ -23,19 +22,7 @@ pub(super) fn write(
     progress: OnProgress<'_>,
 ) -> Result<BackupReport, BackupError> {
     check_place(path)?;
-    let partial = files::partial_name(path);
-    let written = write_new(&partial, contents, now, progress);
-    let report = match written {
-        Ok(report) => report,
-        Err(error) => {
-            // The first error is the one to report.
-            let _ = std::fs::remove_file(&partial);
-            return Err(error);
-        }
-    };
-    std::fs::rename(&partial, path).map_err(files::at(path))?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    files::sync_folder(folder)?;
+    let report = files::replace_with(path, |partial, file| write_new(partial, file, contents, now, progress))?;
     Ok(BackupReport { path: path.to_owned(), ..report })
 }
 
@@ -60,14 +47,14 @@ fn check_place(path: &Path) -> Result<(), BackupError> {
 
 fn write_new(
     partial: &Path,
+    file: File,
     contents: Contents,
     now: Timestamp,
     progress: OnProgress<'_>,
-) -> Result<BackupReport, BackupError> {
+) -> Result<(BackupReport, File), BackupError> {
     let mut said = Said::new(contents.bytes(), progress);
     let manifest = Manifest::new(now, contents.seq, &contents.hash, contents.listed());
     let text = manifest.write()?;
-    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(partial).map_err(files::at(partial))?;
     let mtime = u64::try_from(now.as_micros() / 1_000_000).unwrap_or(0);
     let mut archive = Writer::new(BufWriter::with_capacity(256 << 10, file), mtime);
     archive.file(MANIFEST, text.len() as u64, &mut &text[..]).map_err(files::at(partial))?;
@@ -79,8 +66,7 @@ fn write_new(
     }
     let out = archive.finish().map_err(files::at(partial))?;
     let file = out.into_inner().map_err(|error| StorageError::io(partial, error.into_error()))?;
-    file.sync_all().map_err(files::at(partial))?;
-    Ok(BackupReport {
+    let report = BackupReport {
         path: partial.to_owned(),
         seq: contents.seq,
         hash: contents.hash,
@@ -89,7 +75,8 @@ fn write_new(
         copied: count,
         copied_bytes: manifest.bytes(),
         dropped: 0,
-    })
+    };
+    Ok((report, file))
 }
 
 /// Copies one file of the data folder to `to`, which is the file at `target`.
