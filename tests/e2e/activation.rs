@@ -52,6 +52,29 @@ fn activating_again_says_what_is_active() {
 }
 
 #[test]
+fn deactivating_what_is_not_active_says_so() {
+    let sandbox = diamond();
+    sandbox.ok(&["activate", "left"]);
+    let document = sandbox.json(&["deactivate", "left", "right"]);
+    assert_eq!(
+        (strings(&document["done"]), strings(&document["unchanged"])),
+        (vec!["test:left".to_owned()], vec!["test:right".to_owned()])
+    );
+    assert_eq!(sandbox.ok(&["deactivate", "left"]), "test:left is not active\n");
+    assert_eq!(sandbox.status("right"), "registered");
+}
+
+#[test]
+fn a_call_that_needs_what_is_in_error_says_how_to_see_why() {
+    let sandbox = diamond();
+    sandbox.ok(&["activate", "top"]);
+    sandbox.ok(&["status", "base", "--set", "error"]);
+    let (ran, error) = sandbox.fails(&["call", "left", "get()"], 7);
+    assert!(ran.stderr.contains("test:base, which provides") && ran.stderr.contains("is not active"), "{ran:#?}");
+    assert!(error["hints"].to_string().contains("runtime deps test:left --check"), "{error}");
+}
+
+#[test]
 fn a_dry_run_prints_the_plan_alone() {
     let sandbox = diamond();
     let document = sandbox.json(&["activate", "top", "--dry-run"]);

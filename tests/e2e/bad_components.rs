@@ -91,6 +91,8 @@ fn what_does_not_exist_or_holds_nothing() {
     refuses(&sandbox, "nowhere.wasm", 3, &["nowhere.wasm", "does not exist"]);
     std::fs::create_dir(sandbox.work().join("empty")).unwrap();
     refuses(&sandbox, "empty", 2, &["no components", "component.toml"]);
+    let (_, error) = sandbox.fails(&["inspect", "empty"], 2);
+    assert!(string(&error["message"]).contains("no component.toml"), "{error}");
 }
 
 #[cfg(unix)]
@@ -138,11 +140,13 @@ fn a_wasm_feature_that_is_off_is_named() {
 
 #[test]
 fn a_manifest_says_what_is_wrong_and_what_was_meant() {
+    let long = format!("version = \"1.0.0+{}\"\n", "x".repeat(200));
     let cases: &[(&str, &[&str])] = &[
         ("lmits = 1\n", &["lmits", "limits"]),
         ("[limits]\nfual = 7\n", &["fual", "fuel"]),
         ("version = 7\n", &["version"]),
         ("version = \"one\"\n", &["one"]),
+        (long.as_str(), &["version", "128"]),
         ("kind = \"Two Words\"\n", &["Two Words"]),
         ("[limits]\ndeadline = \"soon\"\n", &["soon", "5s"]),
         ("[limits]\nmemory = \"64MB\"\n", &["64MB", "MiB"]),

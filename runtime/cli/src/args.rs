@@ -35,7 +35,7 @@ pub(crate) struct Globals {
     pub(crate) directory: Option<PathBuf>,
 
     /// Data folder [env: RUNTIME_DATA]
-    #[arg(long, value_name = "DIR", env = "RUNTIME_DATA", hide_env = true, global = true, display_order = 101)]
+    #[arg(long, value_name = "DIR", global = true, display_order = 101)]
     pub(crate) data: Option<PathBuf>,
 
     /// Print the result as text, or as one JSON document

@@ -276,6 +276,8 @@ impl FailedDoc {
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct OutcomesDoc {
     pub(crate) done: Vec<ComponentId>,
+    /// Those that were so already.
+    pub(crate) unchanged: Vec<ComponentId>,
     pub(crate) failed: Vec<FailedDoc>,
     /// The first failure, where a script looks for the error of any verb.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -286,7 +288,8 @@ impl OutcomesDoc {
     /// Puts the failures of names that mean nothing before those of the operation.
     pub(crate) fn new(mut failed: Vec<FailedDoc>, outcomes: Outcomes) -> Self {
         failed.extend(outcomes.failed.iter().map(|(id, error)| FailedDoc::new(id, error)));
-        Self { done: outcomes.done, error: failed.first().map(|failed| failed.error.clone()), failed }
+        let error = failed.first().map(|failed| failed.error.clone());
+        Self { done: outcomes.done, unchanged: outcomes.unchanged, failed, error }
     }
 }
 

@@ -151,7 +151,7 @@ pub(crate) fn human_count(number: u64) -> String {
 
 /// Writes one thing or several: `1 component`, `3 components`.
 pub(crate) fn plural(number: usize, word: &str) -> String {
-    if number == 1 { format!("1 {word}") } else { format!("{number} {word}s") }
+    if number == 1 { format!("1 {word}") } else { format!("{} {word}s", human_count(number as u64)) }
 }
 
 #[cfg(test)]

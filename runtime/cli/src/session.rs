@@ -343,22 +343,34 @@ fn finish(session: &Session, result: Result<Done, CliError>, closed: Result<(), 
 
 /// Says what an interrupted verb had done.
 async fn last_words(session: &Session) {
-    let message = match session.changes().await {
-        Ok(changes) if changes.is_empty() => "interrupted before anything was changed".to_owned(),
-        Ok(changes) => format!("interrupted; what was done stays: {changes}"),
-        Err(error) => format!("interrupted; what was done cannot be read: {}", error.message),
+    let (message, hint) = match session.changes().await {
+        Ok(changes) if changes.is_empty() => ("interrupted before anything was changed".to_owned(), None),
+        Ok(changes) => (
+            format!("interrupted; what was done stays: {changes}"),
+            Some("the same command again goes on where this one stopped"),
+        ),
+        Err(error) => (
+            format!("interrupted; what was done cannot be read: {}", error.message),
+            Some("`runtime log` shows what was done"),
+        ),
     };
-    CliError::interrupted(message)
-        .hint("the same command again goes on where this one stopped")
-        .report(&session.out, &session.terminal);
+    let error = CliError::interrupted(message);
+    let error = match hint {
+        Some(hint) => error.hint(hint),
+        None => error,
+    };
+    error.report(&session.out, &session.terminal);
 }
 
 /// Returns the folder that holds the registry.
 fn data_folder(globals: &Globals) -> Result<PathBuf, CliError> {
     let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    // An empty variable is as good as none.
-    if let Some(folder) = globals.data.as_ref().filter(|folder| !folder.as_os_str().is_empty()) {
+    if let Some(folder) = &globals.data {
         return Ok(folder.clone());
+    }
+    // An empty variable is as good as none.
+    if let Some(folder) = std::env::var_os("RUNTIME_DATA").filter(|folder| !folder.is_empty()) {
+        return Ok(folder.into());
     }
     if let Some(folder) = absolute("XDG_DATA_HOME") {
         return Ok(folder.join("runtime"));

@@ -15,7 +15,7 @@ mod write;
 
 pub use parse::{
     CONFIG_VALUE_BYTES_MAX, DESCRIPTION_BYTES_MAX, ENTRIES_MAX, KEY_BYTES_MAX, MANIFEST_BYTES_MAX, METADATA_DEPTH_MAX,
-    ManifestError, PATH_BYTES_MAX,
+    ManifestError, PATH_BYTES_MAX, VERSION_BYTES_MAX,
 };
 
 /// A component manifest; everything in it is optional.

@@ -37,7 +37,7 @@ impl Stopping {
 
 impl Registry {
     /// Takes components out of service. One that active components need is refused, unless `cascade` takes those along, dependents
-    /// first; one that is not active is left as it is and counts as done.
+    /// first; one that is not active is left as it is.
     ///
     /// Running calls are waited for, then the component's state is kept if it has any, then `lifecycle.deactivate` is called. A
     /// newer revision that waited becomes the one that the entry points to.
@@ -56,7 +56,7 @@ impl Registry {
             Ok(plan) => plan,
             Err(error) => {
                 let failed = ids.first().map(|id| (id.clone(), error));
-                return Outcomes { done: Vec::new(), failed: failed.into_iter().collect() };
+                return Outcomes { failed: failed.into_iter().collect(), ..Outcomes::default() };
             }
         };
         let mut outcomes = Outcomes::default();
@@ -77,7 +77,7 @@ impl Registry {
                 }
             }
         }
-        outcomes.done.extend(plan.unchanged);
+        outcomes.unchanged = plan.unchanged;
         outcomes
     }
 

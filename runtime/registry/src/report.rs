@@ -41,6 +41,8 @@ pub struct Activated {
 pub struct Outcomes {
     /// The components to which it was done, in that order.
     pub done: Vec<ComponentId>,
+    /// Those that were so already: nothing was done to them.
+    pub unchanged: Vec<ComponentId>,
     /// Those to which it could not be done.
     pub failed: Vec<(ComponentId, RegistryError)>,
 }

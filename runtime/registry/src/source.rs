@@ -81,6 +81,13 @@ fn load_path(path: &Path, manifest: Option<&ManifestSource>) -> Result<Loaded, R
     let (file, manifest) = if metadata.is_dir() {
         let manifest = match given {
             Some(manifest) => manifest,
+            None if !path.join(MANIFEST_FILE).exists() => {
+                return Err(RegistryError::BadPath {
+                    path: path.to_owned(),
+                    reason: format!("the folder has no {MANIFEST_FILE}"),
+                    hint: "name a `.wasm` or `.wat` file, or write a component.toml beside it".to_owned(),
+                });
+            }
             None => read_manifest(&path.join(MANIFEST_FILE))?,
         };
         (wasm_file(path, &manifest)?, manifest)

@@ -129,6 +129,7 @@ impl Registry {
             }
             let stopped = self.deactivate(&together, false).await;
             outcomes.done.extend(stopped.done);
+            outcomes.unchanged.extend(stopped.unchanged);
             outcomes.failed.extend(stopped.failed);
         }
         outcomes

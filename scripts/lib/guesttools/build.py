@@ -231,7 +231,8 @@ def _print_table(outcomes: list[Outcome], elapsed: float) -> None:
         ]
         print("  ".join(cells).rstrip())
     counts = [f"{sum(outcome.state == state for outcome in outcomes)} {state}" for state in _states(outcomes)]
-    print(f"\n{len(outcomes)} components: {', '.join(counts)} in {seconds(elapsed)}", flush=True)
+    word = "component" if len(outcomes) == 1 else "components"
+    print(f"\n{len(outcomes)} {word}: {', '.join(counts)} in {seconds(elapsed)}", flush=True)
 
 
 def _states(outcomes: list[Outcome]) -> list[str]:

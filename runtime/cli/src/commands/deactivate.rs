@@ -33,7 +33,9 @@ pub(crate) async fn run(session: &Session, args: Args) -> Result<Done, CliError>
     let outcomes = registry.deactivate(&selected.ids(), args.cascade || selection.all).await;
     let document = OutcomesDoc::new(selected.failed, outcomes);
     session.out.result(&document, |document, paint| {
-        document.done.iter().map(|id| format!("deactivated {}\n", paint.bold(id.as_str()))).collect()
+        let done = document.done.iter().map(|id| format!("deactivated {}\n", paint.bold(id.as_str())));
+        let unchanged = document.unchanged.iter().map(|id| format!("{} is not active\n", paint.bold(id.as_str())));
+        done.chain(unchanged).collect()
     })?;
     print_failed(session, &document.failed);
     Ok(Done::of(document.error.as_ref()))

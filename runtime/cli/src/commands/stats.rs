@@ -3,7 +3,7 @@ use domain::stats::{ComponentStats, RegistrySize, StatsReport};
 use serde::Serialize;
 
 use crate::error::{CliError, Done};
-use crate::output::{human_count, human_size, human_us};
+use crate::output::{human_count, human_size, human_us, plural};
 use crate::select::resolve_all;
 use crate::session::Session;
 use crate::style::Paint;
@@ -104,8 +104,8 @@ pub(crate) async fn run(session: &Session, args: Args) -> Result<Done, CliError>
 
 fn text(document: &StatsDoc, paint: Paint) -> String {
     let mut text = format!(
-        "{} components, {} active; {} accesses",
-        human_count(document.total_components),
+        "{}, {} active; {} accesses",
+        plural(usize::try_from(document.total_components).unwrap_or(usize::MAX), "component"),
         human_count(document.active_components),
         human_count(document.total_accesses),
     );

@@ -127,7 +127,8 @@ fn finish(
     status: impl Fn(&ComponentId, Paint) -> String,
 ) -> Result<Done, CliError> {
     session.out.result(document, |document, paint| {
-        document.done.iter().map(|id| format!("{id} {}\n", status(id, paint))).collect()
+        let same = document.unchanged.iter();
+        document.done.iter().chain(same).map(|id| format!("{id} {}\n", status(id, paint))).collect()
     })?;
     print_failed(session, &document.failed);
     Ok(Done::of(document.error.as_ref()))

@@ -31,6 +31,9 @@ pub const DESCRIPTION_BYTES_MAX: usize = 2 * 1024;
 /// Longest path or command, in bytes.
 pub const PATH_BYTES_MAX: usize = 4 * 1024;
 
+/// Longest version, in bytes.
+pub const VERSION_BYTES_MAX: usize = 128;
+
 const ROOT_KEYS: &[&str] = &[
     "id",
     "version",
@@ -118,7 +121,7 @@ fn suggest_below(mut error: DocumentError) -> DocumentError {
 }
 
 fn read_version(item: &Item<'_>) -> Result<Version, DocumentError> {
-    let text = item.text()?;
+    let text = item.text_bounded(VERSION_BYTES_MAX)?;
     Version::parse(text).map_err(|error| {
         item.invalid(format_args!("`{}` is not a semantic version such as `1.2.0` ({error})", shown(text)))
     })

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use domain::manifest::VERSION_BYTES_MAX;
 use domain::text::truncate;
 use semver::Version;
 use wasmparser::{ComponentName, CustomSectionReader, KnownCustom, Parser, Payload};
@@ -70,9 +71,9 @@ fn add_text(metadata: &mut Metadata, name: &str, text: &str) {
     match name {
         "description" => metadata.description = Some(bounded(text)),
         "version" => match Version::parse(text) {
-            Ok(version) => metadata.version = Some(version),
-            // Not semver: shown as the author wrote it, but it cannot order revisions.
-            Err(_) => add(metadata, name, bounded(text)),
+            Ok(version) if text.len() <= VERSION_BYTES_MAX => metadata.version = Some(version),
+            // Not semver, or longer than a version may be: shown as the author wrote it, but it cannot order revisions.
+            Ok(_) | Err(_) => add(metadata, name, bounded(text)),
         },
         _ => add(metadata, name, bounded(text)),
     }

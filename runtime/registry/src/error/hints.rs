@@ -139,11 +139,13 @@ fn failed(failure: &Failure) -> Vec<String> {
         FailureKind::TypeMismatch if failure.message.contains("cannot cross") => vec![],
         FailureKind::TypeMismatch => vec!["build both components against the same WIT package version".to_owned()],
         FailureKind::Denied => vec![],
+        FailureKind::Dependency => {
+            vec![format!("`runtime deps {id} --check` says which of its dependencies cannot be used and why"), history]
+        }
         FailureKind::Trap
         | FailureKind::Stack
         | FailureKind::Exit
         | FailureKind::Err
-        | FailureKind::Dependency
         | FailureKind::AmbiguousImport
         | FailureKind::InvalidBinary
         | FailureKind::Limit
@@ -192,6 +194,9 @@ fn storage(error: &StorageError) -> Vec<String> {
         StorageError::Damaged { .. } => vec!["restore the file from a backup".to_owned()],
         StorageError::MissingBlob { .. } => vec!["register the component again from its file".to_owned()],
         StorageError::Index { .. } => {
+            vec!["delete the folder `index` in the data folder: it is rebuilt from the journal".to_owned()]
+        }
+        StorageError::Io { path, .. } if path.parent().is_some_and(|folder| folder.ends_with("index")) => {
             vec!["delete the folder `index` in the data folder: it is rebuilt from the journal".to_owned()]
         }
         StorageError::Closed | StorageError::Io { .. } => vec![],
