@@ -244,7 +244,12 @@ fn a_second_server_is_told_who_holds_the_folder() {
     ran.assert_failed(8);
     let message = ran.document()["error"]["message"].as_str().unwrap().to_owned();
     let pid = server.child.as_ref().unwrap().id();
-    assert!(message.contains(&pid.to_string()) && message.contains("serve"), "{message}");
+    assert!(
+        message.contains(&pid.to_string()) && message.contains("serve") && message.contains(" since 2"),
+        "{message}"
+    );
+    let hints = ran.document()["error"]["hints"].to_string();
+    assert!(hints.contains("runtime.sock") && hints.contains(&format!("kill {pid}")), "{hints}");
     assert_eq!(sandbox.ids(), [""; 0]);
     drop(server);
 }

@@ -174,6 +174,7 @@ impl Session {
             on_warning: Some(Arc::new(move |text: &str| terminal.warn(text))),
             lock_timeout: self.globals.lock_timeout,
             process_ends,
+            socket: audience.is_some().then(|| server::socket_path(&folder)),
             actor: Actor::Cli(user_name(rustix::process::getuid().as_raw())),
             output: Some(match audience {
                 Some(audience) => audience.clone(),

@@ -23,6 +23,8 @@ pub struct OpenOptions {
     pub lock_timeout: Duration,
     /// What other processes are told of this one while it holds the folder; empty: its command line.
     pub command: String,
+    /// Where this process answers, if it is a server: other processes are told. `None` by default.
+    pub socket: Option<PathBuf>,
     /// Whether the process ends when it is done with the folder, as a command does: what its end undoes is then left to it,
     /// which is faster, and this process cannot open the folder again. Off by default.
     pub process_ends: bool,
@@ -41,6 +43,7 @@ impl Default for OpenOptions {
         Self {
             lock_timeout: Duration::from_secs(10),
             command: String::new(),
+            socket: None,
             process_ends: false,
             actor: Actor::Api("embedded".to_owned()),
             output: None,
@@ -147,6 +150,7 @@ async fn open_storage(folder: PathBuf, options: &OpenOptions, clock: Arc<dyn Clo
     let storage_options = storage::OpenOptions {
         lock_timeout: options.lock_timeout,
         command: options.command.clone(),
+        socket: options.socket.clone(),
         process_ends: options.process_ends,
         on_warning: options
             .on_warning

@@ -345,9 +345,13 @@ fn again(error: &StorageError) -> StorageError {
         StorageError::Denied { path, source: s } => StorageError::Denied { path: path.clone(), source: source(s) },
         StorageError::Io { path, source: s } => StorageError::Io { path: path.clone(), source: source(s) },
         StorageError::NotAFolder { path } => StorageError::NotAFolder { path: path.clone() },
-        StorageError::Held { path, pid, command } => {
-            StorageError::Held { path: path.clone(), pid: *pid, command: command.clone() }
-        }
+        StorageError::Held { path, pid, command, since, socket } => StorageError::Held {
+            path: path.clone(),
+            pid: *pid,
+            command: command.clone(),
+            since: *since,
+            socket: socket.clone(),
+        },
         StorageError::NewerFormat { what, found, known } => {
             StorageError::NewerFormat { what, found: *found, known: *known }
         }

@@ -27,6 +27,8 @@ pub struct OpenOptions {
     pub lock_timeout: Duration,
     /// What other processes are told of this one while it holds the folder; empty: its command line.
     pub command: String,
+    /// Where this process answers, if it is a server: other processes are told. `None` by default.
+    pub socket: Option<PathBuf>,
     /// Whether the process ends when it is done with the folder: what its end undoes, files, threads and the lock, is then left
     /// to it, which is faster, and this process cannot open the folder again. Off by default.
     pub process_ends: bool,
@@ -45,6 +47,7 @@ impl Default for OpenOptions {
         Self {
             lock_timeout: Duration::from_secs(10),
             command: String::new(),
+            socket: None,
             process_ends: false,
             durability: Durability::Power,
             segment_bytes: SEGMENT_BYTES,
@@ -58,6 +61,7 @@ impl fmt::Debug for OpenOptions {
         f.debug_struct("OpenOptions")
             .field("lock_timeout", &self.lock_timeout)
             .field("command", &self.command)
+            .field("socket", &self.socket)
             .field("process_ends", &self.process_ends)
             .finish_non_exhaustive()
     }
@@ -99,6 +103,9 @@ impl Storage {
             given => given.to_owned(),
         };
         let lock = FolderLock::acquire(path, &command, options.lock_timeout)?;
+        if let Some(socket) = &options.socket {
+            lock.answers_at(socket);
+        }
         let (state, warnings) = JournaledState::open(path, clock.clone(), lock, options)?;
         let state = Arc::new(state);
         let blobs = Arc::new(FileBlobs::new(path));

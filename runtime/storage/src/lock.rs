@@ -3,12 +3,14 @@
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
-use std::path::Path;
-use std::time::{Duration, Instant};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
 
+use domain::Timestamp;
 use domain::ports::StorageError;
 use domain::text::{escape_line, truncate};
 use rustix::fs::{FlockOperation, flock};
+use serde::{Deserialize, Serialize};
 
 use crate::files;
 
@@ -19,6 +21,9 @@ const OWNER_BYTES: usize = 300;
 /// First and longest wait before the lock is tried again.
 const WAITS: (Duration, Duration) = (Duration::from_micros(500), Duration::from_millis(20));
 
+/// Longest line that is read of the file, in bytes.
+const OWNER_READ_MAX: u64 = 8 << 10;
+
 /// How often the name of a holder that has just begun is looked for again, and the pause before each look.
 const OWNER_READS_MAX: u32 = 100;
 const OWNER_READ_PAUSE: Duration = Duration::from_millis(2);
@@ -26,7 +31,20 @@ const OWNER_READ_PAUSE: Duration = Duration::from_millis(2);
 /// The lock of a data folder; let go when this is dropped, and by the system when the process ends in any way.
 #[derive(Debug)]
 pub(crate) struct FolderLock {
-    _file: File,
+    file: File,
+    owner: Owner,
+}
+
+/// What others are told of whoever has the lock.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Owner {
+    pid: u32,
+    command: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    since: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    socket: Option<PathBuf>,
 }
 
 impl FolderLock {
@@ -58,8 +76,20 @@ impl FolderLock {
             std::thread::sleep(wait.min(left));
             wait = (wait * 2).min(WAITS.1);
         }
-        write_owner(&file, command).map_err(files::at(&path))?;
-        Ok(Self { _file: file })
+        let owner = Owner {
+            pid: std::process::id(),
+            command: escape_line(&truncate(command, COMMAND_BYTES_MAX)).into_owned(),
+            since: now(),
+            socket: None,
+        };
+        owner.write(&file).map_err(files::at(&path))?;
+        Ok(Self { file, owner })
+    }
+
+    /// Tells others that this process answers at `socket`. It only informs: what cannot be written is left out.
+    pub(crate) fn answers_at(&self, socket: &Path) {
+        let owner = Owner { socket: Some(socket.to_owned()), ..self.owner.clone() };
+        let _ = owner.write(&self.file);
     }
 }
 
@@ -75,41 +105,43 @@ fn is_at(file: &File, path: &Path) -> bool {
     there.is_ok_and(|there| file.metadata().map(identity).is_ok_and(|ours| ours == there))
 }
 
-/// Says in the file who has the lock; it only informs, so it is not synced.
-fn write_owner(file: &File, command: &str) -> std::io::Result<()> {
-    let command = truncate(command, COMMAND_BYTES_MAX);
-    let owner = serde_json::json!({ "pid": std::process::id(), "command": escape_line(&command) }).to_string();
-    // Blanks cover what a longer line left: to cut a file and write it anew costs the disk far more.
-    file.write_all_at(format!("{owner:OWNER_BYTES$}\n").as_bytes(), 0)
+fn now() -> Option<Timestamp> {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    Some(Timestamp::from_micros(i64::try_from(since.as_micros()).ok()?))
+}
+
+impl Owner {
+    /// Says in the file who has the lock; it only informs, so it is not synced.
+    fn write(&self, file: &File) -> std::io::Result<()> {
+        let owner = serde_json::to_string(self)?;
+        // Blanks cover what a longer line left: to cut a file and write it anew costs the disk far more.
+        file.write_all_at(format!("{owner:OWNER_BYTES$}\n").as_bytes(), 0)
+    }
+
+    /// Reads it, empty where nothing can be read.
+    fn read(file: &mut File) -> Self {
+        let mut text = String::new();
+        // What cannot be read is as good as not written.
+        let _ = file.rewind().and_then(|()| file.take(OWNER_READ_MAX).read_to_string(&mut text));
+        // What follows the first line is left of a longer one.
+        serde_json::from_str(text.lines().next().unwrap_or_default()).unwrap_or_default()
+    }
 }
 
 /// Names the process that has the lock. One that has just begun may not have written its line yet: then nothing, or the line of the
 /// one before it that has ended, is in the file, and it is read again for a moment.
 fn held(folder: &Path, file: &mut File) -> StorageError {
-    let mut owner = read_owner(file);
+    let mut owner = Owner::read(file);
     for _ in 0..OWNER_READS_MAX {
-        if Path::new(&format!("/proc/{}", owner.0)).exists() {
+        if Path::new(&format!("/proc/{}", owner.pid)).exists() {
             break;
         }
         std::thread::sleep(OWNER_READ_PAUSE);
-        owner = read_owner(file);
+        owner = Owner::read(file);
     }
-    let (pid, written) = owner;
-    let command = if written.is_empty() { command_line(pid) } else { written };
-    StorageError::Held { path: folder.to_owned(), pid, command }
-}
-
-/// Returns pid and command from the lock's file, 0 and nothing where they are not there.
-fn read_owner(file: &mut File) -> (u32, String) {
-    let mut text = String::new();
-    // What cannot be read is as good as not written.
-    let _ = file.rewind().and_then(|()| file.take(4_096).read_to_string(&mut text));
-    // What follows the first line is left of a longer one.
-    let line = text.lines().next().unwrap_or_default();
-    let owner: serde_json::Value = serde_json::from_str(line).unwrap_or_default();
-    let pid = owner.get("pid").and_then(serde_json::Value::as_u64).and_then(|pid| u32::try_from(pid).ok());
-    let written = owner.get("command").and_then(serde_json::Value::as_str).unwrap_or_default();
-    (pid.unwrap_or(0), written.to_owned())
+    let Owner { pid, command, since, socket } = owner;
+    let command = if command.is_empty() { command_line(pid) } else { escape_line(&command).into_owned() };
+    StorageError::Held { path: folder.to_owned(), pid, command, since, socket }
 }
 
 /// Returns the command line of a process as the system knows it, escaped and bounded; empty if it cannot be read.
@@ -127,13 +159,17 @@ mod tests {
     fn names_the_process_that_has_the_folder() {
         let folder = tempfile::tempdir().unwrap();
         let lock = FolderLock::acquire(folder.path(), "first owner", Duration::ZERO).unwrap();
-        let error = FolderLock::acquire(folder.path(), "second", Duration::from_millis(5)).unwrap_err();
-        match error {
-            StorageError::Held { pid, command, .. } => {
+        let told = || match FolderLock::acquire(folder.path(), "second", Duration::from_millis(5)).unwrap_err() {
+            StorageError::Held { pid, command, since, socket, .. } => {
                 assert_eq!((pid, command.as_str()), (std::process::id(), "first owner"));
+                assert!(since.is_some());
+                socket
             }
             other => panic!("{other}"),
-        }
+        };
+        assert_eq!(told(), None);
+        lock.answers_at(Path::new("/run/a socket"));
+        assert_eq!(told().as_deref(), Some(Path::new("/run/a socket")));
         drop(lock);
         FolderLock::acquire(folder.path(), "third", Duration::ZERO).unwrap();
     }

@@ -8,6 +8,7 @@ use crate::error::ErrorKind;
 use crate::event::{Actor, Event, Record};
 use crate::failure::LoggedFailure;
 use crate::id::ComponentId;
+use crate::time::Timestamp;
 use crate::usage::Usage;
 
 /// Reads the state that the events add up to. Calls block on the disk and see one consistent state each.
@@ -230,7 +231,10 @@ pub enum StorageError {
         path: PathBuf,
     },
     /// Another process holds the data folder.
-    #[error("the data folder {} is held by process {pid} (`{command}`)", path.display())]
+    #[error(
+        "the data folder {} is held by process {pid} (`{command}`){}", path.display(),
+        since.map(|since| format!(" since {since}")).unwrap_or_default()
+    )]
     Held {
         /// The data folder.
         path: PathBuf,
@@ -238,6 +242,10 @@ pub enum StorageError {
         pid: u32,
         /// Its command line, escaped and bounded; empty if it cannot be read.
         command: String,
+        /// When it took the folder, if it says so.
+        since: Option<Timestamp>,
+        /// The socket at which it answers, if it is a server.
+        socket: Option<PathBuf>,
     },
     /// A newer version of the product wrote the data folder.
     #[error("the {what} has format {found}, this version reads up to {known}")]

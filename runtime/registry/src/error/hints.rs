@@ -181,6 +181,10 @@ fn storage(error: &StorageError) -> Vec<String> {
         StorageError::Denied { .. } | StorageError::NotAFolder { .. } => {
             vec!["choose another data folder with `--data DIR` or RUNTIME_DATA".to_owned()]
         }
+        StorageError::Held { pid, socket: Some(socket), .. } => vec![
+            format!("it is a server: `kill {pid}` ends it in order, other commands go through {}", socket.display()),
+            "or use another data folder with `--data DIR`".to_owned(),
+        ],
         StorageError::Held { pid, .. } => vec![
             format!("wait for process {pid} to end, or raise `--lock-timeout`"),
             "use another data folder with `--data DIR`".to_owned(),

@@ -90,8 +90,9 @@ fn another_process_is_named_by_pid_and_command() {
     let mut lines = answers(&mut holder);
     assert_eq!(lines.next().as_deref(), Some("held"));
     match try_open(folder.path()) {
-        Err(StorageError::Held { pid, command, path }) => {
-            assert_eq!((pid, path.as_path()), (holder.id(), folder.path()));
+        Err(StorageError::Held { pid, command, path, since, socket }) => {
+            assert_eq!((pid, path.as_path(), socket), (holder.id(), folder.path(), None));
+            assert!(since.is_some());
             assert!(command.contains("plays_a_role"), "{command}");
         }
         other => panic!("{other:?}"),
