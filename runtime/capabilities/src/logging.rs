@@ -21,35 +21,28 @@ fn view(state: &mut StoreState) -> LoggingView<'_> {
     LoggingView(state)
 }
 
-impl logging::wasi::logging::logging::Host for LoggingView<'_> {
-    fn log(&mut self, level: logging::wasi::logging::logging::Level, context: String, message: String) {
-        use logging::wasi::logging::logging::Level;
-        let level = match level {
-            Level::Trace => "trace",
-            Level::Debug => "debug",
-            Level::Info => "info",
-            Level::Warn => "warn",
-            Level::Error => "error",
-            Level::Critical => "critical",
-        };
-        self.0.output().log(level, &context, &message);
-    }
+/// The two names are two packages to the bindings, with the same function and types of their own.
+macro_rules! host {
+    ($bindings:ident) => {
+        impl $bindings::wasi::logging::logging::Host for LoggingView<'_> {
+            fn log(&mut self, level: $bindings::wasi::logging::logging::Level, context: String, message: String) {
+                use $bindings::wasi::logging::logging::Level;
+                let level = match level {
+                    Level::Trace => "trace",
+                    Level::Debug => "debug",
+                    Level::Info => "info",
+                    Level::Warn => "warn",
+                    Level::Error => "error",
+                    Level::Critical => "critical",
+                };
+                self.0.output().log(level, &context, &message);
+            }
+        }
+    };
 }
 
-impl logging_draft::wasi::logging::logging::Host for LoggingView<'_> {
-    fn log(&mut self, level: logging_draft::wasi::logging::logging::Level, context: String, message: String) {
-        use logging_draft::wasi::logging::logging::Level;
-        let level = match level {
-            Level::Trace => "trace",
-            Level::Debug => "debug",
-            Level::Info => "info",
-            Level::Warn => "warn",
-            Level::Error => "error",
-            Level::Critical => "critical",
-        };
-        self.0.output().log(level, &context, &message);
-    }
-}
+host!(logging);
+host!(logging_draft);
 
 impl Capability for LoggingCapability {
     fn name(&self) -> &'static str {

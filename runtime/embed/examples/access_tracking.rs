@@ -56,7 +56,7 @@ pub(crate) async fn main() -> Result<()> {
     for view in registry.by_status(Status::Active).await? {
         let id = &view.entry.id;
         if view.instance == InstanceWord::Live && view.usage.last_accessed.is_none() {
-            println!("  evicted {id}: {}", registry.evict(id).await?);
+            println!("  evicted {id}: {}", registry.evict_instance(id).await?);
         }
     }
     ensure!(registry.get(&id("demo:idle")?).await?.instance == InstanceWord::Cold);

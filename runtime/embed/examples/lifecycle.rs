@@ -56,7 +56,7 @@ pub(crate) async fn main() -> Result<()> {
     println!("Call twice, then drop the instance; the status stays:");
     ensure!(call(&registry, "demo:counter", "next()").await? == "1");
     ensure!(call(&registry, "demo:counter", "next()").await? == "2");
-    ensure!(registry.evict(&counter).await?, "there was an instance");
+    ensure!(registry.evict_instance(&counter).await?, "there was an instance");
     let view = registry.get(&counter).await?;
     ensure!(view.entry.status == Status::Active && view.instance == InstanceWord::Cold);
 

@@ -184,7 +184,7 @@ impl Registry {
     ///
     /// # Errors
     /// [`RegistryError::NotFound`].
-    pub async fn evict(&self, id: &ComponentId) -> Result<bool, RegistryError> {
+    pub async fn evict_instance(&self, id: &ComponentId) -> Result<bool, RegistryError> {
         if !self.contains(id).await? {
             return Err(unknown(id));
         }

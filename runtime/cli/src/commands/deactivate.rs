@@ -1,4 +1,4 @@
-use crate::commands::print_failed;
+use crate::commands::print_outcomes;
 use crate::dto::OutcomesDoc;
 use crate::error::{CliError, Done};
 use crate::select::Selection;
@@ -32,11 +32,9 @@ pub(crate) async fn run(session: &Session, args: Args) -> Result<Done, CliError>
     let selected = selection.resolve(session, registry).await?;
     let outcomes = registry.deactivate(&selected.ids(), args.cascade || selection.all).await;
     let document = OutcomesDoc::new(selected.failed, outcomes);
-    session.out.result(&document, |document, paint| {
+    print_outcomes(session, &document, |document, paint| {
         let done = document.done.iter().map(|id| format!("deactivated {}\n", paint.bold(id.as_str())));
         let unchanged = document.unchanged.iter().map(|id| format!("{} is not active\n", paint.bold(id.as_str())));
         done.chain(unchanged).collect()
-    })?;
-    print_failed(session, &document.failed);
-    Ok(Done::of(document.error.as_ref()))
+    })
 }

@@ -4,7 +4,7 @@ use domain::text::{escape_block, escape_line};
 use registry::{Outcomes, Registry};
 use serde::Serialize;
 
-use crate::commands::print_failed;
+use crate::commands::print_outcomes;
 use crate::dto::OutcomesDoc;
 use crate::error::{CliError, Done};
 use crate::output::{human_count, plural};
@@ -124,12 +124,10 @@ async fn clear(session: &Session, registry: &Registry, selected: Selected, all: 
         }
     }
     let document = OutcomesDoc::new(selected.failed, outcomes);
-    session.out.result(&document, |document, paint| match document.done.as_slice() {
+    print_outcomes(session, &document, |document, paint| match document.done.as_slice() {
         [] if document.failed.is_empty() => format!("{}\n", paint.dim("no failures")),
         done => done.iter().map(|id| format!("cleared {}\n", paint.bold(id.as_str()))).collect(),
-    })?;
-    print_failed(session, &document.failed);
-    Ok(Done::of(document.error.as_ref()))
+    })
 }
 
 fn text(errors: &[FailureRow], paint: Paint) -> String {

@@ -33,7 +33,7 @@ pub(crate) async fn run(session: &Session, args: Args) -> Result<Done, CliError>
     let mut failed = selected.failed;
     let mut documents = Vec::new();
     for id in ids {
-        match registry.evict(&id).await {
+        match registry.evict_instance(&id).await {
             Ok(evicted) => documents.push(EvictDoc { id, evicted }),
             Err(error) => failed.push(FailedDoc::new(&id, &error)),
         }

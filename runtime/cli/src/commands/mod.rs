@@ -41,7 +41,7 @@ pub(crate) mod wit;
 use serde::Serialize;
 
 use crate::args::Verb;
-use crate::dto::FailedDoc;
+use crate::dto::{FailedDoc, OutcomesDoc};
 use crate::error::{CliError, Done};
 use crate::session::Session;
 use crate::style::Paint;
@@ -132,6 +132,17 @@ fn print_each<T: Serialize>(
 
 fn to_json<T: Serialize>(value: &T) -> Result<serde_json::Value, CliError> {
     serde_json::to_value(value).map_err(|e| CliError::internal(format!("the result cannot be written as JSON: {e}")))
+}
+
+/// Prints what was done to each of several components; `text` puts it in words.
+fn print_outcomes(
+    session: &Session,
+    document: &OutcomesDoc,
+    text: impl FnOnce(&OutcomesDoc, Paint) -> String,
+) -> Result<Done, CliError> {
+    session.out.result(document, text)?;
+    print_failed(session, &document.failed);
+    Ok(Done::of(document.error.as_ref()))
 }
 
 /// Tells people of the items that could not be done; scripts have them in the document.

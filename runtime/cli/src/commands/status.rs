@@ -5,7 +5,7 @@ use domain::{ComponentId, Status};
 use registry::{Outcomes, Registry};
 use serde::Serialize;
 
-use crate::commands::{print_each, print_failed};
+use crate::commands::{print_each, print_outcomes};
 use crate::dto::{FailedDoc, OutcomesDoc};
 use crate::error::{CliError, Done};
 use crate::select::{Selected, resolve_all};
@@ -126,12 +126,10 @@ fn finish(
     document: &OutcomesDoc,
     status: impl Fn(&ComponentId, Paint) -> String,
 ) -> Result<Done, CliError> {
-    session.out.result(document, |document, paint| {
+    print_outcomes(session, document, |document, paint| {
         let same = document.unchanged.iter();
         document.done.iter().chain(same).map(|id| format!("{id} {}\n", status(id, paint))).collect()
-    })?;
-    print_failed(session, &document.failed);
-    Ok(Done::of(document.error.as_ref()))
+    })
 }
 
 /// Reads an object of ids and statuses.

@@ -1,4 +1,4 @@
-use crate::commands::print_failed;
+use crate::commands::print_outcomes;
 use crate::dto::OutcomesDoc;
 use crate::error::{CliError, Done};
 use crate::select::Selection;
@@ -27,9 +27,7 @@ pub(crate) async fn run(session: &Session, args: Args) -> Result<Done, CliError>
     let selected = args.selection.resolve(session, registry).await?;
     let outcomes = registry.unregister(&selected.ids(), args.cascade || args.selection.all).await;
     let document = OutcomesDoc::new(selected.failed, outcomes);
-    session.out.result(&document, |document, paint| {
+    print_outcomes(session, &document, |document, paint| {
         document.done.iter().map(|id| format!("unregistered {}\n", paint.bold(id.as_str()))).collect()
-    })?;
-    print_failed(session, &document.failed);
-    Ok(Done::of(document.error.as_ref()))
+    })
 }

@@ -64,8 +64,8 @@ async fn an_evicted_instance_comes_back_with_the_next_call() {
     let world = World::new().await;
     world.have("name demo:a\nversion 1.0.0").await;
     world.activate("demo:a").await;
-    assert!(world.registry.evict(&id("demo:a")).await.unwrap());
-    assert!(!world.registry.evict(&id("demo:a")).await.unwrap());
+    assert!(world.registry.evict_instance(&id("demo:a")).await.unwrap());
+    assert!(!world.registry.evict_instance(&id("demo:a")).await.unwrap());
     assert_eq!(world.status("demo:a").await, Status::Active);
     world.registry.call(&id("demo:a"), call("go()")).await.unwrap();
 }
