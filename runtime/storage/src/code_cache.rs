@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 use std::fs::File;
-use std::os::unix::fs::MetadataExt;
+use std::io::Read as _;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
@@ -17,9 +18,17 @@ pub const CACHE_BYTES_MAX: u64 = 2 << 30;
 /// How old a file's mark of use gets before a use renews it: a mark for every use would cost a write each.
 const MARK_AGE: Duration = Duration::from_secs(60 * 60);
 
+/// Ends each file: four letters and four bytes for the crc32c of all before them.
+const SEAL: &[u8; SEAL_BYTES] = b"RTCC\0\0\0\0";
+const SEAL_BYTES: usize = 8;
+
+/// Bytes that are read at once to check a file.
+const READ_BYTES: usize = 32 << 10;
+
 /// Compiled code in the folder `cache` of the data folder, safe to delete at any moment.
 ///
-/// Native code is run as it is found, so a file counts only if it is a plain file of this user that nobody else can write.
+/// Native code is run as it is found, so a file counts only if it is a plain file of this user that nobody else can write, and has the
+/// checksum that was written with it.
 #[derive(Debug)]
 pub struct FileCodeCache {
     folder: PathBuf,
@@ -74,7 +83,8 @@ impl FileCodeCache {
         if self.private.read().unwrap_or_else(PoisonError::into_inner).contains(folder) {
             return true;
         }
-        let is_private = is_private(folder).is_some_and(|metadata| metadata.is_dir());
+        let metadata = std::fs::symlink_metadata(folder);
+        let is_private = metadata.is_ok_and(|metadata| metadata.is_dir() && is_private(&metadata));
         if is_private {
             self.private.write().unwrap_or_else(PoisonError::into_inner).insert(folder.to_owned());
         }
@@ -106,14 +116,46 @@ struct CachedFile {
     used: SystemTime,
 }
 
-/// Tells whether nobody but this user can have written to `path`.
-fn is_private(path: &Path) -> Option<std::fs::Metadata> {
-    // Not followed: a link could lead to a file that somebody else changes.
-    let metadata = std::fs::symlink_metadata(path).ok()?;
+/// Opens a file of compiled code. Not through a link, which could lead to a file that somebody else changes, and without waiting,
+/// should it be a pipe.
+fn open(path: &Path) -> Option<File> {
+    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+    File::options().read(true).custom_flags(flags.bits().cast_signed()).open(path).ok()
+}
+
+/// Returns what stands after the code in its file.
+fn seal(checksum: u32) -> [u8; SEAL_BYTES] {
+    let mut seal = *SEAL;
+    for (to, from) in seal.iter_mut().skip(SEAL_BYTES - 4).zip(checksum.to_le_bytes()) {
+        *to = from;
+    }
+    seal
+}
+
+/// Reads the file of `size` bytes and tells whether it ends in the seal of what is before.
+fn is_sealed(mut file: &File, size: u64) -> bool {
+    let Some(mut left) = size.checked_sub(SEAL_BYTES as u64) else { return false };
+    let mut buffer = [0; READ_BYTES];
+    let mut checksum = 0;
+    while left > 0 {
+        let wanted = usize::try_from(left).unwrap_or(READ_BYTES).min(READ_BYTES);
+        let Some(place) = buffer.get_mut(..wanted) else { return false };
+        if file.read_exact(place).is_err() {
+            return false;
+        }
+        checksum = crc32c::crc32c_append(checksum, place);
+        left -= wanted as u64;
+    }
+    let mut found = [0; SEAL_BYTES];
+    file.read_exact(&mut found).is_ok() && found == seal(checksum)
+}
+
+/// Tells whether nobody but this user can have written to what `metadata` is of.
+fn is_private(metadata: &std::fs::Metadata) -> bool {
     let mine = metadata.uid() == rustix::process::geteuid().as_raw();
     let kind = metadata.file_type();
-    let sealed = metadata.mode() & 0o022 == 0;
-    ((kind.is_file() || kind.is_dir()) && mine && sealed).then_some(metadata)
+    let closed = metadata.mode() & 0o022 == 0;
+    (kind.is_file() || kind.is_dir()) && mine && closed
 }
 
 /// Marks the file as used now, so that it is not the next to go.
@@ -129,8 +171,13 @@ fn mark_used(path: &Path, metadata: &std::fs::Metadata) {
 impl CodeCache for FileCodeCache {
     fn find(&self, key: &CodeKey) -> Option<PathBuf> {
         let path = self.path(key);
-        let metadata = is_private(&path).filter(std::fs::Metadata::is_file)?;
+        let file = open(&path)?;
+        let metadata = file.metadata().ok().filter(|metadata| metadata.is_file() && is_private(metadata))?;
         if !(self.is_private_folder(&self.folder) && self.is_private_folder(path.parent()?)) {
+            return None;
+        }
+        if !is_sealed(&file, metadata.len()) {
+            self.remove(key);
             return None;
         }
         mark_used(&path, &metadata);
@@ -140,8 +187,8 @@ impl CodeCache for FileCodeCache {
     fn store(&self, key: &CodeKey, code: &[u8]) -> Result<PathBuf, StorageError> {
         let path = self.path(key);
         files::create_folder(path.parent().unwrap_or(&self.folder))?;
-        files::replace(&path, code, Durability::Process)?;
-        self.bound(code.len() as u64, &path)?;
+        files::replace_by_parts(&path, &[code, &seal(crc32c::crc32c(code))], Durability::Process)?;
+        self.bound((code.len() + SEAL_BYTES) as u64, &path)?;
         Ok(path)
     }
 
@@ -175,7 +222,7 @@ mod tests {
         assert_eq!(cache.find(&key("a")), None);
         let path = cache.store(&key("a"), b"native").unwrap();
         assert_eq!(cache.find(&key("a")), Some(path.clone()));
-        assert_eq!(std::fs::read(&path).unwrap(), b"native");
+        assert!(std::fs::read(&path).unwrap().starts_with(b"native"));
         assert_eq!(cache.find(&CodeKey { engine: "e2".to_owned(), ..key("a") }), None);
         cache.remove(&key("a"));
         assert_eq!(cache.find(&key("a")), None);
@@ -204,15 +251,37 @@ mod tests {
     }
 
     #[test]
+    fn finds_nothing_where_a_bit_is_flipped_or_the_file_is_cut() {
+        let (_folder, cache) = cache(100_000);
+        let code: Vec<u8> = (0..40_000u32).map(|n| n as u8).collect();
+        let path = cache.store(&key("a"), &code).unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        let bits = (0..whole.len() * 8).step_by(4_999).chain(whole.len() * 8 - 64..whole.len() * 8);
+        for bit in bits {
+            let mut flipped = whole.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            std::fs::write(&path, &flipped).unwrap();
+            assert_eq!(cache.find(&key("a")), None, "bit {bit}");
+            assert!(!path.exists(), "what is damaged goes");
+        }
+        for length in [0, 7, 8, code.len(), whole.len() - 1] {
+            std::fs::write(&path, &whole[..length]).unwrap();
+            assert_eq!(cache.find(&key("a")), None, "{length} bytes");
+        }
+        cache.store(&key("a"), &code).unwrap();
+        assert_eq!(cache.find(&key("a")), Some(path));
+    }
+
+    #[test]
     fn drops_what_was_used_least_recently() {
         let (_folder, cache) = cache(1_000);
         for (age, word) in [(30, "a"), (20, "b"), (10, "c")] {
-            let path = cache.store(&key(word), &[0; 300]).unwrap();
+            let path = cache.store(&key(word), &[0; 292]).unwrap();
             let used = SystemTime::now() - Duration::from_secs(age * 3_600);
             File::options().append(true).open(path).unwrap().set_modified(used).unwrap();
         }
         assert!(cache.find(&key("a")).is_some(), "and marks it as used");
-        cache.store(&key("d"), &[0; 300]).unwrap();
+        cache.store(&key("d"), &[0; 292]).unwrap();
         let found: Vec<bool> = ["a", "b", "c", "d"].iter().map(|word| cache.find(&key(word)).is_some()).collect();
         assert_eq!(found, [true, false, true, true]);
     }

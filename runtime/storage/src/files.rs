@@ -116,9 +116,14 @@ pub(crate) enum Durability {
 ///
 /// A failure leaves the old file as it was and no partial one.
 pub(crate) fn replace(path: &Path, bytes: &[u8], durability: Durability) -> Result<(), StorageError> {
+    replace_by_parts(path, &[bytes], durability)
+}
+
+/// The same for bytes that are in several places.
+pub(crate) fn replace_by_parts(path: &Path, parts: &[&[u8]], durability: Durability) -> Result<(), StorageError> {
     let partial = partial_name(path);
     fail::point("before replace", path);
-    let written = write_new(&partial, bytes, durability).and_then(|()| {
+    let written = write_new(&partial, parts, durability).and_then(|()| {
         fail::point("before rename", path);
         std::fs::rename(&partial, path).map_err(at(path))
     });
@@ -135,12 +140,14 @@ pub(crate) fn replace(path: &Path, bytes: &[u8], durability: Durability) -> Resu
     Ok(())
 }
 
-fn write_new(path: &Path, bytes: &[u8], durability: Durability) -> Result<(), StorageError> {
+fn write_new(path: &Path, parts: &[&[u8]], durability: Durability) -> Result<(), StorageError> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(at(path))?;
-    let (half, rest) = bytes.split_at(bytes.len() / 2);
-    file.write_all(half).map_err(at(path))?;
-    fail::point("half written", path);
-    file.write_all(rest).map_err(at(path))?;
+    for bytes in parts {
+        let (half, rest) = bytes.split_at(bytes.len() / 2);
+        file.write_all(half).map_err(at(path))?;
+        fail::point("half written", path);
+        file.write_all(rest).map_err(at(path))?;
+    }
     match durability {
         Durability::Power => file.sync_all().map_err(at(path)),
         Durability::Process => Ok(()),
