@@ -1,5 +1,7 @@
 //! What the host can provide to a guest, by interface, and under which condition.
 
+use crate::failure::FailureKind;
+use crate::inspection::{ExternItem, ExternKind};
 use crate::interface::InterfaceName;
 
 /// Under which condition the host links an interface.
@@ -123,6 +125,38 @@ pub fn served_versions(name: &InterfaceName) -> Vec<String> {
     let wanted = name.unversioned();
     host_interfaces().map(|(known, _)| known).filter(|known| known.split('@').next() == Some(wanted.as_str())).collect()
 }
+
+/// Returns the host interfaces among `imports` that the host has not, apart from those that components provide: nothing that needs
+/// one of them can ever be linked.
+pub fn never_served(imports: &[ExternItem], is_provided: impl Fn(&str) -> bool) -> Vec<InterfaceName> {
+    let wanted = imports.iter().filter(|import| import.kind == ExternKind::Interface && !is_provided(&import.name));
+    wanted
+        .filter_map(ExternItem::interface)
+        .filter(|interface| interface.is_host() && host_access(interface) == HostAccess::Absent)
+        .collect()
+}
+
+/// Says in one sentence that the host has none of `interfaces`, and what sort of failure that is.
+pub fn refusal(interfaces: &[InterfaceName]) -> (FailureKind, String) {
+    let mut names: Vec<_> = interfaces.iter().take(NAMED_MAX).map(|interface| format!("`{interface}`")).collect();
+    let more = interfaces.len().saturating_sub(NAMED_MAX);
+    if more > 0 {
+        names.push(format!("{more} more"));
+    }
+    let (last, first) = names.split_last().map_or((String::new(), String::new()), |(l, f)| (l.clone(), f.join(", ")));
+    let names = if first.is_empty() { last } else { format!("{first} and {last}") };
+    let mut served: Vec<_> = interfaces.iter().flat_map(served_versions).collect();
+    served.dedup();
+    let others = if served.is_empty() { String::new() } else { format!("; the host serves {}", served.join(" and ")) };
+    let (is, has) = if interfaces.len() == 1 { ("is", "no such capability") } else { ("are", "no such capabilities") };
+    if interfaces.iter().any(|interface| interface.namespace == "wasi") {
+        return (FailureKind::Denied, format!("{names} {is} not granted and cannot be: the host has {has}{others}"));
+    }
+    (FailureKind::MissingImport, format!("nobody provides {names}{others}"))
+}
+
+/// Most interfaces that a refusal names.
+const NAMED_MAX: usize = 8;
 
 #[cfg(test)]
 mod tests {

@@ -33,11 +33,11 @@ impl ExternItem {
 pub enum ExternKind {
     /// An interface with functions or resources.
     Interface,
-    /// An interface that only names types: nothing has to provide it.
+    /// A type, or an interface that only names types: nothing has to provide it.
     TypesOnly,
     /// A function outside any interface.
     Function,
-    /// A type, module, component or value.
+    /// A resource outside any interface, a module, component or value.
     Other,
 }
 

@@ -44,7 +44,12 @@ impl InterfaceName {
     /// Tells whether an export of this name can serve an import called `wanted`: on the same
     /// [track](Self::track) and not older.
     pub fn satisfies(&self, wanted: &Self) -> bool {
-        self.track() == wanted.track() && self.version >= wanted.version
+        // Build metadata has no part in which of two versions is newer.
+        let is_older = match (&self.version, &wanted.version) {
+            (Some(own), Some(wanted)) => own.cmp_precedence(wanted).is_lt(),
+            (own, wanted) => own < wanted,
+        };
+        self.track() == wanted.track() && !is_older
     }
 
     /// Tells whether the host, not another component, provides this interface unless a manifest binds it.
@@ -132,6 +137,8 @@ mod tests {
         assert!(!name("a:b/c@0.2.0").satisfies(&name("a:b/c@0.1.2")));
         assert!(!name("a:b/c@1.0.0").satisfies(&name("a:b/c")));
         assert!(name("a:b/c").satisfies(&name("a:b/c")));
+        assert!(name("a:b/c@2.0.0").satisfies(&name("a:b/c@2.0.0+b1")), "builds of one version are equal");
+        assert!(name("a:b/c@2.0.0+b1").satisfies(&name("a:b/c@2.0.0")));
     }
 
     #[test]

@@ -21,6 +21,7 @@ pub fn function<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Op
         let first = same.next()?;
         return Some(if same.next().is_some() { first } else { split(first).1 });
     };
+    let given_path = path;
     let path = unversioned(path);
     // People leave out the namespace, the package and the version.
     let distance = |name: &str| {
@@ -29,7 +30,9 @@ pub fn function<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Op
         let forms = [full, after(':'), after('/')];
         forms.into_iter().map(|form| strsim::damerau_levenshtein(path, form)).min()
     };
-    same.min_by_key(|name| (distance(name), name.len()))
+    let version = |name: &str| name.rsplit_once('@').map(|(_, version)| version.to_owned());
+    let wanted = version(given_path);
+    same.min_by_key(|name| (distance(name), version(split(name).0.unwrap_or_default()) != wanted, name.len()))
 }
 
 /// Splits `interface#function`; a bare name has no interface.

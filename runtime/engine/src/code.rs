@@ -15,6 +15,7 @@ use wasmtime::component::Component;
 use crate::engine::Shared;
 use crate::failure::Scene;
 use crate::inspect;
+use crate::settings::{COMPILE_TIME_MAX, OWN_THREADS_FROM};
 
 /// Returns a word that differs whenever the compiler, its settings or this crate's version do.
 pub(crate) fn engine_key(engine: &wasmtime::Engine) -> String {
@@ -47,14 +48,20 @@ pub(crate) async fn load(shared: &Arc<Shared>, spec: &UnitSpec) -> Result<Compon
         return Ok(component);
     }
     let (job_shared, job_spec) = (Arc::clone(shared), spec.clone());
-    let loaded = tokio::task::spawn_blocking(move || make(&job_shared, &job_spec, &key)).await;
+    let made = tokio::task::spawn_blocking(move || make(&job_shared, &job_spec, &key));
+    let loaded = tokio::time::timeout(COMPILE_TIME_MAX, made).await;
     let nobody = Caller::default();
     let scene = Scene { shared, component: &spec.id, revision: spec.revision, caller: &nobody };
     match loaded {
-        Ok(Ok(component)) => Ok(component),
-        Ok(Err((kind, message))) => Err(scene.failure(Phase::Compile, kind, &message)),
-        Err(panicked) => {
+        Ok(Ok(Ok(component))) => Ok(component),
+        Ok(Ok(Err((kind, message)))) => Err(scene.failure(Phase::Compile, kind, &message)),
+        Ok(Err(panicked)) => {
             Err(scene.failure(Phase::Compile, FailureKind::Host, &format!("the compiler broke off: {panicked}")))
+        }
+        // The thread cannot be stopped; what it makes is kept for the next time.
+        Err(_) => {
+            let message = format!("the component was not compiled after {} s", COMPILE_TIME_MAX.as_secs());
+            Err(scene.failure(Phase::Compile, FailureKind::Limit, &message))
         }
     }
 }
@@ -107,7 +114,15 @@ fn compile(shared: &Shared, bytes: &[u8]) -> Result<Vec<u8>, (FailureKind, Strin
         (FailureKind::InvalidBinary, format!("the component cannot be compiled: {reason}"))
     };
     inspect::precheck(bytes).map_err(|error| invalid(&error.to_string()))?;
-    shared.engine.precompile_component(bytes).map_err(|error| invalid(&format!("{error:#}")))
+    let work = || shared.engine.precompile_component(bytes).map_err(|error| invalid(&format!("{error:#}")));
+    if bytes.len() < OWN_THREADS_FROM {
+        return work();
+    }
+    // Else the functions of a small component would wait until those of a large one are done.
+    match rayon::ThreadPoolBuilder::new().thread_name(|_| "compile".to_owned()).build() {
+        Ok(threads) => threads.install(work),
+        Err(_) => work(),
+    }
 }
 
 /// Maps a file of the code cache.

@@ -8,7 +8,7 @@ use domain::failure::FailureKind;
 use domain::text::{escape_line, truncate};
 use domain::{ComponentId, Failure, Phase};
 use wasmtime::component::ResourceTableError;
-use wasmtime::{Trap, WasmBacktrace};
+use wasmtime::{FrameInfo, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
 use crate::engine::Shared;
@@ -175,6 +175,9 @@ fn after_refusal(allowed: &Allowed, otherwise: &str) -> (FailureKind, String) {
 /// Returns the guest's stack, innermost frame first: `module!function at file:line`.
 fn backtrace(error: &wasmtime::Error) -> Vec<String> {
     let Some(trace) = error.downcast_ref::<WasmBacktrace>() else { return Vec::new() };
+    if trace.frames().iter().any(has_line_feed) {
+        return trace.frames().iter().take(BACKTRACE_FRAMES_MAX).map(raw_name).collect();
+    }
     let mut frames: Vec<String> = Vec::new();
     for line in trace.to_string().lines().skip(1) {
         let line = line.trim();
@@ -188,6 +191,20 @@ fn backtrace(error: &wasmtime::Error) -> Vec<String> {
     }
     frames.truncate(BACKTRACE_FRAMES_MAX);
     frames
+}
+
+/// Tells whether a name of the guest's would make lines of its own in the printed backtrace.
+fn has_line_feed(frame: &FrameInfo) -> bool {
+    let own = [frame.module().name(), frame.func_name()];
+    let symbols = frame.symbols().iter().flat_map(|symbol| [symbol.name(), symbol.file()]);
+    own.into_iter().chain(symbols).flatten().any(|name| name.contains(['\n', '\r']))
+}
+
+/// Returns the names of a frame as they stand in the binary.
+fn raw_name(frame: &FrameInfo) -> String {
+    let index = || format!("<wasm function {}>", frame.func_index());
+    let function = frame.func_name().map_or_else(index, str::to_owned);
+    bounded(&format!("{}!{function}", frame.module().name().unwrap_or("<unknown>")))
 }
 
 /// Takes the hashes out of a Rust function's name, `::h0123456789abcdef` at its end and `[0123abcd]` behind the names of

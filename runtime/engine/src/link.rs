@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use domain::call::Caller;
-use domain::capability::{HostAccess, host_access, served_versions};
+use domain::capability::{HostAccess, host_access, refusal};
 use domain::failure::FailureKind;
 use domain::ports::{Link, UnitSpec};
 use domain::text::{escape_line, truncate};
@@ -122,7 +122,7 @@ fn link_host(shared: &Shared, name: &str, served: &mut Served, linker: &mut Link
         return Err((FailureKind::MissingImport, format!("nobody provides the import `{}`", shown(name))));
     };
     if host_access(&interface) == HostAccess::Absent {
-        return Err(not_served(&interface));
+        return Err(refusal(&[interface]));
     }
     let track = interface.track();
     for (place, capability) in shared.capabilities.iter().enumerate() {
@@ -139,19 +139,6 @@ fn link_host(shared: &Shared, name: &str, served: &mut Served, linker: &mut Link
         }
     }
     Err((FailureKind::Host, format!("the host should serve `{interface}`, but this engine was made without it")))
-}
-
-fn not_served(interface: &InterfaceName) -> Unmet {
-    let served = served_versions(interface);
-    let others = if served.is_empty() { String::new() } else { format!("; the host serves {}", served.join(" and ")) };
-    if interface.namespace == "wasi" {
-        let message = format!(
-            "`{interface}` is not granted and cannot be: the host has no such capability{others}; a component that \
-             exports it can be bound to the import with `[bind]`"
-        );
-        return (FailureKind::Denied, message);
-    }
-    (FailureKind::MissingImport, format!("nobody provides the import `{interface}`{others}"))
 }
 
 /// Puts several reasons into one: a denial weighs more than an import that is merely missing.
@@ -173,7 +160,8 @@ fn worst(mut unmet: Vec<Unmet>) -> Option<Unmet> {
 /// What is left for wasmtime's own check is a host interface that is newer in the component than in the host.
 fn refused_by_linker(error: &wasmtime::Error) -> Unmet {
     let text = format!("{error:#}");
-    let kind = if text.contains("`wasi:") { FailureKind::Denied } else { FailureKind::TypeMismatch };
+    let is_missing = text.contains("`wasi:") && !text.contains("type mismatch");
+    let kind = if is_missing { FailureKind::Denied } else { FailureKind::TypeMismatch };
     (kind, shown(&text))
 }
 

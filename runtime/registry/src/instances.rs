@@ -7,7 +7,7 @@ use domain::entry::EdgeKind;
 use domain::graph::{Graph, GraphEdge};
 use domain::manifest::GrantRequests;
 use domain::ports::{BlobStore, Link, Slot, StateView, StorageError, Unit, UnitSource, UnitSpec};
-use domain::{ComponentId, Digest, Entry, Failure, FailureKind, Phase, Status, text};
+use domain::{ComponentId, Digest, Entry, Failure, FailureKind, Phase, Status, capability, text};
 
 use crate::Registry;
 use crate::commit::blocking;
@@ -130,6 +130,13 @@ impl Registry {
             && let Err(reason) = factory.prepare(entry, &mut spec).await
         {
             return Err(self.failure(entry, Phase::Link, FailureKind::Hook, &format!("its kind's factory: {reason}")));
+        }
+        // Known without compiling, which can take a minute.
+        let is_linked = |import: &str| spec.links.iter().any(|link| link.import == import);
+        let denied = capability::never_served(&entry.revision.imports, is_linked);
+        if !denied.is_empty() {
+            let (kind, message) = capability::refusal(&denied);
+            return Err(self.failure(entry, Phase::Link, kind, &message));
         }
         self.inner.engine.prepare(spec).await
     }

@@ -106,6 +106,18 @@ pub(crate) struct Draft {
 }
 
 impl Draft {
+    /// Warns of imports that the host can never serve and that nothing is bound to.
+    fn refused_imports(&self) -> Option<String> {
+        let bind = &self.manifest.bind;
+        let is_bound = |import: &str| {
+            let unversioned = import.split('@').next().unwrap_or(import);
+            bind.contains_key(import) || bind.contains_key(unversioned)
+        };
+        let refused = domain::capability::never_served(&self.inspection.imports, is_bound);
+        let (_, why) = domain::capability::refusal(&refused);
+        (!refused.is_empty()).then(|| format!("{} cannot be activated: {}", self.id, text::escape_line(&why)))
+    }
+
     /// Reads and inspects what `request` names. Blocks.
     pub(crate) fn make(engine: &dyn Engine, request: &RegisterRequest) -> Result<Self, RegistryError> {
         let loaded = source::load(&request.source, request.manifest.as_ref())?;
@@ -281,6 +293,7 @@ impl Registry {
         blocking(move || {
             let mut draft = Draft::make(&*registry.inner.engine, &request)?;
             draft.warnings.extend(registry.lowered_limits(&draft.id, &draft.manifest));
+            draft.warnings.extend(draft.refused_imports());
             draft.override_version |= registry.settings().allow_override;
             registry.check_world(&draft)?;
             draft.pin = Some(Arc::new(registry.inner.pins.pin(draft.inspection.digest)));

@@ -126,7 +126,7 @@ fn check_size(size: u64, path: &Path) -> Result<(), RegistryError> {
     }
     Err(RegistryError::BadPath {
         path: path.to_owned(),
-        reason: format!("the file has {} MiB, a component may have {} MiB", size >> 20, COMPONENT_BYTES_MAX >> 20),
+        reason: format!("the file has {size} bytes, a component may have {} MiB", COMPONENT_BYTES_MAX >> 20),
         hint: "strip debug information (`wasm-tools strip`) or split the component".to_owned(),
     })
 }

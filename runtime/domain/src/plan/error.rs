@@ -150,7 +150,14 @@ impl PlanError {
             Self::NotFound { .. } => vec!["`runtime list` shows what is registered".to_owned()],
             Self::Missing { component, need, also } => {
                 let first = match need {
-                    Need::Import(import) => format!("register a component that exports `{import}`"),
+                    Need::Import(import) if import.contains('/') => {
+                        format!("register a component that exports `{import}`")
+                    }
+                    // Any two components may use one plain word for different things.
+                    Need::Import(import) => format!(
+                        "a plain name is linked where it is bound: `[bind]` `\"{import}\" = \"namespace:name\"` in the \
+                         component.toml of `{component}`"
+                    ),
                     Need::Component(on) => {
                         format!("register `{on}`, or remove it from the dependencies of `{component}`")
                     }

@@ -15,6 +15,9 @@ pub(super) fn resolve<'a>(
     exports: &'a Exports,
     name: &str,
 ) -> Result<(usize, &'a Export), EngineError> {
+    // WIT text has a `%` before names that are words of the language; the names themselves have none.
+    let plain = name.replace('%', "");
+    let name = plain.as_str();
     if let Some(found) = exports.position(None, name).and_then(|i| Some((i, exports.get(i)?))) {
         return Ok(found);
     }
@@ -49,7 +52,9 @@ fn is_meant(export: &Export, name: &str) -> bool {
 
 /// Tells whether `path` is `full` with version, package or both left out.
 fn is_path(full: &str, path: &str) -> bool {
-    let unversioned = full.split('@').next().unwrap_or(full);
-    let word = unversioned.rsplit('/').next().unwrap_or(unversioned);
-    [full, unversioned, word].contains(&path)
+    let parts = |name: &str| name.split_once('@').map(|(name, version)| (name.to_owned(), version.to_owned()));
+    let (unversioned, version) = parts(full).map_or((full.to_owned(), None), |(name, version)| (name, Some(version)));
+    let (wanted, wanted_version) = parts(path).map_or((path.to_owned(), None), |(name, version)| (name, Some(version)));
+    let word = unversioned.rsplit('/').next().unwrap_or(&unversioned);
+    (wanted == unversioned || wanted == word) && (wanted_version.is_none() || wanted_version == version)
 }

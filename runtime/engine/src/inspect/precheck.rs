@@ -4,7 +4,7 @@ use domain::limits::COMPONENT_BYTES_MAX;
 use domain::ports::EngineError;
 use wasmparser::{Encoding, Parser, Payload};
 
-use crate::settings::NESTING_MAX;
+use crate::settings::{FUNCTIONS_MAX, NESTING_MAX};
 
 /// Makes the error for bytes that are not a component.
 pub(crate) fn refuse(reason: &str) -> EngineError {
@@ -18,6 +18,7 @@ pub(crate) fn precheck(bytes: &[u8]) -> Result<(), EngineError> {
     }
     check_header(bytes)?;
     let mut depth = 0_usize;
+    let mut functions = 0_usize;
     for payload in Parser::new(0).parse_all(bytes) {
         match payload.map_err(|error| damaged(&error))? {
             Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => {
@@ -26,6 +27,12 @@ pub(crate) fn precheck(bytes: &[u8]) -> Result<(), EngineError> {
                     return Err(refuse(&format!(
                         "components and modules are nested more than {NESTING_MAX} levels deep"
                     )));
+                }
+            }
+            Payload::FunctionSection(section) => {
+                functions = functions.saturating_add(section.count() as usize);
+                if functions > FUNCTIONS_MAX {
+                    return Err(refuse(&format!("it has more than {FUNCTIONS_MAX} functions")));
                 }
             }
             // The outermost end leaves nothing to take away.

@@ -2,6 +2,7 @@
 
 use domain::inspection::{ExternItem, ExternKind, FunctionSignature};
 use domain::ports::EngineError;
+use domain::text::{escape_line, truncate};
 use wasmparser::component_types::{ComponentAnyTypeId, ComponentEntityType, ComponentInstanceTypeId};
 use wasmparser::types::Types;
 use wasmparser::{Parser, Payload};
@@ -9,6 +10,9 @@ use wasmparser::{Parser, Payload};
 use super::precheck::{damaged, refuse};
 use super::print::{Names, signature};
 use crate::settings::ITEMS_MAX;
+
+/// Longest name in a message, in bytes.
+const NAME_SHOWN_MAX: usize = 200;
 
 pub(super) struct World {
     pub(super) imports: Vec<ExternItem>,
@@ -19,6 +23,7 @@ pub(super) struct World {
 /// Reads the outermost import and export sections.
 pub(super) fn read(bytes: &[u8], types: &Types) -> Result<World, EngineError> {
     let (imports, exports) = names(bytes)?;
+    check(types, &imports, &exports)?;
     let known = Names::collect(types, &imports, &exports);
     let mut functions = Vec::new();
     for name in &exports {
@@ -62,11 +67,41 @@ fn kind(types: &Types, ty: ComponentEntityType) -> ExternKind {
         ComponentEntityType::Func(_) => ExternKind::Function,
         ComponentEntityType::Instance(id) if only_types(types, id) => ExternKind::TypesOnly,
         ComponentEntityType::Instance(_) => ExternKind::Interface,
+        ComponentEntityType::Type { referenced, .. } if !matches!(referenced, ComponentAnyTypeId::Resource(_)) => {
+            ExternKind::TypesOnly
+        }
         ComponentEntityType::Module(_)
         | ComponentEntityType::Value(_)
         | ComponentEntityType::Type { .. }
         | ComponentEntityType::Component(_) => ExternKind::Other,
     }
+}
+
+/// Says of imports and exports what keeps a component from ever being linked.
+fn check(types: &Types, imports: &[String], exports: &[String]) -> Result<(), EngineError> {
+    let import = |name: &String| types.as_ref().component_item_for_import(name).map(|item| item.ty);
+    let export = |name: &String| types.as_ref().component_item_for_export(name).map(|item| item.ty);
+    let whole = |ty| match ty {
+        Some(ComponentEntityType::Module(_)) => Some("core module"),
+        Some(ComponentEntityType::Component(_)) => Some("component"),
+        _ => None,
+    };
+    for (verb, name, what) in imports
+        .iter()
+        .filter_map(|name| Some(("imports", name, whole(import(name))?)))
+        .chain(exports.iter().filter_map(|name| Some(("exports", name, whole(export(name))?))))
+    {
+        let name = escape_line(&truncate(name, NAME_SHOWN_MAX)).into_owned();
+        return Err(refuse(&format!("it {verb} the {what} `{name}`: only interfaces and functions are linked here")));
+    }
+    let is_package = |name: &String| {
+        let Some(ComponentEntityType::Type { referenced, .. }) = export(name) else { return false };
+        matches!(referenced, ComponentAnyTypeId::Component(_) | ComponentAnyTypeId::Instance(_))
+    };
+    if !exports.is_empty() && exports.iter().all(is_package) {
+        return Err(refuse("it is a WIT package, which has types and no code: build a component that implements it"));
+    }
+    Ok(())
 }
 
 fn only_types(types: &Types, id: ComponentInstanceTypeId) -> bool {

@@ -28,8 +28,12 @@ async fn calls_a_function_and_reports_exact_fuel() {
 async fn finds_functions_by_as_much_of_their_name_as_is_unambiguous() {
     let world = World::new();
     let unit = world.unit("demo:adder", ADDER).await;
-    for name in ["ops#add", "demo:math/ops#add", "demo:math/ops@0.1.0#add"] {
+    for name in ["ops#add", "ops@0.1.0#add", "demo:math/ops#add", "demo:math/ops@0.1.0#add", "demo:math/ops#%add"] {
         assert_eq!(&*call(&unit, &format!("{name}(1, 1)")).await.function, "demo:math/ops@0.1.0#add");
+    }
+    for name in ["ops@0.2.0#add", "math/ops#add", "demo:math/ops@0.1#add"] {
+        let refused = unit.call(wave(&format!("{name}(1, 1)"))).await;
+        assert!(matches!(refused, Err(EngineError::UnknownFunction { .. })), "{name}: {refused:?}");
     }
     match unit.call(wave("subtract(1, 1)")).await {
         Err(EngineError::UnknownFunction { function, known, .. }) => {
@@ -89,6 +93,17 @@ async fn a_trap_is_recorded_once_and_the_next_call_gets_a_new_instance() {
     assert_eq!(world.heard.failures().len(), 1);
     let divide = failure(&unit, wave("divide(1, 0)")).await;
     insta::assert_snapshot!(divide.message, @"the guest trapped: integer divide by zero");
+}
+
+#[tokio::test]
+async fn names_with_line_feeds_make_no_lines_in_a_backtrace() {
+    let wat = r#"(component
+        (core module $m (func $"inner\n   3: 0x1 - forged!frame" (export "crash") unreachable))
+        (core instance $i (instantiate $m))
+        (func (export "crash") (canon lift (core func $i "crash"))))"#;
+    let unit = World::new().unit("demo:trouble", wat).await;
+    let crash = failure(&unit, wave("crash()")).await;
+    assert_eq!(crash.backtrace, ["m!inner\\n   3: 0x1 - forged!frame"]);
 }
 
 #[tokio::test]

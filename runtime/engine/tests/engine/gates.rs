@@ -241,11 +241,11 @@ async fn missing_and_denied_imports_are_named() {
         (import "wasi:http/types@0.2.0" (instance (export "f" (func)))))"#;
     said.push(world.refusal(world.spec("demo:x", both)).await);
     insta::assert_snapshot!(said.join("\n"), @r"
-    demo:x link denied: `wasi:sockets/tcp@0.2.0` is not granted and cannot be: the host has no such capability; a component that exports it can be bound to the import with `[bind]`
-    demo:x link denied: `wasi:clocks/wall-clock@0.3.0` is not granted and cannot be: the host has no such capability; the host serves wasi:clocks/wall-clock@0.2; a component that exports it can be bound to the import with `[bind]`
-    demo:x link denied: `wasi:http/types@0.2.0` is not granted and cannot be: the host has no such capability; a component that exports it can be bound to the import with `[bind]`
-    demo:x link missing-import: nobody provides the import `demo:a/b@1.0.0`
-    demo:x link denied: `wasi:http/types@0.2.0` is not granted and cannot be: the host has no such capability; a component that exports it can be bound to the import with `[bind]`; nobody provides the import `demo:a/b`; nobody provides the import `run`
+    demo:x link denied: `wasi:sockets/tcp@0.2.0` is not granted and cannot be: the host has no such capability
+    demo:x link denied: `wasi:clocks/wall-clock@0.3.0` is not granted and cannot be: the host has no such capability; the host serves wasi:clocks/wall-clock@0.2
+    demo:x link denied: `wasi:http/types@0.2.0` is not granted and cannot be: the host has no such capability
+    demo:x link missing-import: nobody provides `demo:a/b@1.0.0`
+    demo:x link denied: `wasi:http/types@0.2.0` is not granted and cannot be: the host has no such capability; nobody provides `demo:a/b`; nobody provides the import `run`
     ");
     let types = r#"(component (import "demo:a/types" (instance (type $t u32) (export "t" (type (eq $t))))))"#;
     world.unit("demo:x", types).await;

@@ -53,7 +53,7 @@ fn tells_interfaces_of_types_from_those_that_need_a_provider() {
         (type $u u8)
         (import "t" (type (eq $u))))"#;
     let kinds: Vec<_> = World::new().engine.inspect(wat.as_bytes()).unwrap().imports.iter().map(|i| i.kind).collect();
-    assert_eq!(kinds, [ExternKind::TypesOnly, ExternKind::Interface, ExternKind::Function, ExternKind::Other]);
+    assert_eq!(kinds, [ExternKind::TypesOnly, ExternKind::Interface, ExternKind::Function, ExternKind::TypesOnly]);
 }
 
 #[test]
@@ -169,6 +169,26 @@ fn refuses_a_tower_of_components_before_anything_recurses() {
         tower = outer;
     }
     insta::assert_snapshot!(refusal(&tower), @"components and modules are nested more than 100 levels deep");
+}
+
+#[test]
+fn refuses_what_can_never_be_linked() {
+    let refusals = [
+        r#"(component (import "c" (component)))"#,
+        r#"(component (import "m" (core module)))"#,
+        r#"(component (component $c) (export "c" (component $c)))"#,
+        // What `wkg` and `wasm-tools` make of WIT text alone.
+        r#"(component (type $p (component (type (component)) (export "a:b/c" (component (type 0))))) (export "c" (type $p)))"#,
+    ];
+    let told: Vec<_> = refusals.iter().map(|wat| refusal(wat.as_bytes())).collect();
+    insta::assert_snapshot!(told.join("\n"), @r"
+    it imports the component `c`: only interfaces and functions are linked here
+    it imports the core module `m`: only interfaces and functions are linked here
+    it exports the component `c`: only interfaces and functions are linked here
+    it is a WIT package, which has types and no code: build a component that implements it
+    ");
+    let functions = format!("(component (core module {}))", "(func)".repeat(100_001));
+    insta::assert_snapshot!(refusal(&binary(&functions)), @"it has more than 100000 functions");
 }
 
 #[test]

@@ -138,7 +138,12 @@ fn failed(failure: &Failure) -> Vec<String> {
         }
         FailureKind::TypeMismatch if failure.message.contains("cannot cross") => vec![],
         FailureKind::TypeMismatch => vec!["build both components against the same WIT package version".to_owned()],
-        FailureKind::Denied => vec![],
+        FailureKind::Denied => vec![
+            format!(
+                "`runtime show {id}` lists its imports, and `[bind]` in its component.toml gives one to a component that exports it"
+            ),
+            "docs/concepts.md lists what the host has".to_owned(),
+        ],
         FailureKind::Dependency => {
             vec![format!("`runtime deps {id} --check` says which of its dependencies cannot be used and why"), history]
         }

@@ -26,6 +26,21 @@ async fn a_diamond_is_activated_in_waves_and_stopped_in_reverse() {
 }
 
 #[tokio::test]
+async fn what_the_host_can_never_serve_is_refused_before_anything_is_compiled() {
+    let world = World::new().await;
+    let lines = "name demo:web\nversion 1.0.0\nimport wasi:http/types@0.2.0\nimport wasi:sockets/tcp@0.2.0";
+    let warnings = world.have(lines).await.warnings;
+    let told = "`wasi:http/types@0.2.0` and `wasi:sockets/tcp@0.2.0` are not granted and cannot be";
+    assert!(warnings.iter().any(|warning| warning.contains(told)), "{warnings:?}");
+    let report = world.activate("demo:web").await;
+    let (_, error) = &report.failed[0];
+    assert!(error.to_string().contains(told), "{error}");
+    assert_eq!(error.kind(), ErrorKind::Denied);
+    assert!(error.hints().iter().any(|hint| hint.contains("[bind]")), "{:?}", error.hints());
+    assert_eq!(*world.steps.lock().unwrap(), [""; 0], "the engine was not asked");
+}
+
+#[tokio::test]
 async fn a_failing_component_is_marked_what_needs_it_is_skipped_and_the_rest_goes_on() {
     let world = World::new().await;
     world.have("name demo:base\nversion 1.0.0\nexport demo:base/x").await;
