@@ -33,6 +33,7 @@ test *ARGS: setup build-components test-scripts
     RUNTIME_BIN={{ quote(test_folder / "runtime") }} cargo test --workspace --profile {{ test_profile }} {{ ARGS }}
     RUNTIME_BIN={{ quote(test_folder / "runtime") }} cargo test --workspace --profile {{ test_profile }} --test examples
     E2E_SERVED=1 RUNTIME_BIN={{ quote(test_folder / "runtime") }} cargo test --workspace --profile {{ test_profile }} --test e2e -- --skip serving
+    RUNTIME_BIN={{ quote(test_folder / "runtime") }} cargo test --workspace --profile {{ test_profile }} --test torture -- --nocapture --test-threads=1
 
 # Build the program: target/release/runtime
 [group('first steps')]
@@ -75,6 +76,14 @@ fmt:
 [group('work on the project')]
 crash:
     STORAGE_SEEDS=10000 STORAGE_CRASHES=1000 STORAGE_TRIALS=1000 cargo test --package storage -- power_loss crashes damage_trials
+
+# Kill the program at a thousand moments while it is used, and damage a thousand of its folders (`just test` does a tenth of it)
+[group('work on the project')]
+torture:
+    cargo build {{ as_tested }} --profile dev
+    TORTURE_ROUNDS={{ env("TORTURE_ROUNDS", "1000") }} TORTURE_TRIALS={{ env("TORTURE_TRIALS", "1000") }} TORTURE_ENTRIES={{ env("TORTURE_ENTRIES", "10000") }} \
+        RUNTIME_BIN={{ quote(env("CARGO_TARGET_DIR", justfile_directory() / "target") / "debug" / "runtime") }} \
+        cargo test --workspace --profile dev --test torture -- --nocapture --test-threads=1
 
 # Run the benchmarks, each beside a bare baseline (ARGS go to cargo bench)
 [group('work on the project')]

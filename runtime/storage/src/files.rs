@@ -14,6 +14,9 @@ use crate::fail;
 /// Ends the names of files that are still being written.
 pub(crate) const PARTIAL: &str = ".partial";
 
+/// Most unfinished files of the same name that are passed by.
+const PARTIAL_TRIES_MAX: u32 = 10_000;
+
 /// Turns a system's error into one that names `path`.
 pub(crate) fn at(path: &Path) -> impl FnOnce(std::io::Error) -> StorageError + '_ {
     move |source| StorageError::io(path, source)
@@ -121,9 +124,9 @@ pub(crate) fn replace(path: &Path, bytes: &[u8], durability: Durability) -> Resu
 
 /// The same for bytes that are in several places.
 pub(crate) fn replace_by_parts(path: &Path, parts: &[&[u8]], durability: Durability) -> Result<(), StorageError> {
-    let partial = partial_name(path);
     fail::point("before replace", path);
-    let written = write_new(&partial, parts, durability).and_then(|()| {
+    let (partial, file) = create_partial(path)?;
+    let written = write_all(file, &partial, parts, durability).and_then(|()| {
         fail::point("before rename", path);
         std::fs::rename(&partial, path).map_err(at(path))
     });
@@ -140,8 +143,7 @@ pub(crate) fn replace_by_parts(path: &Path, parts: &[&[u8]], durability: Durabil
     Ok(())
 }
 
-fn write_new(path: &Path, parts: &[&[u8]], durability: Durability) -> Result<(), StorageError> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(at(path))?;
+fn write_all(mut file: File, path: &Path, parts: &[&[u8]], durability: Durability) -> Result<(), StorageError> {
     for bytes in parts {
         let (half, rest) = bytes.split_at(bytes.len() / 2);
         file.write_all(half).map_err(at(path))?;
@@ -162,9 +164,8 @@ pub(crate) fn replace_with<T, E: From<StorageError>>(
     path: &Path,
     write: impl FnOnce(&Path, File) -> Result<(T, File), E>,
 ) -> Result<T, E> {
-    let partial = partial_name(path);
     fail::point("before replace", path);
-    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&partial).map_err(at(&partial))?;
+    let (partial, file) = create_partial(path)?;
     let written = write(&partial, file).and_then(|(made, file)| {
         fail::point("before sync", path);
         file.sync_all().map_err(at(&partial))?;
@@ -187,10 +188,42 @@ pub(crate) fn replace_with<T, E: From<StorageError>>(
     }
 }
 
-/// Returns a name in the same folder that nobody else writes to.
-pub(crate) fn partial_name(path: &Path) -> PathBuf {
+/// Makes a file in the same folder that nobody else writes to.
+///
+/// A process that was killed may have left one of the same name behind: in a container, every process has the same number.
+pub(crate) fn create_partial(path: &Path) -> Result<(PathBuf, File), StorageError> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
-    let mut name = path.as_os_str().to_owned();
-    name.push(format!(".{}-{}{PARTIAL}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)));
-    name.into()
+    let mut tries = 0;
+    loop {
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".{}-{}{PARTIAL}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)));
+        let partial = PathBuf::from(name);
+        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&partial) {
+            Ok(file) => return Ok((partial, file)),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists && tries < PARTIAL_TRIES_MAX => tries += 1,
+            Err(error) => return Err(StorageError::io(&partial, error)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_that_a_killed_process_of_the_same_number_left_are_in_nobodys_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("registry.toml");
+        let (first, _) = create_partial(&path).unwrap();
+        let (_, count) = first.to_str().unwrap().strip_suffix(PARTIAL).unwrap().rsplit_once('-').unwrap();
+        // Other tests of this process count on meanwhile: enough are left to meet.
+        let count: u64 = count.parse().unwrap();
+        let strays: Vec<_> = (count + 1..count + 800)
+            .map(|next| folder.path().join(format!("registry.toml.{}-{next}{PARTIAL}", std::process::id())))
+            .collect();
+        strays.iter().for_each(|stray| std::fs::write(stray, b"half").unwrap());
+        replace(&path, b"a = 1", Durability::Power).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"a = 1");
+        assert!(strays.iter().all(|stray| std::fs::read(stray).unwrap() == b"half"), "what is not ours is not touched");
+    }
 }

@@ -334,11 +334,8 @@ impl Registry {
 
     /// Replaces the active revision of `id` by another one. On any failure the active one stays.
     async fn replace_active(&self, id: &ComponentId, number: u32, report: &mut ActivateReport) {
-        match self.try_replace(id, number).await {
-            Ok((activated, dependencies)) => {
-                report.order.extend(dependencies.order);
-                report.waves.extend(dependencies.waves);
-                report.activated.extend(dependencies.activated);
+        match self.try_replace(id, number, report).await {
+            Ok(activated) => {
                 report.order.push(id.clone());
                 report.waves.push(vec![id.clone()]);
                 report.activated.push(activated);
@@ -347,12 +344,21 @@ impl Registry {
         }
     }
 
-    async fn try_replace(&self, id: &ComponentId, number: u32) -> Result<(Activated, ActivateReport), RegistryError> {
+    /// As [`Self::replace_active`]. What the new revision needs is activated first, and is in the report whatever comes then.
+    async fn try_replace(
+        &self,
+        id: &ComponentId,
+        number: u32,
+        report: &mut ActivateReport,
+    ) -> Result<Activated, RegistryError> {
         let key = id.clone();
         let next = self.read(move |view| replaced_entry(view, &key, number)).await?;
         let needs: Vec<_> = next.dependency_ids().into_iter().map(Target::from).collect();
         // Boxed: an activation may replace, a replacement activates.
         let dependencies = Box::pin(self.activate(&needs)).await;
+        report.order.extend(dependencies.order);
+        report.waves.extend(dependencies.waves);
+        report.activated.extend(dependencies.activated);
         if let Some((_, error)) = dependencies.failed.into_iter().next() {
             return Err(error);
         }
@@ -377,7 +383,7 @@ impl Registry {
         if let Some(old) = old {
             old.stop().await;
         }
-        Ok((activated, ActivateReport { failed: Vec::new(), ..dependencies }))
+        Ok(activated)
     }
 }
 

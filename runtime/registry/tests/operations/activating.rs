@@ -70,6 +70,21 @@ async fn an_activation_that_failed_is_tried_again_and_its_history_stays() {
 }
 
 #[tokio::test]
+async fn what_was_activated_for_a_version_that_is_refused_then_is_in_the_report() {
+    let world = World::new().await;
+    world.have("name demo:base\nversion 1.0.0\nexport demo:base/x").await;
+    world.have("name demo:blocked\nversion 1.0.0\nimport demo:nobody/x\nexport demo:blocked/x").await;
+    world.have("name demo:a\nversion 1.0.0").await;
+    world.activate("demo:a").await;
+    world.have("name demo:a\nversion 2.0.0\nimport demo:base/x\nimport demo:blocked/x").await;
+    let report = world.activate("demo:a@2.0.0").await;
+    assert_eq!(report.failed[0].0, id("demo:a"));
+    assert_eq!(world.status("demo:base").await, Status::Active);
+    let activated: Vec<_> = report.activated.iter().map(|a| a.id.as_str()).collect();
+    assert_eq!((activated, report.order, report.waves.len()), (vec!["demo:base"], vec![id("demo:base")], 1));
+}
+
+#[tokio::test]
 async fn a_component_that_asks_for_too_much_fails_at_link_time_as_denied() {
     let world = World::new().await;
     world.have("name demo:a\nversion 1.0.0\nfail-link").await;

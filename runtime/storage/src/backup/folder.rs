@@ -1,8 +1,7 @@
 //! Writing a backup into a folder, which takes only what it has not.
 
 use std::collections::HashSet;
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
 
@@ -108,11 +107,8 @@ fn put(folder: &Path, listed: &Listed, origin: Origin, said: &mut Said<'_>) -> R
     if let Some(parent) = path.parent() {
         files::create_folder(parent)?;
     }
-    let partial = files::partial_name(&path);
-    let mut options = OpenOptions::new();
-    let written = options.write(true).create_new(true).mode(0o600).open(&partial).map_err(files::at(&partial));
-    let written = written
-        .and_then(|mut file| copy_item(listed, origin, &mut file, &path, said))
+    let (partial, mut file) = files::create_partial(&path)?;
+    let written = copy_item(listed, origin, &mut file, &path, said)
         .and_then(|()| std::fs::rename(&partial, &path).map_err(files::at(&path)));
     if written.is_err() {
         let _ = std::fs::remove_file(&partial);

@@ -2,13 +2,14 @@
 
 mod check;
 mod sizes;
+mod strays;
 mod sweep;
 
 use std::collections::HashSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use domain::Digest;
 use domain::ports::{
@@ -32,6 +33,8 @@ pub struct FolderUpkeep {
     blobs: Arc<FileBlobs>,
     state: Arc<JournaledState>,
     clock: Arc<dyn Clock>,
+    /// When the folder was opened, by the clock that files are dated with.
+    opened: SystemTime,
 }
 
 impl fmt::Debug for FolderUpkeep {
@@ -42,13 +45,17 @@ impl fmt::Debug for FolderUpkeep {
 
 impl FolderUpkeep {
     pub(crate) fn new(folder: &Path, blobs: Arc<FileBlobs>, state: Arc<JournaledState>, clock: Arc<dyn Clock>) -> Self {
-        Self { folder: folder.to_owned(), blobs, state, clock }
+        Self { folder: folder.to_owned(), blobs, state, clock, opened: SystemTime::now() }
     }
 }
 
 impl Upkeep for FolderUpkeep {
     fn sweep_blobs(&self, in_use: &dyn BlobsInUse, grace: Duration, dry_run: bool) -> Result<BlobSweep, StorageError> {
-        sweep::sweep(&self.blobs, in_use, grace, dry_run)
+        let mut done = sweep::sweep(&self.blobs, in_use, grace, dry_run)?;
+        let strays = strays::sweep_strays(&self.folder, self.opened, grace, dry_run)?;
+        done.removed += strays.removed;
+        done.removed_bytes += strays.removed_bytes;
+        Ok(done)
     }
 
     fn verify_blobs(
