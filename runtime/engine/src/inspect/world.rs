@@ -86,11 +86,9 @@ fn check(types: &Types, imports: &[String], exports: &[String]) -> Result<(), En
         Some(ComponentEntityType::Component(_)) => Some("component"),
         _ => None,
     };
-    for (verb, name, what) in imports
-        .iter()
-        .filter_map(|name| Some(("imports", name, whole(import(name))?)))
-        .chain(exports.iter().filter_map(|name| Some(("exports", name, whole(export(name))?))))
-    {
+    let imported = imports.iter().filter_map(|name| Some(("imports", name, whole(import(name))?)));
+    let exported = exports.iter().filter_map(|name| Some(("exports", name, whole(export(name))?)));
+    if let Some((verb, name, what)) = imported.chain(exported).next() {
         let name = escape_line(&truncate(name, NAME_SHOWN_MAX)).into_owned();
         return Err(refuse(&format!("it {verb} the {what} `{name}`: only interfaces and functions are linked here")));
     }
