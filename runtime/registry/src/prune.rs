@@ -1,6 +1,6 @@
 //! Pruning: removing what nobody has used for a long time.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use domain::{ComponentId, Entry, Status, Timestamp};
@@ -66,15 +66,19 @@ impl Registry {
         });
         let (order, needed) = removable(candidates.await?);
         let mut report = PruneReport { needed, ..PruneReport::default() };
+        let mut changed_here = HashMap::new();
         for unused in order {
             if dry_run {
                 report.pruned.push(unused);
                 continue;
             }
-            match self.prune_one(&unused, before).await {
-                Ok(true) => report.pruned.push(unused),
+            match self.prune_one(&unused, before, &changed_here).await {
+                Ok(Some(changed)) => {
+                    changed_here.extend(changed);
+                    report.pruned.push(unused);
+                }
                 // It was used in the meantime.
-                Ok(false) => {}
+                Ok(None) => {}
                 Err(error) => {
                     let error = self.refused("prune", Some(&unused.id), error).await;
                     report.failed.push((unused.id, error));
@@ -84,16 +88,23 @@ impl Registry {
         Ok(report)
     }
 
-    /// Removes one component if it is still unused; the decision to remove it sees the newest dependents once more.
-    async fn prune_one(&self, unused_then: &Unused, before: Timestamp) -> Result<bool, RegistryError> {
+    /// Removes one component if it is still unused; the decision to remove it sees the newest dependents once more. `changed_here`
+    /// are the records by which the removal of others has changed components: that is no use of them. Returns what this one
+    /// changed, `None` if it stays.
+    async fn prune_one(
+        &self,
+        unused_then: &Unused,
+        before: Timestamp,
+        changed_here: &HashMap<ComponentId, u64>,
+    ) -> Result<Option<Vec<(ComponentId, u64)>>, RegistryError> {
         let id = &unused_then.id;
-        let Some(entry) = self.entry_now(id)? else { return Ok(false) };
-        let pending = self.inner.tracker.pending(id).last_accessed;
-        if unused(&entry, unused_then.last_accessed.max(pending), before).is_none() {
-            return Ok(false);
+        let Some(entry) = self.entry_now(id)? else { return Ok(None) };
+        let accessed = unused_then.last_accessed.max(self.inner.tracker.pending(id).last_accessed);
+        let untouched = changed_here.get(id) == Some(&entry.changed_seq) && accessed == unused_then.last_accessed;
+        if !untouched && unused(&entry, accessed, before).is_none() {
+            return Ok(None);
         }
-        self.unregister_one(id, true).await?;
-        Ok(true)
+        self.unregister_one(id, true).await.map(Some)
     }
 }
 

@@ -65,3 +65,16 @@ async fn what_is_active_called_or_needed_stays() {
     assert_eq!(names(&report), [""; 0]);
     assert_eq!(report.needed, [(id("demo:base"), id("demo:p")), (id("demo:p"), id("demo:user"))]);
 }
+
+#[tokio::test]
+async fn what_only_waited_for_something_pruned_goes_with_it() {
+    let (clock, world) = world().await;
+    world.have("name demo:a\nversion 1.0.0").await;
+    let mut waiting = crate::fakes::component("name demo:b\nversion 1.0.0");
+    let manifest = domain::ComponentManifest::parse("[dependencies]\n\"demo:a\" = \"^2\"").unwrap();
+    waiting.manifest = Some(registry::ManifestSource::Given(Box::new(manifest)));
+    world.registry.register(waiting).await.unwrap();
+    clock.move_on(2 * DAY);
+    // That `demo:a` is gone changes what `demo:b` waits for, which is no use of it.
+    assert_eq!(names(&world.registry.prune(DAY, false).await.unwrap()), ["demo:a", "demo:b"]);
+}
