@@ -9,10 +9,12 @@
 mod activating;
 mod calling;
 mod concurrency;
+mod dice;
 mod edges;
 mod fakes;
 mod naming;
 mod pruning;
+mod races;
 mod registering;
 mod statuses;
 mod transfer;
