@@ -12,6 +12,7 @@ mod concurrency;
 mod dice;
 mod edges;
 mod fakes;
+mod model;
 mod naming;
 mod pruning;
 mod races;
