@@ -66,24 +66,35 @@ impl Registry {
         });
         let (order, needed) = removable(candidates.await?);
         let mut report = PruneReport { needed, ..PruneReport::default() };
+        if dry_run {
+            report.pruned = order;
+            return Ok(report);
+        }
         let mut changed_here = HashMap::new();
-        for unused in order {
-            if dry_run {
-                report.pruned.push(unused);
-                continue;
-            }
-            match self.prune_one(&unused, before, &changed_here).await {
-                Ok(Some(changed)) => {
-                    changed_here.extend(changed);
-                    report.pruned.push(unused);
+        let mut left = order;
+        loop {
+            let mut failed = Vec::new();
+            let count = left.len();
+            for unused in left {
+                match self.prune_one(&unused, before, &changed_here).await {
+                    Ok(Some(changed)) => {
+                        changed_here.extend(changed);
+                        report.pruned.push(unused);
+                    }
+                    // It was used in the meantime.
+                    Ok(None) => {}
+                    Err(error) => failed.push((unused, error)),
                 }
-                // It was used in the meantime.
-                Ok(None) => {}
-                Err(error) => {
+            }
+            if failed.len() == count {
+                for (unused, error) in failed {
                     let error = self.refused("prune", Some(&unused.id), error).await;
                     report.failed.push((unused.id, error));
                 }
+                break;
             }
+            // One that could not choose between two may have been linked to the second when the first went, and is gone by now.
+            left = failed.into_iter().map(|(unused, _)| unused).collect();
         }
         Ok(report)
     }

@@ -78,3 +78,15 @@ async fn what_only_waited_for_something_pruned_goes_with_it() {
     // That `demo:a` is gone changes what `demo:b` waits for, which is no use of it.
     assert_eq!(names(&world.registry.prune(DAY, false).await.unwrap()), ["demo:a", "demo:b"]);
 }
+
+#[tokio::test]
+async fn what_could_not_choose_between_two_pruned_ones_keeps_neither() {
+    let (clock, world) = world().await;
+    world.have("name demo:a\nversion 1.0.0\nexport demo:i/x@1.0.0").await;
+    world.have("name demo:b\nversion 1.0.0\nexport demo:i/x@1.0.0").await;
+    world.have("name demo:c\nversion 1.0.0\nimport demo:i/x@1.0.0").await;
+    clock.move_on(2 * DAY);
+    let report = world.registry.prune(DAY, false).await.unwrap();
+    assert_eq!((names(&report), report.failed.len()), (vec!["demo:a", "demo:c", "demo:b"], 0));
+    assert!(!world.events().await.contains(&"refused"));
+}

@@ -250,13 +250,11 @@ impl Plain {
             self.closure(&[*name], |name| self.dependents(name)).iter().all(|other| !self.is_active(*other))
         };
         let unused: BTreeSet<u8> = self.items.keys().copied().filter(is_unused).collect();
-        let (mut gone, mut failed) = (BTreeSet::new(), BTreeSet::new());
-        for name in self.waves().unwrap().concat().into_iter().rev().filter(|name| unused.contains(name)) {
-            match self.remove(name) {
-                Ok(()) => gone.insert(name),
-                Err(_) => failed.insert(name),
-            };
+        let mut gone = BTreeSet::new();
+        while let Some(name) = unused.difference(&gone).copied().find(|name| self.remove(*name).is_ok()) {
+            gone.insert(name);
         }
+        let failed = unused.difference(&gone).copied().collect();
         (gone, failed)
     }
 
