@@ -267,19 +267,10 @@ impl Work {
         let mut overlay = Overlay::over(&*rows);
         let mut group = match self.journal.begin_group(self.clock.now()) {
             Ok(group) => group,
-            Err(error) => {
-                answers.push((first.answer, Err(again(&error))));
-                return Err(error);
-            }
+            Err(error) => return self.refuse_group(&error, first, queue, others, answers),
         };
         let (end, head) = (self.journal.end(), self.journal.head().clone());
-        let mut waiting = || loop {
-            match queue.try_recv().map(|job| *job) {
-                Ok(Job::Decide(asked)) => return Some(asked),
-                Ok(other) => others.push(other),
-                Err(_) => return None,
-            }
-        };
+        let mut waiting = || next_asked(queue, others);
         let mut strongest = Durability::None;
         let mut next = Some(first);
         while let Some(Asked { actor, decision, durability, answer }) = next.take() {
@@ -334,6 +325,44 @@ impl Work {
     }
 }
 
+impl Work {
+    /// Refuses the changes that wait, where the journal cannot be written; whoever changes nothing is answered as always.
+    fn refuse_group(
+        &self,
+        error: &StorageError,
+        first: Asked,
+        queue: &Receiver<Box<Job>>,
+        others: &mut Vec<Job>,
+        answers: &mut Vec<(oneshot::Sender<Answer>, Answer)>,
+    ) -> Result<(), StorageError> {
+        let rows = self.index.rows();
+        let mut next = Some(first);
+        while let Some(Asked { actor, decision, answer, .. }) = next.take() {
+            let decided = decide(&*rows, self.journal.head().seq, self.clock.now(), &actor, decision);
+            let refused = decided.and_then(|(records, _)| match records.is_empty() {
+                true => Ok(records),
+                false => Err(again(error)),
+            });
+            answers.push((answer, refused));
+            if answers.len() < GROUP_MAX {
+                next = next_asked(queue, others);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Returns the next decision that waits; jobs of other sorts go to `others`.
+fn next_asked(queue: &Receiver<Box<Job>>, others: &mut Vec<Job>) -> Option<Asked> {
+    loop {
+        match queue.try_recv().map(|job| *job) {
+            Ok(Job::Decide(asked)) => return Some(asked),
+            Ok(other) => others.push(other),
+            Err(_) => return None,
+        }
+    }
+}
+
 /// Makes an error once more: all callers of a group get the one that the group met.
 fn again(error: &StorageError) -> StorageError {
     let source = |source: &std::io::Error| match source.raw_os_error() {
@@ -342,6 +371,7 @@ fn again(error: &StorageError) -> StorageError {
     };
     match error {
         StorageError::Full { path, source: s } => StorageError::Full { path: path.clone(), source: source(s) },
+        StorageError::ReadOnly { path, source: s } => StorageError::ReadOnly { path: path.clone(), source: source(s) },
         StorageError::Denied { path, source: s } => StorageError::Denied { path: path.clone(), source: source(s) },
         StorageError::Io { path, source: s } => StorageError::Io { path: path.clone(), source: source(s) },
         StorageError::NotAFolder { path } => StorageError::NotAFolder { path: path.clone() },

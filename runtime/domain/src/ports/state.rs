@@ -214,6 +214,15 @@ pub enum StorageError {
         #[source]
         source: std::io::Error,
     },
+    /// The journal cannot be written or synced: nothing is changed until it can be, which the next change finds out.
+    #[error("{} cannot be written, nothing is changed until it can be", path.display())]
+    ReadOnly {
+        /// The journal's file.
+        path: PathBuf,
+        /// The system's error.
+        #[source]
+        source: std::io::Error,
+    },
     /// The folder or a file in it cannot be written or read by this user.
     #[error("permission denied at {}", path.display())]
     Denied {
@@ -292,7 +301,7 @@ impl StorageError {
             Self::Full { .. } => ErrorKind::Exhausted,
             Self::Denied { .. } => ErrorKind::Denied,
             Self::NotAFolder { .. } | Self::NewerFormat { .. } => ErrorKind::Invalid,
-            Self::Held { .. } | Self::Closed => ErrorKind::Unavailable,
+            Self::Held { .. } | Self::ReadOnly { .. } | Self::Closed => ErrorKind::Unavailable,
             Self::Damaged { .. } | Self::MissingBlob { .. } | Self::Index { .. } | Self::Io { .. } => {
                 ErrorKind::Internal
             }

@@ -184,6 +184,12 @@ fn read_segment(path: &Path, bytes: &[u8], first: u64, known: Option<&Head>) -> 
     Ok(Some(good))
 }
 
+/// Tells whether the bytes of a segment are whole and end with the record `head`.
+pub(super) fn ends_with(path: &Path, bytes: &[u8], first: u64, head: &Head) -> Result<bool, StorageError> {
+    let end = read_segment(path, bytes, first, None)?;
+    Ok(end.is_some_and(|end| end.bad.is_none() && end.offset == bytes.len() as u64 && end.head == *head))
+}
+
 /// Tells an unfinished write from damage: the bad line, or one of a later group, must never have been synced.
 fn judge(path: &Path, bytes: &[u8], bad: &BadLine, applied: u64) -> Result<(), StorageError> {
     let after = bytes.get(bad.offset..).unwrap_or_default();

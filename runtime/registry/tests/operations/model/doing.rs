@@ -161,11 +161,8 @@ impl Plain {
         if !after.items[&name].needs.lacks.is_empty() {
             return refuse(NEEDED);
         }
-        for (other, item) in &after.items {
-            let changed = item.needs != self.items[other].needs;
-            if item.status == Status::Active && changed && !item.needs.lacks.is_empty() {
-                return refuse(NEEDED);
-            }
+        if self.leaves_behind(&after) {
+            return refuse(NEEDED);
         }
         let mut dependencies = Activation::default();
         let needed: Vec<u8> = after.dependencies(name).into_iter().collect();
@@ -177,6 +174,8 @@ impl Plain {
         let mut after = self.clone();
         after.select(name, number)?;
         match after.start(name) {
+            // It may leave behind what was activated for it.
+            Ok(()) if self.leaves_behind(&after) => return refuse(NEEDED),
             Ok(()) => *self = after,
             Err(code) => {
                 let failure = after.items[&name].failures[0];
@@ -187,6 +186,14 @@ impl Plain {
         done.activated = dependencies.activated;
         done.activated.insert(name);
         Ok(())
+    }
+
+    /// Tells whether something active lacks something afterwards that was changed.
+    fn leaves_behind(&self, after: &Self) -> bool {
+        after.items.iter().any(|(other, item)| {
+            let changed = item.needs != self.items[other].needs;
+            item.status == Status::Active && changed && !item.needs.lacks.is_empty()
+        })
     }
 
     pub(super) fn deactivate(&mut self, name: u8, cascade: bool) -> Answer {
