@@ -170,16 +170,22 @@ impl DiskFile for OpenFile {
         let synced = disk.step();
         let is_gone = disk.is_gone;
         let file = &mut disk.files[self.1];
-        // What a sync could not write is counted as written all the same: no later one tries it again.
-        let since = if is_gone { Vec::new() } else { std::mem::take(&mut file.since) };
-        if synced.is_ok() {
-            for (from, bytes) in since {
-                if bytes.is_empty() {
-                    file.durable.truncate(from);
-                } else {
-                    file.durable.resize(file.durable.len().max(from + bytes.len()), 0);
-                    file.durable[from..from + bytes.len()].copy_from_slice(&bytes);
-                }
+        if is_gone {
+            return synced;
+        }
+        let since = std::mem::take(&mut file.since);
+        if synced.is_err() {
+            // What a sync could not write is counted as written all the same, and no later one tries it again; a length stays
+            // to be written.
+            file.since = since.into_iter().filter(|(_, bytes)| bytes.is_empty()).collect();
+            return synced;
+        }
+        for (from, bytes) in since {
+            if bytes.is_empty() {
+                file.durable.truncate(from);
+            } else {
+                file.durable.resize(file.durable.len().max(from + bytes.len()), 0);
+                file.durable[from..from + bytes.len()].copy_from_slice(&bytes);
             }
         }
         synced

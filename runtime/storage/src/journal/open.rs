@@ -62,6 +62,12 @@ pub(crate) fn open(folder: &JournalFolder, applied: &Head, now: Timestamp) -> Re
             format!("the segments end at record {}, but there is a snapshot at record {covered}", end.head.seq);
         return Err(refuse(&path, end.offset, LineError::Broken(reason)));
     }
+    if end.head.seq < first {
+        // Whoever began it may have ended before its name was durable, and what is put into it will have to last.
+        for folder_path in [Some(folder.path()), folder.path().parent()].into_iter().flatten() {
+            folder.disk().sync_folder(folder_path).map_err(files::at(folder_path))?;
+        }
+    }
     let mut warning = None;
     if let Some(bad) = &bad {
         cut(folder, &path, end.offset)?;
