@@ -96,6 +96,7 @@ impl Registry {
             // One that could not choose between two may have been linked to the second when the first went, and is gone by now.
             left = failed.into_iter().map(|(unused, _)| unused).collect();
         }
+        self.secure().await?;
         Ok(report)
     }
 

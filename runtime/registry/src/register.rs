@@ -214,7 +214,11 @@ impl Registry {
         requests: Vec<RegisterRequest>,
         done: impl FnMut(usize),
     ) -> Vec<Result<Registered, RegistryError>> {
-        let (results, unsettled) = self.register_batch(requests, done).await;
+        let (mut results, unsettled) = self.register_batch(requests, done).await;
+        if let Err(RegistryError::Storage(error)) = self.secure().await {
+            // What was registered is there, but nobody can count on it.
+            results.iter_mut().filter(|result| result.is_ok()).for_each(|result| *result = Err(error.again().into()));
+        }
         for error in results.iter().filter_map(|result| result.as_ref().err()).chain(&unsettled) {
             self.record_refusal("register", None, error).await;
         }

@@ -10,6 +10,7 @@ mod activating;
 mod calling;
 mod concurrency;
 mod dice;
+mod durability;
 mod edges;
 mod fakes;
 mod model;

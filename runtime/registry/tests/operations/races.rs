@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use domain::ports::Durability;
+use domain::ports::SettingsStore;
 use domain::{ComponentId, Digest, Entry, Event, Status, reduce};
 use registry::{RegisterOutcome, Registry, RegistryError, Target};
 use storage::{OpenOptions, Storage};
@@ -18,8 +18,9 @@ const RACERS: u64 = 64;
 
 /// Opens the folder without syncs, which are not what is tried here.
 fn open(folder: &std::path::Path) -> Storage {
-    let options = OpenOptions { durability: Durability::Process, ..OpenOptions::default() };
-    Storage::open(folder, &options, Arc::new(Ticking::default())).unwrap()
+    let storage = Storage::open(folder, &OpenOptions::default(), Arc::new(Ticking::default())).unwrap();
+    storage.settings.save("durability = \"process\"").unwrap();
+    storage
 }
 
 fn rounds(by_default: u64) -> u64 {

@@ -144,6 +144,22 @@ impl Journal {
         Ok(())
     }
 
+    /// Sees to it that all records survive what `durability` says.
+    ///
+    /// # Errors
+    /// [`StorageError`] of the disk.
+    pub(crate) fn secure(&mut self, durability: Durability) -> Result<(), StorageError> {
+        match durability {
+            Durability::None => Ok(()),
+            Durability::Process => self.write(),
+            Durability::Power => {
+                self.mend()?;
+                // What is not marked was synced.
+                if self.is_marked { self.sync() } else { Ok(()) }
+            }
+        }
+    }
+
     fn sync(&mut self) -> Result<(), StorageError> {
         self.write()?;
         if let Err(error) = self.file.sync() {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::entry::{DeclaredBy, EdgeKind, Need};
-use domain::ports::{AuditWindow, Durability};
+use domain::ports::{AuditWindow, SettingsStore};
 use domain::{ComponentId, Status};
 use proptest::prelude::*;
 use registry::{ActivateReport, RegisterOutcome, RegistryError, Target};
@@ -35,9 +35,12 @@ struct Pair {
 
 fn open(folder: &Path, clock: Arc<Ticking>) -> Storage {
     // Syncs are tried elsewhere, and take most of the time.
-    let lock_timeout = Duration::from_secs(1);
-    let options = OpenOptions { durability: Durability::Process, lock_timeout, ..OpenOptions::default() };
-    Storage::open(folder, &options, clock).unwrap()
+    let options = OpenOptions { lock_timeout: Duration::from_secs(1), ..OpenOptions::default() };
+    let storage = Storage::open(folder, &options, clock).unwrap();
+    if storage.settings.load().unwrap().0.is_none() {
+        storage.settings.save("durability = \"process\"").unwrap();
+    }
+    storage
 }
 
 fn code<T>(result: Result<T, RegistryError>, ok: impl FnOnce(T) -> String) -> Answer {
