@@ -5,6 +5,7 @@
 //! auto_discover = ["/srv/components"]   # folders scanned when the registry is opened
 //! case_sensitive = true                 # whether look-ups tell `Log` from `log`
 //! allow_override = false                # whether `register` acts as if --override were given
+//! durability = "power"                  # what an acknowledged change survives: "power", "process" or "none"
 //!
 //! [limits]                              # what a component gets that asks for nothing
 //! fuel = 100_000_000                    # per call
@@ -40,10 +41,11 @@ use std::collections::BTreeMap;
 use crate::document::{self, DocumentError, Item, Table};
 use crate::interface::InterfaceName;
 use crate::limits::{LimitRequests, Limits};
-use crate::manifest::parse::{read_bytes, read_config, read_grants, read_instances, read_limits};
+use crate::manifest::parse::{read_bytes, read_config, read_grants, read_instances, read_limits, read_word};
 use crate::manifest::{
     ComponentManifest, ENTRIES_MAX, GrantRequests, InstanceMode, InstanceSettings, Kind, PATH_BYTES_MAX,
 };
+use crate::ports::Durability;
 
 mod edit;
 mod keys;
@@ -67,6 +69,8 @@ pub struct Settings {
     pub case_sensitive: bool,
     /// Whether registering other bytes under a version that is there replaces it; off by default.
     pub allow_override: bool,
+    /// What a change survives once it is acknowledged; a power cut by default.
+    pub durability: Durability,
     /// What a component gets that asks for nothing; [`Limits::DEFAULT`] by default.
     pub limits: Limits,
     /// What no component gets more of; [`Limits::CEILING`] by default.
@@ -129,6 +133,7 @@ impl Default for Settings {
             auto_discover: Vec::new(),
             case_sensitive: true,
             allow_override: false,
+            durability: Durability::Power,
             limits: Limits::DEFAULT,
             ceilings: Limits::CEILING,
             kinds: BTreeMap::new(),
@@ -177,6 +182,7 @@ fn read_settings(root: &Table<'_>) -> Result<Settings, DocumentError> {
             "auto_discover" => settings.auto_discover = read_folders(&item)?,
             "case_sensitive" => settings.case_sensitive = item.boolean()?,
             "allow_override" => settings.allow_override = item.boolean()?,
+            "durability" => settings.durability = read_word(&item, &Durability::ALL, Durability::as_str)?,
             "limits" => settings.limits = Limits::DEFAULT.with(&read_limits(&item.table()?)?, Limits::MAX),
             "ceilings" => settings.ceilings = Limits::CEILING.with(&read_limits(&item.table()?)?, Limits::MAX),
             "kinds" => settings.kinds = read_kinds(&item.table()?)?,

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
-use domain::ports::{BlobStore, Clock, Engine, GuestOutput, SettingsStore, Slot, StateStore, Upkeep};
+use domain::ports::{BlobStore, Clock, Durability, Engine, GuestOutput, SettingsStore, Slot, StateStore, Upkeep};
 use domain::settings::Settings;
 use domain::{Actor, ComponentId, Record};
 use tokio::sync::broadcast;
@@ -28,6 +28,8 @@ pub(crate) const EVENTS_BUFFERED: usize = 1_024;
 pub struct Registry {
     pub(crate) inner: Arc<Inner>,
     pub(crate) actor: Actor,
+    /// What changes through this handle survive, where it is not what the settings say.
+    pub(crate) durability: Option<Durability>,
 }
 
 pub(crate) struct Inner {
@@ -67,7 +69,16 @@ impl Registry {
 
     /// Returns the same registry for another actor: events and calls made through it name that actor.
     pub fn with_actor(&self, actor: Actor) -> Self {
-        Self { inner: self.inner.clone(), actor }
+        Self { inner: self.inner.clone(), actor, durability: self.durability }
+    }
+
+    /// Returns the same registry with another level of durability for what is done through it; `None` is that of the settings.
+    ///
+    /// Meant for one operation on many components: [`Registry::register_many`], [`Registry::activate`],
+    /// [`Registry::activate_all`], [`Registry::import`] and [`Registry::prune`] acknowledge each change at this level, and return when
+    /// all that they did survives what the settings say. Every other operation returns at this level.
+    pub fn with_durability(&self, durability: Option<Durability>) -> Self {
+        Self { inner: self.inner.clone(), actor: self.actor.clone(), durability }
     }
 
     /// Returns who acts through this handle.
@@ -191,6 +202,7 @@ impl RegistryBuilder {
         let settings = crate::settings::load(&*settings_store)?;
         let registry = Registry {
             actor: self.actor.unwrap_or(Actor::System),
+            durability: None,
             inner: Arc::new(Inner {
                 state: required("a state store", self.state)?,
                 blobs: required("a blob store", self.blobs)?,

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use domain::ports::StateView;
+use domain::ports::{Durability, StateView};
 use domain::{ComponentId, Entry, Event, Record};
 use tokio::sync::broadcast;
 
@@ -21,6 +21,19 @@ impl Registry {
         T: Send + 'static,
         D: FnOnce(&dyn StateView) -> Result<(Vec<Event>, T), RegistryError> + Send + 'static,
     {
+        self.commit_at(self.durability.unwrap_or_else(|| self.settings().durability), decide)
+    }
+
+    /// As [`Registry::commit`], with events that survive what `durability` says.
+    pub(crate) fn commit_at<T, D>(
+        &self,
+        durability: Durability,
+        decide: D,
+    ) -> impl Future<Output = Result<T, RegistryError>> + Send + use<T, D>
+    where
+        T: Send + 'static,
+        D: FnOnce(&dyn StateView) -> Result<(Vec<Event>, T), RegistryError> + Send + 'static,
+    {
         let answer = Arc::new(Mutex::new(None));
         let slot = answer.clone();
         let decision = Box::new(move |view: &dyn StateView| {
@@ -31,7 +44,7 @@ impl Registry {
             *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer);
             events
         });
-        let queued = self.inner.state.commit(self.actor.clone(), decision);
+        let queued = self.inner.state.commit_with(self.actor.clone(), decision, durability);
         let registry = self.clone();
         async move {
             let records = queued.await?;
@@ -39,6 +52,15 @@ impl Registry {
             registry.relink(&records).await;
             let answer = answer.lock().unwrap_or_else(PoisonError::into_inner).take();
             answer.unwrap_or_else(|| Err(RegistryError::Internal("a decision was not run".to_owned())))
+        }
+    }
+
+    /// Ends an operation on many components: what it did survives what the settings say, whatever the level of each change was.
+    pub(crate) async fn secure(&self) -> Result<(), RegistryError> {
+        let wanted = self.settings().durability;
+        match self.durability {
+            Some(level) if level < wanted => Ok(self.inner.state.secure(wanted).await?),
+            Some(_) | None => Ok(()),
         }
     }
 

@@ -67,7 +67,7 @@ impl Registry {
         for id in plan.waves.concat() {
             let stopped = match stopping {
                 Stopping::Deactivate => self.deactivate_one(&id).await,
-                Stopping::Unregister => self.unregister_one(&id, false).await,
+                Stopping::Unregister => self.unregister_one(&id, false).await.map(drop),
             };
             match stopped {
                 Ok(()) => outcomes.done.push(id),
@@ -114,7 +114,12 @@ fn decide(view: &dyn StateView, id: &ComponentId) -> Result<Vec<Event>, Registry
     }
     let mut events = vec![Event::Deactivated { component: id.clone(), old_status: entry.status, reason: None }];
     if entry.has_waiting_revision() {
-        events.extend(decide_revision(view, &entry, entry.newest)?);
+        match decide_revision(view, &entry, entry.newest) {
+            Ok(selected) => events.extend(selected),
+            // What is active can always be stopped: the revision goes on waiting until the cycle is cut.
+            Err(RegistryError::Cycle { .. }) => {}
+            Err(error) => return Err(error),
+        }
     }
     Ok(events)
 }

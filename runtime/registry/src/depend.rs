@@ -7,7 +7,7 @@ use domain::entry::{DeclaredBy, EdgeKind};
 use domain::graph::Cycle;
 use domain::plan::{load_all, load_closure};
 use domain::ports::StateView;
-use domain::resolve::{NOTHING_EXPECTED, Overlay, closed_cycle};
+use domain::resolve::{NOTHING_EXPECTED, Overlay, closed_cycle, resolve};
 use domain::{ComponentId, Edge, Entry, Event, VersionReq};
 
 use crate::Registry;
@@ -209,16 +209,40 @@ fn decide_add(view: &dyn StateView, id: &ComponentId, edge: Edge) -> Result<(Vec
     if let Some(cycle) = closed_cycle(&overlay, id, std::slice::from_ref(&edge))? {
         return Err(RegistryError::Cycle { cycle });
     }
-    Ok((vec![Event::EdgeAdded { component: id.clone(), edge }], true))
+    let mut after = Entry::clone(&entry);
+    after.dependencies.retain(|old| !(old.on == edge.on && is_operators(old)));
+    after.dependencies.push(edge.clone());
+    let mut events = vec![Event::EdgeAdded { component: id.clone(), edge }];
+    events.extend(now_resolved(view, &after)?);
+    Ok((events, true))
+}
+
+fn is_operators(edge: &Edge) -> bool {
+    matches!(edge.kind, EdgeKind::Declared { origin: DeclaredBy::Operator, .. })
+}
+
+/// Returns what brings an entry up to date whose declared edges have changed: a range that was not met may be gone.
+fn now_resolved(view: &dyn StateView, entry: &Entry) -> Result<Option<Event>, RegistryError> {
+    let overlay = Overlay::new(view, &NOTHING_EXPECTED);
+    let resolution = resolve(&overlay, &entry.id, &entry.revision, &entry.dependencies)?;
+    let event = Event::EdgesResolved {
+        component: entry.id.clone(),
+        dependencies: resolution.dependencies,
+        unresolved: resolution.unresolved.clone(),
+    };
+    Ok((resolution.unresolved != entry.unresolved).then_some(event))
 }
 
 fn decide_remove(view: &dyn StateView, id: ComponentId, on: ComponentId) -> Result<(Vec<Event>, bool), RegistryError> {
     let entry = view.entry(&id)?.ok_or_else(|| unknown(&id))?;
     view.entry(&on)?.ok_or_else(|| unknown(&on))?;
     let edges: Vec<_> = entry.dependencies.iter().filter(|edge| edge.on == on).collect();
-    let declared = |edge: &&Edge| matches!(edge.kind, EdgeKind::Declared { origin: DeclaredBy::Operator, .. });
-    if edges.iter().any(declared) {
-        return Ok((vec![Event::EdgeRemoved { component: id, on }], true));
+    if edges.iter().any(|edge| is_operators(edge)) {
+        let mut after = Entry::clone(&entry);
+        after.dependencies.retain(|edge| !(edge.on == on && is_operators(edge)));
+        let mut events = vec![Event::EdgeRemoved { component: id, on }];
+        events.extend(now_resolved(view, &after)?);
+        return Ok((events, true));
     }
     match edges.first() {
         None => Ok((Vec::new(), false)),

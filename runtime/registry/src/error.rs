@@ -412,6 +412,7 @@ fn backup_code(error: &BackupError) -> &'static str {
 fn storage_code(error: &StorageError) -> &'static str {
     match error {
         StorageError::Full { .. } => "disk-full",
+        StorageError::ReadOnly { .. } => "read-only",
         StorageError::Denied { .. } => "data-folder-denied",
         StorageError::NotAFolder { .. } => "data-folder-invalid",
         StorageError::Held { .. } => "data-folder-held",

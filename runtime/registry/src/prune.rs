@@ -1,6 +1,6 @@
 //! Pruning: removing what nobody has used for a long time.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use domain::{ComponentId, Entry, Status, Timestamp};
@@ -66,34 +66,57 @@ impl Registry {
         });
         let (order, needed) = removable(candidates.await?);
         let mut report = PruneReport { needed, ..PruneReport::default() };
-        for unused in order {
-            if dry_run {
-                report.pruned.push(unused);
-                continue;
+        if dry_run {
+            report.pruned = order;
+            return Ok(report);
+        }
+        let mut changed_here = HashMap::new();
+        let mut left = order;
+        loop {
+            let mut failed = Vec::new();
+            let count = left.len();
+            for unused in left {
+                match self.prune_one(&unused, before, &changed_here).await {
+                    Ok(Some(changed)) => {
+                        changed_here.extend(changed);
+                        report.pruned.push(unused);
+                    }
+                    // It was used in the meantime.
+                    Ok(None) => {}
+                    Err(error) => failed.push((unused, error)),
+                }
             }
-            match self.prune_one(&unused, before).await {
-                Ok(true) => report.pruned.push(unused),
-                // It was used in the meantime.
-                Ok(false) => {}
-                Err(error) => {
+            if failed.len() == count {
+                for (unused, error) in failed {
                     let error = self.refused("prune", Some(&unused.id), error).await;
                     report.failed.push((unused.id, error));
                 }
+                break;
             }
+            // One that could not choose between two may have been linked to the second when the first went, and is gone by now.
+            left = failed.into_iter().map(|(unused, _)| unused).collect();
         }
+        self.secure().await?;
         Ok(report)
     }
 
-    /// Removes one component if it is still unused; the decision to remove it sees the newest dependents once more.
-    async fn prune_one(&self, unused_then: &Unused, before: Timestamp) -> Result<bool, RegistryError> {
+    /// Removes one component if it is still unused; the decision to remove it sees the newest dependents once more. `changed_here`
+    /// are the records by which the removal of others has changed components: that is no use of them. Returns what this one
+    /// changed, `None` if it stays.
+    async fn prune_one(
+        &self,
+        unused_then: &Unused,
+        before: Timestamp,
+        changed_here: &HashMap<ComponentId, u64>,
+    ) -> Result<Option<Vec<(ComponentId, u64)>>, RegistryError> {
         let id = &unused_then.id;
-        let Some(entry) = self.entry_now(id)? else { return Ok(false) };
-        let pending = self.inner.tracker.pending(id).last_accessed;
-        if unused(&entry, unused_then.last_accessed.max(pending), before).is_none() {
-            return Ok(false);
+        let Some(entry) = self.entry_now(id)? else { return Ok(None) };
+        let accessed = unused_then.last_accessed.max(self.inner.tracker.pending(id).last_accessed);
+        let untouched = changed_here.get(id) == Some(&entry.changed_seq) && accessed == unused_then.last_accessed;
+        if !untouched && unused(&entry, accessed, before).is_none() {
+            return Ok(None);
         }
-        self.unregister_one(id, true).await?;
-        Ok(true)
+        self.unregister_one(id, true).await.map(Some)
     }
 }
 

@@ -226,7 +226,11 @@ impl Registry {
         requests: Vec<RegisterRequest>,
         done: impl FnMut(usize),
     ) -> Vec<Result<Registered, RegistryError>> {
-        let (results, unsettled) = self.register_batch(requests, done).await;
+        let (mut results, unsettled) = self.register_batch(requests, done).await;
+        if let Err(RegistryError::Storage(error)) = self.secure().await {
+            // What was registered is there, but nobody can count on it.
+            results.iter_mut().filter(|result| result.is_ok()).for_each(|result| *result = Err(error.again().into()));
+        }
         for error in results.iter().filter_map(|result| result.as_ref().err()).chain(&unsettled) {
             self.record_refusal("register", None, error).await;
         }
@@ -345,7 +349,9 @@ impl Registry {
         let keys: Vec<_> = expected.keys().cloned().collect();
         self.commit(move |view| {
             let mut overlay = Overlay::new(view, &NOTHING_EXPECTED);
-            Ok((resolve_waiting(view, &mut overlay, &keys)?, ()))
+            let events = resolve_waiting(view, &mut overlay, &keys)?;
+            refuse_cycles(&overlay, &events)?;
+            Ok((events, ()))
         })
         .await
     }
@@ -433,15 +439,13 @@ fn decide(
     }
     let mut overlay = Overlay::new(view, expected);
     let resolution = resolve(&overlay, &draft.id, &revision, &previous)?;
-    if let Some(cycle) = closed_cycle(&overlay, &draft.id, &resolution.dependencies)? {
-        return Err(RegistryError::Cycle { cycle });
-    }
     overlay.put(entry_after(entry.as_deref(), &draft.id, &revision, &resolution));
     let old_exports = entry.iter().flat_map(|entry| entry.revision.exports.iter());
     let keys = touched_keys(&draft.id, revision.exports.iter().chain(old_exports));
     let mut events = vec![registered(draft, revision, true, resolution)];
     events.extend(resolve_dependents(view, &mut overlay, &draft.id)?);
     events.extend(resolve_waiting(view, &mut overlay, &keys)?);
+    refuse_cycles(&overlay, &events)?;
     Ok((events, (outcome, number)))
 }
 
@@ -504,10 +508,24 @@ pub(crate) fn touched_keys<'a>(id: &ComponentId, exports: impl Iterator<Item = &
     keys
 }
 
-/// Resolves the needs of everybody who waits under one of `keys`, in the state that `overlay` shows.
+/// Refuses events that close a cycle, looking at the state that they all lead to, which `overlay` shows: an edge that closes one
+/// may stand before the event that cuts it open.
 ///
 /// # Errors
-/// [`RegistryError::Cycle`] if linking one of them would close a cycle.
+/// [`RegistryError::Cycle`].
+pub(crate) fn refuse_cycles(overlay: &Overlay<'_>, events: &[Event]) -> Result<(), RegistryError> {
+    let changed: BTreeSet<_> = events.iter().filter_map(Event::component).collect();
+    for id in changed {
+        let Some(entry) = overlay.entry(id)? else { continue };
+        if let Some(cycle) = closed_cycle(overlay, id, &entry.dependencies)? {
+            return Err(RegistryError::Cycle { cycle });
+        }
+    }
+    Ok(())
+}
+
+/// Resolves the needs of everybody who waits under one of `keys`, in the state that `overlay` shows. Whether that closes a cycle is
+/// for [`refuse_cycles`] to say when all is resolved.
 pub(crate) fn resolve_waiting(
     view: &dyn StateView,
     overlay: &mut Overlay<'_>,
@@ -522,10 +540,7 @@ pub(crate) fn resolve_waiting(
     Ok(events)
 }
 
-/// Resolves the needs of everybody who depends on `id`, in the state that `overlay` shows.
-///
-/// # Errors
-/// As [`resolve_waiting`].
+/// Resolves the needs of everybody who depends on `id`, as [`resolve_waiting`] does.
 pub(crate) fn resolve_dependents(
     view: &dyn StateView,
     overlay: &mut Overlay<'_>,
@@ -545,9 +560,6 @@ fn resolve_again(overlay: &mut Overlay<'_>, id: &ComponentId) -> Result<Option<E
     let unchanged: (&[_], &[Unresolved]) = (&entry.dependencies, &entry.unresolved);
     if unchanged == (&resolution.dependencies, &resolution.unresolved) {
         return Ok(None);
-    }
-    if let Some(cycle) = closed_cycle(overlay, id, &resolution.dependencies)? {
-        return Err(RegistryError::Cycle { cycle });
     }
     overlay.put(entry_after(Some(&entry), id, &entry.revision, &resolution));
     Ok(Some(Event::EdgesResolved {

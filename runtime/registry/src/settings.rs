@@ -1,5 +1,7 @@
 //! Settings of the registry: read at open, changed one by one, each change an event.
 
+use std::sync::Arc;
+
 use domain::Event;
 use domain::ports::SettingsStore;
 use domain::settings::{SettingEntry, Settings, SettingsError};
@@ -25,43 +27,65 @@ impl Registry {
     }
 
     /// Sets a setting, or takes it back to its default if `value` is `None`. Comments in the file stay. Components that are active keep
-    /// the limits and the configuration with which they were linked until they are activated again.
+    /// the limits and the configuration with which they were linked until they are activated again. A change of `durability` is
+    /// acknowledged at the stronger of its two levels.
     ///
     /// # Errors
-    /// [`RegistryError::Settings`] if there is no such setting or the value does not fit.
+    /// [`RegistryError::Settings`] if there is no such setting or the value does not fit; [`RegistryError::Storage`], and the setting
+    /// is then as before.
     pub async fn set_setting(&self, key: &str, value: Option<&str>) -> Result<(), RegistryError> {
         let _writing = self.inner.settings_lock.lock().await;
-        let changed = self.change(key.to_owned(), value.map(str::to_owned)).await;
-        match changed {
-            Ok(None) => Ok(()),
-            Ok(Some(event)) => {
-                self.commit(move |_| Ok((vec![event], ()))).await?;
+        let (name, value) = (key.to_owned(), value.map(str::to_owned));
+        let change = match self.write_setting(name, value).await {
+            Ok(Some(change)) => change,
+            Ok(None) => return Ok(()),
+            Err(error) => return Err(self.refused("settings", None, error).await),
+        };
+        let Change { event, before, after, text_before } = change;
+        let stronger = before.durability.max(after.durability);
+        match self.commit_at(stronger, move |_| Ok((vec![event], ()))).await {
+            Ok(()) => {
+                self.inner.settings.store(Arc::new(after));
                 Ok(())
             }
-            Err(error) => Err(self.refused("settings", None, error).await),
+            Err(error) => {
+                let store = self.inner.settings_store.clone();
+                if blocking(move || Ok(store.save(&text_before)?)).await.is_err() {
+                    // What the next opening will read is what holds.
+                    self.inner.settings.store(Arc::new(after));
+                }
+                Err(error)
+            }
         }
     }
 
-    async fn change(&self, key: String, value: Option<String>) -> Result<Option<Event>, RegistryError> {
-        let registry = self.clone();
+    /// Writes the file; `None` if nothing changes.
+    async fn write_setting(&self, key: String, value: Option<String>) -> Result<Option<Change>, RegistryError> {
+        let store = self.inner.settings_store.clone();
         blocking(move || {
-            let store = &registry.inner.settings_store;
-            let text = store.load()?.0.unwrap_or_default();
+            let text_before = store.load()?.0.unwrap_or_default();
             let wrong = |source| RegistryError::Settings { path: None, source };
-            let old = Settings::parse(&text).map_err(wrong)?;
-            let after = match &value {
-                Some(value) => Settings::set(&text, &key, value).map_err(wrong)?,
-                None => Settings::unset(&text, &key).map_err(wrong)?,
+            let before = Settings::parse(&text_before).map_err(wrong)?;
+            let text = match &value {
+                Some(value) => Settings::set(&text_before, &key, value).map_err(wrong)?,
+                None => Settings::unset(&text_before, &key).map_err(wrong)?,
             };
-            let new = Settings::parse(&after).map_err(wrong)?;
-            if new == old {
+            let after = Settings::parse(&text).map_err(wrong)?;
+            if after == before {
                 return Ok(None);
             }
-            store.save(&after)?;
-            let event = Event::ConfigSet { old: old.get(&key), new: new.get(&key), key };
-            registry.inner.settings.store(std::sync::Arc::new(new));
-            Ok(Some(event))
+            store.save(&text)?;
+            let event = Event::ConfigSet { old: before.get(&key), new: after.get(&key), key };
+            Ok(Some(Change { event, before, after, text_before }))
         })
         .await
     }
+}
+
+/// A change of the settings that is in the file and not in the journal yet.
+struct Change {
+    event: Event,
+    before: Settings,
+    after: Settings,
+    text_before: String,
 }

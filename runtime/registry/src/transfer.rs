@@ -107,6 +107,7 @@ impl Registry {
         let read = reading.await.map_err(|died| RegistryError::Internal(format!("a blocking task died: {died}")))?;
         self.declare(declared, &mut report).await;
         read?;
+        self.secure().await?;
         Ok(report)
     }
 

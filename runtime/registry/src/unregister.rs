@@ -10,7 +10,7 @@ use crate::commit::blocking;
 use crate::deactivate::Stopping;
 use crate::error::RegistryError;
 use crate::names::unknown;
-use crate::register::{resolve_waiting, touched_keys};
+use crate::register::{refuse_cycles, resolve_waiting, touched_keys};
 use crate::report::Outcomes;
 
 impl Registry {
@@ -20,17 +20,31 @@ impl Registry {
         self.stop_each(ids, cascade, Stopping::Unregister).await
     }
 
-    /// Removes one component; `only_idle` refuses one that is active, instead of deactivating it.
-    pub(crate) async fn unregister_one(&self, id: &ComponentId, only_idle: bool) -> Result<(), RegistryError> {
+    /// Removes one component; `only_idle` refuses one that is active, instead of deactivating it. Returns the other components that
+    /// this changed, each with the record that did.
+    pub(crate) async fn unregister_one(
+        &self,
+        id: &ComponentId,
+        only_idle: bool,
+    ) -> Result<Vec<(ComponentId, u64)>, RegistryError> {
         let _life = self.inner.life.lock(id).await;
         let key = id.clone();
-        self.commit(move |view| Ok((decide(view, &key, only_idle)?, ()))).await?;
+        let decided = self.commit(move |view| {
+            let events = decide(view, &key, only_idle)?;
+            let others = (view.last_seq() + 1..)
+                .zip(&events)
+                .filter_map(|(seq, event)| Some((event.component().filter(|other| **other != key)?.clone(), seq)))
+                .collect();
+            Ok((events, others))
+        });
+        let changed = decided.await?;
         self.out_of_service(id).await;
         self.inner.places.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(id);
         self.inner.tracker.forget(id);
         let output = self.inner.output.clone();
         let id = id.clone();
-        blocking(move || Ok(output.remove(&id)?)).await
+        blocking(move || Ok(output.remove(&id)?)).await?;
+        Ok(changed)
     }
 }
 
@@ -56,5 +70,6 @@ fn decide(view: &dyn StateView, id: &ComponentId, only_idle: bool) -> Result<Vec
     overlay.remove(id);
     let keys = touched_keys(id, entry.revision.exports.iter());
     events.extend(resolve_waiting(view, &mut overlay, &keys)?);
+    refuse_cycles(&overlay, &events)?;
     Ok(events)
 }

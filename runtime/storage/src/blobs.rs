@@ -58,6 +58,8 @@ impl BlobStore for FileBlobs {
         let path = self.path(&digest);
         // A file that is there but damaged is written anew: the bytes at hand are good.
         if files::read_if_there(&path)?.is_some_and(|there| there == bytes) {
+            // Whoever put it there may have ended, or failed, before its name was durable.
+            path.parent().map_or(Ok(()), files::sync_folder)?;
             return Ok(digest);
         }
         self.create_parent(&path)?;

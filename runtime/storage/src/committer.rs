@@ -39,6 +39,7 @@ enum Job {
     Decide(Asked),
     AddUsage(Counted),
     Write(SyncSender<Result<(), StorageError>>),
+    Secure(Durability, oneshot::Sender<Result<(), StorageError>>),
     Freeze(Segment, SyncSender<Result<Frozen, StorageError>>),
 }
 
@@ -93,6 +94,12 @@ impl Queue {
     ) -> Option<oneshot::Receiver<Answer>> {
         let (answer, receiver) = oneshot::channel();
         self.0.send(Box::new(Job::Decide(Asked { actor, decision, durability, answer }))).ok().map(|()| receiver)
+    }
+
+    /// Queues that what was queued before has to survive, and returns where the answer will come; `None` if the committer is gone.
+    pub(crate) fn secure(&self, durability: Durability) -> Option<oneshot::Receiver<Result<(), StorageError>>> {
+        let (answer, receiver) = oneshot::channel();
+        self.0.send(Box::new(Job::Secure(durability, answer))).ok().map(|()| receiver)
     }
 
     /// Queues counters and returns where the answer will come; `None` if the committer is gone.
@@ -213,6 +220,7 @@ impl Work {
                 match job {
                     Job::AddUsage(Counted { usage, answer }) => drop(answer.send(self.index.add_usage(&usage))),
                     Job::Write(answer) => drop(answer.send(self.write_gathered())),
+                    Job::Secure(durability, answer) => drop(answer.send(self.secure(durability))),
                     Job::Freeze(segment, answer) => drop(answer.send(self.freeze(segment))),
                     // Decisions are taken as they come.
                     Job::Decide(_) => {}
@@ -227,10 +235,23 @@ impl Work {
             return Ok(());
         }
         self.journal.write()?;
-        self.gathered_since = None;
-        self.gathering.store(false, Ordering::Release);
-        self.index.tell_head(None);
+        self.all_is_written();
         Ok(())
+    }
+
+    fn secure(&mut self, durability: Durability) -> Result<(), StorageError> {
+        self.journal.secure(durability)?;
+        if !self.journal.is_gathering() {
+            self.all_is_written();
+        }
+        Ok(())
+    }
+
+    fn all_is_written(&mut self) {
+        if self.gathered_since.take().is_some() {
+            self.gathering.store(false, Ordering::Release);
+            self.index.tell_head(None);
+        }
     }
 
     fn freeze(&mut self, segment: Segment) -> Result<Frozen, StorageError> {
@@ -248,7 +269,7 @@ impl Work {
         for (answer, committed) in answers {
             let committed = match &done {
                 Ok(()) => committed,
-                Err(error) => Err(again(error)),
+                Err(error) => Err(error.again()),
             };
             // Nobody waiting any more takes nothing back.
             let _ = answer.send(committed);
@@ -267,19 +288,10 @@ impl Work {
         let mut overlay = Overlay::over(&*rows);
         let mut group = match self.journal.begin_group(self.clock.now()) {
             Ok(group) => group,
-            Err(error) => {
-                answers.push((first.answer, Err(again(&error))));
-                return Err(error);
-            }
+            Err(error) => return self.refuse_group(&error, first, queue, others, answers),
         };
         let (end, head) = (self.journal.end(), self.journal.head().clone());
-        let mut waiting = || loop {
-            match queue.try_recv().map(|job| *job) {
-                Ok(Job::Decide(asked)) => return Some(asked),
-                Ok(other) => others.push(other),
-                Err(_) => return None,
-            }
-        };
+        let mut waiting = || next_asked(queue, others);
         let mut strongest = Durability::None;
         let mut next = Some(first);
         while let Some(Asked { actor, decision, durability, answer }) = next.take() {
@@ -334,32 +346,40 @@ impl Work {
     }
 }
 
-/// Makes an error once more: all callers of a group get the one that the group met.
-fn again(error: &StorageError) -> StorageError {
-    let source = |source: &std::io::Error| match source.raw_os_error() {
-        Some(code) => std::io::Error::from_raw_os_error(code),
-        None => std::io::Error::new(source.kind(), source.to_string()),
-    };
-    match error {
-        StorageError::Full { path, source: s } => StorageError::Full { path: path.clone(), source: source(s) },
-        StorageError::Denied { path, source: s } => StorageError::Denied { path: path.clone(), source: source(s) },
-        StorageError::Io { path, source: s } => StorageError::Io { path: path.clone(), source: source(s) },
-        StorageError::NotAFolder { path } => StorageError::NotAFolder { path: path.clone() },
-        StorageError::Held { path, pid, command, since, socket } => StorageError::Held {
-            path: path.clone(),
-            pid: *pid,
-            command: command.clone(),
-            since: *since,
-            socket: socket.clone(),
-        },
-        StorageError::NewerFormat { what, found, known } => {
-            StorageError::NewerFormat { what, found: *found, known: *known }
+impl Work {
+    /// Refuses the changes that wait, where the journal cannot be written; whoever changes nothing is answered as always.
+    fn refuse_group(
+        &self,
+        error: &StorageError,
+        first: Asked,
+        queue: &Receiver<Box<Job>>,
+        others: &mut Vec<Job>,
+        answers: &mut Vec<(oneshot::Sender<Answer>, Answer)>,
+    ) -> Result<(), StorageError> {
+        let rows = self.index.rows();
+        let mut next = Some(first);
+        while let Some(Asked { actor, decision, answer, .. }) = next.take() {
+            let decided = decide(&*rows, self.journal.head().seq, self.clock.now(), &actor, decision);
+            let refused = decided.and_then(|(records, _)| match records.is_empty() {
+                true => Ok(records),
+                false => Err(error.again()),
+            });
+            answers.push((answer, refused));
+            if answers.len() < GROUP_MAX {
+                next = next_asked(queue, others);
+            }
         }
-        StorageError::Damaged { path, offset, reason } => {
-            StorageError::Damaged { path: path.clone(), offset: *offset, reason: reason.clone() }
+        Ok(())
+    }
+}
+
+/// Returns the next decision that waits; jobs of other sorts go to `others`.
+fn next_asked(queue: &Receiver<Box<Job>>, others: &mut Vec<Job>) -> Option<Asked> {
+    loop {
+        match queue.try_recv().map(|job| *job) {
+            Ok(Job::Decide(asked)) => return Some(asked),
+            Ok(other) => others.push(other),
+            Err(_) => return None,
         }
-        StorageError::MissingBlob { digest } => StorageError::MissingBlob { digest: *digest },
-        StorageError::Index { reason } => StorageError::Index { reason: reason.clone() },
-        StorageError::Closed => StorageError::Closed,
     }
 }

@@ -22,12 +22,16 @@ mod components;
 #[cfg(test)]
 mod crashes;
 mod fail;
+#[cfg(test)]
+mod failing_disk;
 mod files;
 #[cfg(test)]
 #[path = "../tests/it/fixtures.rs"]
 #[allow(dead_code, reason = "not every fixture is needed here")]
 mod fixtures;
 mod folder;
+#[cfg(test)]
+mod forgetful_disk;
 mod group;
 mod index;
 mod journal;

@@ -73,9 +73,14 @@ impl FileOutput {
             opened => opened,
         }
         .map_err(files::at(&path))?;
+        let before = file.metadata().map_err(files::at(&path))?.len();
         // One call, so that lines of two writers do not mix.
-        file.write_all(&text).map_err(files::at(&path))?;
-        let size = file.metadata().map_err(files::at(&path))?.len();
+        if let Err(error) = file.write_all(&text) {
+            // Half a line would spoil the next one. The first error is the one to report.
+            let _ = file.set_len(before);
+            return Err(StorageError::io(&path, error));
+        }
+        let size = before + text.len() as u64;
         let keep = self.keep.load(Ordering::Relaxed);
         if size > keep { shorten(&path, keep) } else { Ok(()) }
     }

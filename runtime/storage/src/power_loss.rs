@@ -1,12 +1,11 @@
-//! What a power cut leaves: a disk that forgets, reorders and tears whatever was not synced.
+//! What a power cut leaves, also of a registry on a disk that was full or failed for a while before.
 //!
 //! `STORAGE_SEEDS=10000 cargo test -p storage power_loss` tries as many histories; a failure names its seed, and
 //! `STORAGE_SEED=N` runs that one alone.
 
-use std::collections::BTreeMap;
-use std::io::{Error, ErrorKind, Read, Result};
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::io::ErrorKind;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use domain::event::{Actor, EVENT_VERSION, Event, Record};
@@ -16,220 +15,9 @@ use domain::{Status, Timestamp};
 use crate::AuditWindow;
 use crate::compact::compact;
 use crate::fixtures::{failed, id, registered, setting};
+use crate::forgetful_disk::{Dice, ForgetfulDisk};
 use crate::index::{Frozen, MapRows, Mark, Overlay, RowsView, apply, compare, made_from_journal, page};
-use crate::journal::{self, Disk, DiskFile, Head, JournalFolder};
-
-/// What is written to a disk at once.
-const SECTOR: usize = 512;
-
-/// Numbers that look random, the same for the same seed.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % sides
-    }
-}
-
-#[derive(Clone, Default)]
-struct File {
-    durable: Vec<u8>,
-    now: Vec<u8>,
-    /// Changes since the last sync: from where on which bytes; a cut has none.
-    since: Vec<(usize, Vec<u8>)>,
-}
-
-#[derive(Clone)]
-enum Name {
-    Put(PathBuf, usize),
-    Remove(PathBuf),
-    Rename(PathBuf, PathBuf),
-}
-
-#[derive(Default)]
-struct Contents {
-    files: Vec<File>,
-    durable: BTreeMap<PathBuf, usize>,
-    now: BTreeMap<PathBuf, usize>,
-    since: Vec<Name>,
-    /// How many more steps there are before the power goes.
-    steps: u64,
-}
-
-fn change_name(names: &mut BTreeMap<PathBuf, usize>, change: &Name) {
-    match change {
-        Name::Put(path, file) => drop(names.insert(path.clone(), *file)),
-        Name::Remove(path) => drop(names.remove(path)),
-        Name::Rename(from, to) => {
-            if let Some(file) = names.remove(from) {
-                names.insert(to.clone(), file);
-            }
-        }
-    }
-}
-
-impl Contents {
-    fn step(&mut self) -> Result<()> {
-        self.steps = self.steps.checked_sub(1).ok_or_else(|| Error::other("the power is gone"))?;
-        Ok(())
-    }
-
-    fn change(&mut self, change: Name) {
-        change_name(&mut self.now, &change);
-        self.since.push(change);
-    }
-
-    fn find(&self, path: &Path) -> Result<usize> {
-        self.now.get(path).copied().ok_or_else(|| ErrorKind::NotFound.into())
-    }
-
-    /// Keeps what was synced, and of the rest what the dice say.
-    fn crash(&mut self, dice: &mut Dice) {
-        let in_order = dice.roll(2) == 0;
-        let kept = |dice: &mut Dice, stopped: &mut bool| {
-            let keep = dice.roll(2) == 0;
-            *stopped |= !keep;
-            if in_order { !*stopped } else { keep }
-        };
-        let mut stopped = false;
-        for change in std::mem::take(&mut self.since) {
-            if kept(dice, &mut stopped) {
-                change_name(&mut self.durable, &change);
-            }
-        }
-        for file in &mut self.files {
-            let mut stopped = false;
-            for (from, bytes) in std::mem::take(&mut file.since) {
-                if bytes.is_empty() {
-                    if kept(dice, &mut stopped) {
-                        file.durable.truncate(from);
-                    }
-                    continue;
-                }
-                let mut at = 0;
-                while at < bytes.len() {
-                    let end = bytes.len().min(at + SECTOR - (from + at) % SECTOR);
-                    if kept(dice, &mut stopped) {
-                        let torn = if dice.roll(8) == 0 { dice.roll((end - at) as u64) as usize } else { end - at };
-                        file.durable.resize(file.durable.len().max(from + at + torn), 0);
-                        file.durable[from + at..from + at + torn].copy_from_slice(&bytes[at..at + torn]);
-                    } else if dice.roll(2) == 0 {
-                        // The length may be known while the bytes are not.
-                        file.durable.resize(file.durable.len().max(from + end), 0);
-                    }
-                    at = end;
-                }
-            }
-            file.now.clone_from(&file.durable);
-        }
-        self.now.clone_from(&self.durable);
-    }
-}
-
-#[derive(Clone, Default)]
-struct ForgetfulDisk(Arc<Mutex<Contents>>);
-
-impl ForgetfulDisk {
-    fn contents(&self) -> MutexGuard<'_, Contents> {
-        self.0.lock().unwrap()
-    }
-}
-
-struct OpenFile(ForgetfulDisk, usize);
-
-impl DiskFile for OpenFile {
-    fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        let mut disk = self.0.contents();
-        // A write may be half done when the power goes.
-        let goes = disk.step();
-        let bytes = if goes.is_ok() { bytes } else { &bytes[..bytes.len() / 2] };
-        let file = &mut disk.files[self.1];
-        let from = file.now.len();
-        file.now.extend(bytes);
-        if !bytes.is_empty() {
-            file.since.push((from, bytes.to_vec()));
-        }
-        goes
-    }
-
-    fn sync(&mut self) -> Result<()> {
-        let mut disk = self.0.contents();
-        disk.step()?;
-        let file = &mut disk.files[self.1];
-        file.durable.clone_from(&file.now);
-        file.since.clear();
-        Ok(())
-    }
-
-    fn cut(&mut self, len: u64) -> Result<()> {
-        let mut disk = self.0.contents();
-        disk.step()?;
-        let file = &mut disk.files[self.1];
-        file.now.truncate(len as usize);
-        file.since.push((len as usize, Vec::new()));
-        Ok(())
-    }
-}
-
-impl Disk for ForgetfulDisk {
-    fn names(&self, folder: &Path) -> Result<Vec<String>> {
-        let disk = self.contents();
-        let inside = disk.now.keys().filter(|path| path.parent() == Some(folder));
-        Ok(inside.filter_map(|path| path.file_name()?.to_str().map(str::to_owned)).collect())
-    }
-
-    fn read(&self, path: &Path) -> Result<Box<dyn Read + Send>> {
-        let disk = self.contents();
-        Ok(Box::new(std::io::Cursor::new(disk.files[disk.find(path)?].now.clone())))
-    }
-
-    fn len(&self, path: &Path) -> Result<u64> {
-        let disk = self.contents();
-        Ok(disk.files[disk.find(path)?].now.len() as u64)
-    }
-
-    fn append(&self, path: &Path) -> Result<Box<dyn DiskFile>> {
-        let file = self.contents().find(path)?;
-        Ok(Box::new(OpenFile(self.clone(), file)))
-    }
-
-    fn create(&self, path: &Path) -> Result<Box<dyn DiskFile>> {
-        let mut disk = self.contents();
-        disk.step()?;
-        disk.files.push(File::default());
-        let file = disk.files.len() - 1;
-        disk.change(Name::Put(path.to_owned(), file));
-        Ok(Box::new(OpenFile(self.clone(), file)))
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> Result<()> {
-        let mut disk = self.contents();
-        disk.step()?;
-        disk.find(from)?;
-        disk.change(Name::Rename(from.to_owned(), to.to_owned()));
-        Ok(())
-    }
-
-    fn remove(&self, path: &Path) -> Result<()> {
-        let mut disk = self.contents();
-        disk.step()?;
-        disk.find(path)?;
-        disk.change(Name::Remove(path.to_owned()));
-        Ok(())
-    }
-
-    fn sync_folder(&self, _folder: &Path) -> Result<()> {
-        let mut disk = self.contents();
-        disk.step()?;
-        let now = disk.now.clone();
-        disk.durable = now;
-        disk.since.clear();
-        Ok(())
-    }
-}
+use crate::journal::{self, Disk, Head, JournalFolder};
 
 /// A registry on such a disk, with all that was ever decided.
 struct Life {
@@ -237,6 +25,8 @@ struct Life {
     folder: JournalFolder,
     /// Every decision, by its records.
     decisions: Vec<Vec<Record>>,
+    /// The decisions that were refused last: nobody was promised that they are not there after a power cut.
+    refused: Vec<Vec<Record>>,
     /// The last record that must never be missing, as the index may know it.
     safe: Head,
 }
@@ -278,12 +68,14 @@ impl Life {
         let mut journal = opened.journal;
         let end = journal.head().seq;
         let mark = if end == 0 { Mark::default() } else { Mark { seq: end, hash: opened.record_hash.clone() } };
+        if end > self.last() {
+            self.decisions.append(&mut self.refused);
+        }
         self.check(&mark);
         self.decisions.retain(|decision| decision.iter().all(|record| record.seq <= end));
         self.safe = Head { seq: end, hash: opened.record_hash };
         loop {
-            if dice.roll(12) == 0 {
-                journal.turn(Timestamp::from_micros(2))?;
+            if dice.roll(12) == 0 && self.goes_on(journal.turn(Timestamp::from_micros(2)))? {
                 let seq = journal.head().seq;
                 if seq > 0 {
                     let hash = self.last_hash(&journal);
@@ -292,7 +84,8 @@ impl Life {
                     let entries = RowsView { rows: &rows, last_seq: seq }.ids(None, 99)?.len() as u64;
                     let frozen = Frozen::of(Arc::new(rows), Mark { seq, hash }, entries);
                     let keep = AuditWindow { age: Duration::ZERO, records: dice.roll(20) };
-                    compact(&self.folder, frozen, Timestamp::from_micros(3), keep, &|_| true)?;
+                    let compacted = compact(&self.folder, frozen, Timestamp::from_micros(3), keep, &|_| true);
+                    self.goes_on(compacted.map(drop))?;
                 }
             }
             let durability = match dice.roll(3) {
@@ -300,7 +93,14 @@ impl Life {
                 1 if weak => Durability::Process,
                 _ => Durability::Power,
             };
-            let mut group = journal.begin_group(Timestamp::from_micros(4))?;
+            let mut group = match journal.begin_group(Timestamp::from_micros(4)) {
+                Ok(group) => group,
+                Err(error) => {
+                    self.goes_on(Err(error))?;
+                    continue;
+                }
+            };
+            let before = self.decisions.len();
             for _ in 0..=dice.roll(3) {
                 let first = self.last() + 1;
                 let events = (0..=dice.roll(2)).map(|_| event(dice));
@@ -311,10 +111,27 @@ impl Life {
                 self.decisions.push(records);
             }
             let head = group.head().clone();
-            journal.append(group, durability)?;
+            let appended = journal.append(group, durability);
+            let is_refused = appended.is_err();
+            if !self.goes_on(appended)? {
+                assert!(is_refused && journal.head().seq == self.decisions[..before].iter().flatten().count() as u64);
+                self.refused = self.decisions.split_off(before);
+                continue;
+            }
+            self.refused.clear();
             if durability == Durability::Power {
                 self.safe = head;
             }
+        }
+    }
+
+    /// Tells whether something was done; what could not be is an error only if the power is gone.
+    fn goes_on(&self, done: std::result::Result<(), StorageError>) -> std::result::Result<bool, StorageError> {
+        match done {
+            Ok(()) => Ok(true),
+            Err(error) if self.disk.contents().is_gone => Err(error),
+            Err(StorageError::Full { .. } | StorageError::ReadOnly { .. } | StorageError::Io { .. }) => Ok(false),
+            Err(other) => panic!("{other:?}"),
         }
     }
 
@@ -344,17 +161,39 @@ fn try_seed(seed: u64, path: &Path) {
     let dice = &mut Dice(seed);
     let disk = ForgetfulDisk::default();
     let folder = JournalFolder::on(Arc::new(disk.clone()), path, 1_000 + dice.roll(6_000));
-    let mut life = Life { disk, folder, decisions: Vec::new(), safe: Head::start() };
+    let mut life = Life { disk, folder, decisions: Vec::new(), refused: Vec::new(), safe: Head::start() };
     let weak = dice.roll(3) == 0;
+    let failing = dice.roll(2) == 0;
     for _ in 0..3 {
-        life.disk.contents().steps = dice.roll(60);
-        let error = life.live(dice, weak).unwrap_err();
-        assert!(matches!(&error, StorageError::Io { .. }), "{error}: {error:?}");
+        {
+            let mut disk = life.disk.contents();
+            disk.steps = dice.roll(60);
+            if failing {
+                let from = disk.taken + dice.roll(40);
+                disk.failing = from..from + 1 + dice.roll(12);
+                disk.error = Some(if dice.roll(2) == 0 { ErrorKind::StorageFull } else { ErrorKind::Other });
+            }
+        }
+        loop {
+            let error = life.live(dice, weak).unwrap_err();
+            assert!(
+                matches!(&error, StorageError::Io { .. } | StorageError::ReadOnly { .. } | StorageError::Full { .. }),
+                "{error}: {error:?}"
+            );
+            // A journal that cannot be opened now is opened again.
+            if life.disk.contents().is_gone {
+                break;
+            }
+        }
         life.disk.contents().crash(dice);
     }
     life.disk.contents().steps = u64::MAX;
+    life.disk.contents().error = None;
     let opened = journal::open(&life.folder, &Head::start(), Timestamp::from_micros(9)).unwrap();
     let seq = opened.journal.head().seq;
+    if seq > life.last() {
+        life.decisions.append(&mut life.refused);
+    }
     life.check(&if seq == 0 { Mark::default() } else { Mark { seq, hash: opened.record_hash } });
 }
 

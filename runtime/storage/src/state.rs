@@ -159,6 +159,11 @@ impl StateStore for JournaledState {
         Box::pin(async move { queued?.ok_or(StorageError::Closed)?.await.unwrap_or(Err(StorageError::Closed)) })
     }
 
+    fn secure(&self, durability: Durability) -> BoxFuture<'static, Result<(), StorageError>> {
+        let queued = self.queue().map(|queue| queue.secure(durability));
+        Box::pin(async move { queued?.ok_or(StorageError::Closed)?.await.unwrap_or(Err(StorageError::Closed)) })
+    }
+
     fn add_usage(&self, usage: Vec<(ComponentId, Usage)>) -> BoxFuture<'static, Result<(), StorageError>> {
         let queued = self.queue().map(|queue| queue.add(usage));
         Box::pin(async move { queued?.ok_or(StorageError::Closed)?.await.unwrap_or(Err(StorageError::Closed)) })

@@ -1,3 +1,4 @@
+use domain::ports::Durability;
 use registry::Target;
 
 use crate::commands::print_failed;
@@ -26,6 +27,10 @@ pub(crate) struct Args {
     /// Print the plan alone
     #[arg(long)]
     pub(crate) dry_run: bool,
+
+    /// What each change survives until the end, when all is as safe as the settings say: power, process or none
+    #[arg(long, value_name = "LEVEL")]
+    pub(crate) durability: Option<Durability>,
 }
 
 pub(crate) async fn run(session: &Session, args: Args) -> Result<Done, CliError> {
@@ -37,7 +42,7 @@ pub(crate) async fn run(session: &Session, args: Args) -> Result<Done, CliError>
     } else if args.dry_run {
         registry.plan(targets).await?
     } else {
-        registry.activate(targets).await
+        registry.with_durability(args.durability).activate(targets).await
     };
     let document = ActivationDoc::new(selected.failed, report, args.dry_run);
     session.out.result(&document, text)?;

@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 
 use domain::ComponentId;
+use domain::ports::Durability;
 use registry::ImportReport;
 use serde::Serialize;
 
@@ -23,6 +24,10 @@ pub(crate) struct Args {
     /// Archive to read
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
+
+    /// What each change survives until the end, when all is as safe as the settings say: power, process or none
+    #[arg(long, value_name = "LEVEL")]
+    pub(crate) durability: Option<Durability>,
 }
 
 #[derive(Debug, Serialize)]
@@ -60,6 +65,7 @@ pub(crate) async fn run(session: &Session, args: Args) -> Result<Done, CliError>
     let registry = session.registry().await?;
     let mut bar = None;
     let imported = registry
+        .with_durability(args.durability)
         .import(&session.existing(&args.file)?, |done, count| {
             bar.get_or_insert_with(|| progress::counter(&session.terminal, "importing", count))
                 .set_position(done as u64);

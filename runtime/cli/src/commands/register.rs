@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 
 use domain::manifest::Kind;
+use domain::ports::Durability;
 use domain::{ComponentId, Event, Version};
 use registry::{ManifestSource, RegisterOutcome, RegisterRequest, Registered, Registry, RegistryError, Target};
 use serde::Serialize;
@@ -51,6 +52,10 @@ pub(crate) struct Args {
     /// Activate what was registered, and all that it needs
     #[arg(long)]
     pub(crate) activate: bool,
+
+    /// What each change survives until the end, when all is as safe as the settings say: power, process or none
+    #[arg(long, value_name = "LEVEL")]
+    pub(crate) durability: Option<Durability>,
 }
 
 /// What was registered and what was not.
@@ -105,6 +110,7 @@ pub(crate) async fn run(session: &Session, args: Args) -> Result<Done, CliError>
             return Err(CliError::usage(format!("`{option}` is for one component, the paths lead to {count}")));
         }
     }
+    let registry = &registry.with_durability(args.durability);
     let document = register(session, registry, found, &args).await;
     finish(session, &document)
 }
@@ -117,8 +123,16 @@ pub(crate) async fn register_found(
     activate: bool,
 ) -> RegisterDoc {
     let found = requests.into_iter().map(|request| Found::Request(Box::new(request))).collect();
-    let args =
-        Args { paths: vec![], id: None, version: None, kind: None, manifest: None, override_version: false, activate };
+    let args = Args {
+        paths: vec![],
+        id: None,
+        version: None,
+        kind: None,
+        manifest: None,
+        override_version: false,
+        activate,
+        durability: None,
+    };
     register(session, registry, found, &args).await
 }
 

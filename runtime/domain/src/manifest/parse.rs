@@ -293,7 +293,11 @@ fn read_folders(item: &Item<'_>) -> Result<Vec<FolderRequest>, DocumentError> {
 }
 
 /// Reads one of a few words.
-fn read_word<T: Copy>(item: &Item<'_>, all: &[T], word: impl Fn(T) -> &'static str) -> Result<T, DocumentError> {
+pub(crate) fn read_word<T: Copy>(
+    item: &Item<'_>,
+    all: &[T],
+    word: impl Fn(T) -> &'static str,
+) -> Result<T, DocumentError> {
     let text = item.text()?;
     all.iter().copied().find(|known| word(*known) == text).ok_or_else(|| {
         let words: Vec<_> = all.iter().map(|known| word(*known)).collect();

@@ -17,7 +17,9 @@ pub use engine::{
     CompileProgress, Engine, EngineError, InstanceState, Link, Slot, Started, StateKeeper, Unit, UnitSource, UnitSpec,
 };
 pub use observer::{CallRecord, EngineObserver, GuestOutput, OutputLine, OutputSink, OutputStream};
-pub use state::{Committed, Decision, Durability, Provider, SettingsStore, StateStore, StateView, StorageError};
+pub use state::{
+    Committed, Decision, Durability, DurabilityError, Provider, SettingsStore, StateStore, StateView, StorageError,
+};
 pub use upkeep::{
     AuditWindow, BlobCheck, BlobSweep, BlobsInUse, BytesProgress, Compacted, DIFFERENCES_MAX, DamagedBlob, Difference,
     Upkeep, Verified,

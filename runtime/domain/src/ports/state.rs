@@ -110,7 +110,30 @@ pub enum Durability {
     Power,
 }
 
+/// The word is not a level of durability.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a level of durability: use power, process or none")]
+pub struct DurabilityError(String);
+
+impl std::fmt::Display for Durability {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl std::str::FromStr for Durability {
+    type Err = DurabilityError;
+
+    fn from_str(text: &str) -> Result<Self, DurabilityError> {
+        let same = |level: &Self| level.as_str() == text;
+        Self::ALL.into_iter().find(same).ok_or_else(|| DurabilityError(crate::text::escape_line(text).into_owned()))
+    }
+}
+
 impl Durability {
+    /// All levels, the strongest first.
+    pub const ALL: [Self; 3] = [Self::Power, Self::Process, Self::None];
+
     /// Returns the word used on the wire, for instance `power`.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -153,6 +176,16 @@ pub trait StateStore: StateView {
     ) -> BoxFuture<'static, Result<Committed, StorageError>> {
         let _ = durability;
         self.commit(actor, decide)
+    }
+
+    /// Returns once every change that was asked for so far survives what `durability` says, or was refused. Stores that have no
+    /// choice have nothing to do.
+    ///
+    /// # Errors
+    /// [`StorageError`] if that cannot be; the changes stand all the same, at the level at which they were acknowledged.
+    fn secure(&self, durability: Durability) -> BoxFuture<'static, Result<(), StorageError>> {
+        let _ = durability;
+        Box::pin(std::future::ready(Ok(())))
     }
 
     /// Adds to the saved counters of use: soft state, not in the journal.
@@ -210,6 +243,15 @@ pub enum StorageError {
     #[error("no space left on the device at {}", path.display())]
     Full {
         /// The file that was being written.
+        path: PathBuf,
+        /// The system's error.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The journal cannot be written or synced: nothing is changed until it can be, which the next change finds out.
+    #[error("{} cannot be written, nothing is changed until it can be", path.display())]
+    ReadOnly {
+        /// The journal's file.
         path: PathBuf,
         /// The system's error.
         #[source]
@@ -300,10 +342,40 @@ impl StorageError {
             Self::Full { .. } => ErrorKind::Exhausted,
             Self::Denied { .. } => ErrorKind::Denied,
             Self::NotAFolder { .. } | Self::NewerFormat { .. } => ErrorKind::Invalid,
-            Self::Held { .. } | Self::Closed => ErrorKind::Unavailable,
+            Self::Held { .. } | Self::ReadOnly { .. } | Self::Closed => ErrorKind::Unavailable,
             Self::Damaged { .. } | Self::MissingBlob { .. } | Self::Index { .. } | Self::Io { .. } => {
                 ErrorKind::Internal
             }
+        }
+    }
+
+    /// Makes the error once more: where several wait for the same thing, all of them get the one that was met.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        let source = |source: &std::io::Error| match source.raw_os_error() {
+            Some(code) => std::io::Error::from_raw_os_error(code),
+            None => std::io::Error::new(source.kind(), source.to_string()),
+        };
+        match self {
+            Self::Full { path, source: s } => Self::Full { path: path.clone(), source: source(s) },
+            Self::ReadOnly { path, source: s } => Self::ReadOnly { path: path.clone(), source: source(s) },
+            Self::Denied { path, source: s } => Self::Denied { path: path.clone(), source: source(s) },
+            Self::Io { path, source: s } => Self::Io { path: path.clone(), source: source(s) },
+            Self::NotAFolder { path } => Self::NotAFolder { path: path.clone() },
+            Self::Held { path, pid, command, since, socket } => Self::Held {
+                path: path.clone(),
+                pid: *pid,
+                command: command.clone(),
+                since: *since,
+                socket: socket.clone(),
+            },
+            Self::NewerFormat { what, found, known } => Self::NewerFormat { what, found: *found, known: *known },
+            Self::Damaged { path, offset, reason } => {
+                Self::Damaged { path: path.clone(), offset: *offset, reason: reason.clone() }
+            }
+            Self::MissingBlob { digest } => Self::MissingBlob { digest: *digest },
+            Self::Index { reason } => Self::Index { reason: reason.clone() },
+            Self::Closed => Self::Closed,
         }
     }
 

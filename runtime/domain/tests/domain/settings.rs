@@ -7,6 +7,7 @@ use domain::{ComponentManifest, ErrorKind, Limits};
 const FILE: &str = r#"# Ours.
 auto_discover = ["/srv/a", "/srv/b"]   # both
 case_sensitive = false
+durability = "process"
 
 [limits]
 fuel = 7            # little
@@ -85,6 +86,7 @@ fn shows_every_value_as_it_would_be_written() {
     * auto_discover = ["/srv/a", "/srv/b"]
     * case_sensitive = false
       allow_override = false
+    * durability = "process"
     * limits.fuel = 7
       limits.activation_fuel = 1000000000
     * limits.deadline = "250ms"

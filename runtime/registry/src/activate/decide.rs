@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use domain::plan::PlanError;
 use domain::ports::StateView;
-use domain::resolve::{NOTHING_EXPECTED, Overlay, closed_cycle, resolve};
+use domain::resolve::{NOTHING_EXPECTED, Overlay, resolve};
 use domain::{ComponentId, Entry, Event, Status, Version};
 
 use crate::error::RegistryError;
 use crate::names::unknown;
-use crate::register::{entry_after, resolve_dependents, resolve_waiting, touched_keys};
+use crate::register::{entry_after, refuse_cycles, resolve_dependents, resolve_waiting, touched_keys};
 
 /// What starting an instance took.
 #[derive(Clone, Copy)]
@@ -42,14 +42,12 @@ pub(super) fn replaced_entry(view: &dyn StateView, id: &ComponentId, number: u32
     let revision = view.revision(id, number)?.ok_or_else(|| RegistryError::Changed { component: id.clone() })?;
     let overlay = Overlay::new(view, &NOTHING_EXPECTED);
     let resolution = resolve(&overlay, id, &revision, &entry.dependencies)?;
-    if let Some(cycle) = closed_cycle(&overlay, id, &resolution.dependencies)? {
-        return Err(RegistryError::Cycle { cycle });
-    }
+    let events = decide_revision(view, &entry, number)?;
     if let Some(unresolved) = resolution.unresolved.first() {
         return Err(PlanError::of_unresolved(id, unresolved, &[]).into());
     }
     // Said before anything of the new revision runs.
-    leaves_nobody_behind(view, id, &revision.version, &decide_revision(view, &entry, number)?)?;
+    leaves_nobody_behind(view, id, &revision.version, &events)?;
     Ok(entry_after(Some(&entry), id, &revision, &resolution))
 }
 
@@ -82,9 +80,6 @@ pub(crate) fn decide_revision(view: &dyn StateView, entry: &Entry, number: u32) 
     let revision = view.revision(id, number)?.ok_or_else(|| RegistryError::Changed { component: id.clone() })?;
     let mut overlay = Overlay::new(view, &NOTHING_EXPECTED);
     let resolution = resolve(&overlay, id, &revision, &entry.dependencies)?;
-    if let Some(cycle) = closed_cycle(&overlay, id, &resolution.dependencies)? {
-        return Err(RegistryError::Cycle { cycle });
-    }
     overlay.put(entry_after(Some(entry), id, &revision, &resolution));
     let keys = touched_keys(id, revision.exports.iter().chain(&entry.revision.exports));
     let mut events = vec![Event::RevisionSelected {
@@ -95,6 +90,7 @@ pub(crate) fn decide_revision(view: &dyn StateView, entry: &Entry, number: u32) 
     }];
     events.extend(resolve_dependents(view, &mut overlay, id)?);
     events.extend(resolve_waiting(view, &mut overlay, &keys)?);
+    refuse_cycles(&overlay, &events)?;
     Ok(events)
 }
 

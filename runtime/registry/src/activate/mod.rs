@@ -81,6 +81,11 @@ impl Registry {
         if let Err(error) = self.flush_failures().await {
             self.inner.tracker.note_lost(&error);
         }
+        if let Err(RegistryError::Storage(error)) = self.secure().await {
+            // They are active, but nobody can count on it.
+            let activated = std::mem::take(&mut report.activated);
+            report.failed.extend(activated.into_iter().map(|activated| (activated.id, error.again().into())));
+        }
         report
     }
 

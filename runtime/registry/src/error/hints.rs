@@ -183,6 +183,9 @@ fn is_of_journal(path: &std::path::Path) -> bool {
 fn storage(error: &StorageError) -> Vec<String> {
     match error {
         StorageError::Full { .. } => vec!["free space on that disk and try again; nothing was changed".to_owned()],
+        StorageError::ReadOnly { .. } => {
+            vec!["look after that disk and try again; what is there can be read meanwhile".to_owned()]
+        }
         StorageError::Denied { .. } | StorageError::NotAFolder { .. } => {
             vec!["choose another data folder with `--data DIR` or RUNTIME_DATA".to_owned()]
         }

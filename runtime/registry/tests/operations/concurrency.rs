@@ -1,26 +1,6 @@
-use registry::{RegisterOutcome, Target};
+use registry::Target;
 
-use crate::fakes::{World, component, id};
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn of_many_that_race_for_one_version_exactly_one_wins() {
-    let world = World::new().await;
-    let racers = (0..64).map(|n| {
-        let registry = world.registry.clone();
-        tokio::spawn(async move { registry.register(component(&format!("name demo:a\nversion 1.0.0\n# {n}"))).await })
-    });
-    let mut won = 0;
-    for racer in racers.collect::<Vec<_>>() {
-        match racer.await.unwrap() {
-            Ok(registered) => {
-                assert_eq!(registered.outcome, RegisterOutcome::New);
-                won += 1;
-            }
-            Err(error) => assert_eq!(error.code(), "version-conflict"),
-        }
-    }
-    assert_eq!(won, 1);
-}
+use crate::fakes::{World, id};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn dependencies_that_race_never_close_a_cycle() {

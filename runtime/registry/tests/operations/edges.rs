@@ -179,3 +179,51 @@ async fn direct_and_transitive_edges_are_told_apart() {
     let up = registry.dependents(&id("demo:a"), true).await.unwrap();
     assert_eq!(up.iter().map(|edge| edge.to.as_str()).collect::<Vec<_>>(), ["demo:b", "demo:c"]);
 }
+
+#[tokio::test]
+async fn a_version_that_turns_a_dependency_round_closes_no_cycle() {
+    let world = World::new().await;
+    world.have("name demo:user\nversion 1.0.0\nimport demo:p/old@1.0.0\nexport demo:user/x@1.0.0").await;
+    world.have("name demo:p\nversion 1.0.0\nexport demo:p/old@1.0.0").await;
+    // It needs whoever needed it, and gives them nothing any more.
+    let turned = world.have("name demo:p\nversion 2.0.0\nimport demo:user/x@1.0.0").await;
+    assert_eq!(turned.entry.entry.dependency_ids(), [id("demo:user")]);
+    let user = world.registry.get(&id("demo:user")).await.unwrap().entry;
+    assert!(user.dependencies.is_empty());
+    assert_eq!(user.unresolved.len(), 1);
+    // A cycle that stays is refused as before.
+    let error = world.register("name demo:p\nversion 3.0.0\nimport demo:user/x@1.0.0\nexport demo:p/old@1.0.0").await;
+    assert_eq!(error.unwrap_err().code(), "circular-dependency");
+}
+
+#[tokio::test]
+async fn a_range_that_is_not_met_is_forgotten_with_its_declaration() {
+    for another in [None, Some("^2")] {
+        let world = World::new().await;
+        world.have("name demo:user\nversion 1.0.0").await;
+        world.have("name demo:p\nversion 1.0.0").await;
+        let (user, p) = (id("demo:user"), id("demo:p"));
+        world.registry.add_dependency(&user, &p, Some("^1".parse().unwrap())).await.unwrap();
+        world.have("name demo:p\nversion 2.0.0").await;
+        assert_eq!(world.registry.get(&user).await.unwrap().entry.unresolved.len(), 1);
+        match another {
+            Some(range) => world.registry.add_dependency(&user, &p, Some(range.parse().unwrap())).await.unwrap(),
+            None => world.registry.remove_dependency(&user, &p).await.unwrap(),
+        };
+        assert_eq!(world.registry.get(&user).await.unwrap().entry.unresolved, []);
+        assert!(world.activate("demo:user").await.failed.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_waiting_version_that_would_close_a_cycle_keeps_nobody_from_stopping() {
+    let world = World::new().await;
+    world.have("name demo:p\nversion 1.0.0\nexport demo:p/x@1.0.0").await;
+    world.have("name demo:user\nversion 1.0.0\nimport demo:p/x@1.0.0\nexport demo:user/x@1.0.0").await;
+    world.activate("demo:p").await;
+    world.have("name demo:p\nversion 2.0.0\nimport demo:user/x@1.0.0\nexport demo:p/x@1.0.0").await;
+    let outcomes = world.registry.deactivate(&[id("demo:p")], false).await;
+    assert_eq!((outcomes.done, outcomes.failed.len()), (vec![id("demo:p")], 0));
+    let entry = world.registry.get(&id("demo:p")).await.unwrap().entry;
+    assert_eq!((entry.status, entry.revision.number, entry.newest), (domain::Status::Inactive, 1, 2));
+}

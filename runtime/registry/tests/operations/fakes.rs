@@ -293,7 +293,7 @@ impl World {
         Self::of(state, blobs, settings, Some(storage.upkeep.clone()), Arc::new(Ticking::default())).await
     }
 
-    async fn of(
+    pub(crate) async fn of(
         state: Arc<dyn StateStore>,
         blobs: Arc<dyn BlobStore>,
         settings: Arc<dyn SettingsStore>,

@@ -9,10 +9,14 @@
 mod activating;
 mod calling;
 mod concurrency;
+mod dice;
+mod durability;
 mod edges;
 mod fakes;
+mod model;
 mod naming;
 mod pruning;
+mod races;
 mod registering;
 mod statuses;
 mod transfer;

@@ -65,3 +65,28 @@ async fn what_is_active_called_or_needed_stays() {
     assert_eq!(names(&report), [""; 0]);
     assert_eq!(report.needed, [(id("demo:base"), id("demo:p")), (id("demo:p"), id("demo:user"))]);
 }
+
+#[tokio::test]
+async fn what_only_waited_for_something_pruned_goes_with_it() {
+    let (clock, world) = world().await;
+    world.have("name demo:a\nversion 1.0.0").await;
+    let mut waiting = crate::fakes::component("name demo:b\nversion 1.0.0");
+    let manifest = domain::ComponentManifest::parse("[dependencies]\n\"demo:a\" = \"^2\"").unwrap();
+    waiting.manifest = Some(registry::ManifestSource::Given(Box::new(manifest)));
+    world.registry.register(waiting).await.unwrap();
+    clock.move_on(2 * DAY);
+    // That `demo:a` is gone changes what `demo:b` waits for, which is no use of it.
+    assert_eq!(names(&world.registry.prune(DAY, false).await.unwrap()), ["demo:a", "demo:b"]);
+}
+
+#[tokio::test]
+async fn what_could_not_choose_between_two_pruned_ones_keeps_neither() {
+    let (clock, world) = world().await;
+    world.have("name demo:a\nversion 1.0.0\nexport demo:i/x@1.0.0").await;
+    world.have("name demo:b\nversion 1.0.0\nexport demo:i/x@1.0.0").await;
+    world.have("name demo:c\nversion 1.0.0\nimport demo:i/x@1.0.0").await;
+    clock.move_on(2 * DAY);
+    let report = world.registry.prune(DAY, false).await.unwrap();
+    assert_eq!((names(&report), report.failed.len()), (vec!["demo:a", "demo:c", "demo:b"], 0));
+    assert!(!world.events().await.contains(&"refused"));
+}

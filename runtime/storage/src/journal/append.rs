@@ -1,6 +1,6 @@
 //! Writing at the journal's end.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use domain::Timestamp;
@@ -17,20 +17,22 @@ const GATHERED_BYTES_MAX: usize = 1 << 20;
 
 /// The end of the journal, where the committer writes.
 pub(crate) struct Journal {
-    folder: JournalFolder,
-    path: PathBuf,
+    pub(super) folder: JournalFolder,
+    pub(super) path: PathBuf,
     /// First record of the segment.
-    first: u64,
-    file: Box<dyn DiskFile>,
+    pub(super) first: u64,
+    pub(super) file: Box<dyn DiskFile>,
     /// Length of the segment up to the last record that was written.
-    written: u64,
+    pub(super) written: u64,
     /// Records that are not written yet.
-    gathered: Vec<u8>,
+    pub(super) gathered: Vec<u8>,
     /// Whether it is written down that records may get lost.
-    is_marked: bool,
-    head: Head,
-    /// Set when the file's end could not be brought back: what is there is not known then.
-    lost: bool,
+    pub(super) is_marked: bool,
+    pub(super) head: Head,
+    /// Set when it is not known what of the file is on the disk; nothing more is written to it then.
+    pub(super) is_doubtful: bool,
+    /// Set when a segment could not be begun that may be there all the same: it comes before any other record.
+    must_turn: bool,
 }
 
 /// Records that are to be written together.
@@ -49,7 +51,7 @@ impl Journal {
         let hash = hash(&header);
         header.push(b'\n');
         // In one step, so that there is never a segment with half a header.
-        replace(folder.disk(), &path, &header).map_err(files::at(&path))?;
+        replace(folder.disk(), &path, &header).map_err(|error| refusal(&path, error))?;
         Self::resume(folder, first, header.len() as u64, Head { seq: head.seq, hash })
     }
 
@@ -57,18 +59,28 @@ impl Journal {
     pub(crate) fn resume(folder: &JournalFolder, first: u64, end: u64, head: Head) -> Result<Self, StorageError> {
         let path = folder.segment(first);
         let file = folder.disk().append(&path).map_err(files::at(&path))?;
-        let (folder, gathered, written) = (folder.clone(), Vec::new(), end);
-        Ok(Self { folder, path, first, file, written, gathered, is_marked: false, head, lost: false })
+        Ok(Self {
+            folder: folder.clone(),
+            path,
+            first,
+            file,
+            written: end,
+            gathered: Vec::new(),
+            is_marked: false,
+            head,
+            is_doubtful: false,
+            must_turn: false,
+        })
     }
 
     /// Begins another segment unless this one has no record yet.
     pub(crate) fn turn(&mut self, now: Timestamp) -> Result<(), StorageError> {
-        if self.lost {
-            return Err(StorageError::Closed);
-        }
+        self.mend()?;
         if self.first <= self.head.seq {
             // A segment that lasts must not follow one that may not.
             self.sync()?;
+            // Should it fail half-way, the segment may be there: no record may go into this one any more.
+            self.must_turn = true;
             *self = Self::begin_segment(&self.folder, &self.head, now)?;
         }
         Ok(())
@@ -81,10 +93,8 @@ impl Journal {
 
     /// Begins a group of records, in a new segment if this one is full.
     pub(crate) fn begin_group(&mut self, now: Timestamp) -> Result<Group, StorageError> {
-        if self.lost {
-            return Err(StorageError::Closed);
-        }
-        if self.end() >= self.folder.segment_bytes() {
+        self.mend()?;
+        if self.must_turn || self.end() >= self.folder.segment_bytes() {
             self.turn(now)?;
         }
         Ok(Group { bytes: Vec::new(), head: self.head.clone(), first: self.head.seq + 1 })
@@ -123,23 +133,50 @@ impl Journal {
         if self.gathered.is_empty() {
             return Ok(());
         }
+        self.mend()?;
         if let Err(error) = self.file.write(&self.gathered) {
-            self.lost = self.file.cut(self.written).is_err();
-            return Err(StorageError::io(&self.path, error));
+            // What was written of it must not be followed by anything, nor be found at the next opening.
+            self.is_doubtful = self.file.cut(self.written).is_err();
+            return Err(refusal(&self.path, error));
         }
         self.written += self.gathered.len() as u64;
         self.gathered.clear();
         Ok(())
     }
 
+    /// Sees to it that all records survive what `durability` says.
+    ///
+    /// # Errors
+    /// [`StorageError`] of the disk.
+    pub(crate) fn secure(&mut self, durability: Durability) -> Result<(), StorageError> {
+        match durability {
+            Durability::None => Ok(()),
+            Durability::Process => self.write(),
+            Durability::Power => {
+                self.mend()?;
+                // What is not marked was synced.
+                if self.is_marked { self.sync() } else { Ok(()) }
+            }
+        }
+    }
+
     fn sync(&mut self) -> Result<(), StorageError> {
         self.write()?;
-        self.file.sync().map_err(|error| StorageError::io(&self.path, error))?;
+        if let Err(error) = self.file.sync() {
+            // The system may count as written what never was, so that another sync would succeed without being one.
+            self.is_doubtful = true;
+            return Err(refusal(&self.path, error));
+        }
+        self.unmark();
+        Ok(())
+    }
+
+    /// Takes back that records may get lost: all of them are synced.
+    pub(super) fn unmark(&mut self) {
         if self.is_marked {
             // Should a power cut bring it back, it says of records that are there that they may be missing.
             self.is_marked = self.folder.disk().remove(&unsynced_path(&self.folder)).is_err();
         }
-        Ok(())
     }
 
     /// Tells whether records are gathered in memory.
@@ -166,7 +203,15 @@ impl Journal {
             self.written = end;
         }
         let cut = self.file.cut(self.written).and_then(|()| self.file.sync());
-        self.lost |= cut.is_err();
+        self.is_doubtful |= cut.is_err();
+    }
+}
+
+/// Turns an error of the disk into one that says what it means for the journal.
+pub(super) fn refusal(path: &Path, error: std::io::Error) -> StorageError {
+    match StorageError::io(path, error) {
+        StorageError::Io { path, source } => StorageError::ReadOnly { path, source },
+        named => named,
     }
 }
 
@@ -180,7 +225,7 @@ fn mark_unsynced(folder: &JournalFolder, first: u64) -> Result<(), StorageError>
     let path = unsynced_path(folder);
     let mut line = seal(format!(r#"{{"format":1,"kind":"unsynced","first":{first}}}"#).into_bytes());
     line.push(b'\n');
-    replace(folder.disk(), &path, &line).map_err(files::at(&path))
+    replace(folder.disk(), &path, &line).map_err(|error| refusal(&path, error))
 }
 
 impl Group {

@@ -10,6 +10,7 @@
 mod append;
 mod disk;
 mod line;
+mod mend;
 mod open;
 mod read;
 mod snapshot;

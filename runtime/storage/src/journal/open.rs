@@ -62,6 +62,12 @@ pub(crate) fn open(folder: &JournalFolder, applied: &Head, now: Timestamp) -> Re
             format!("the segments end at record {}, but there is a snapshot at record {covered}", end.head.seq);
         return Err(refuse(&path, end.offset, LineError::Broken(reason)));
     }
+    if end.head.seq < first {
+        // Whoever began it may have ended before its name was durable, and what is put into it will have to last.
+        for folder_path in [Some(folder.path()), folder.path().parent()].into_iter().flatten() {
+            folder.disk().sync_folder(folder_path).map_err(files::at(folder_path))?;
+        }
+    }
     let mut warning = None;
     if let Some(bad) = &bad {
         cut(folder, &path, end.offset)?;
@@ -182,6 +188,12 @@ fn read_segment(path: &Path, bytes: &[u8], first: u64, known: Option<&Head>) -> 
         good.bad = Some(BadLine { offset: decision_offset, seq: good.head.seq + 1, reason });
     }
     Ok(Some(good))
+}
+
+/// Tells whether the bytes of a segment are whole and end with the record `head`.
+pub(super) fn ends_with(path: &Path, bytes: &[u8], first: u64, head: &Head) -> Result<bool, StorageError> {
+    let end = read_segment(path, bytes, first, None)?;
+    Ok(end.is_some_and(|end| end.bad.is_none() && end.offset == bytes.len() as u64 && end.head == *head))
 }
 
 /// Tells an unfinished write from damage: the bad line, or one of a later group, must never have been synced.

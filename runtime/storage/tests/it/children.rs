@@ -201,6 +201,10 @@ fn fill_the_disk(folder: &Path) {
         assert!(matches!(wait(answer), Err(StorageError::Full { .. })));
     }
     assert_eq!(storage.state.last_seq(), last);
+    // Whoever only looks, or changes nothing, is answered as always.
+    assert!(storage.state.entry(&id("a")).unwrap().is_some());
+    assert_eq!(try_commit(&*storage.state, vec![]).unwrap().len(), 0);
+    assert_eq!(storage.verify().unwrap().differences, []);
     limit(None);
     assert_eq!(commit(&*storage.state, vec![setting(&long)])[0].seq, last + 1);
     storage.close().unwrap();

@@ -98,3 +98,24 @@ fn only_what_was_not_synced_may_be_missing_without_an_error() {
     std::fs::write(&file, &torn).unwrap();
     assert!(crate::fixtures::try_open(folder.path()).is_err());
 }
+
+#[test]
+fn what_is_there_can_be_made_as_safe_as_is_wanted_later() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = open(folder.path());
+    let secure = |level| wait(storage.state.secure(level)).unwrap();
+    secure(Durability::Power);
+    commit_with(&storage, "a", Durability::None);
+    commit_with(&storage, "b", Durability::None);
+    secure(Durability::None);
+    secure(Durability::Process);
+    assert_eq!(crate::fixtures::lines(folder.path()).len(), 3);
+    assert_eq!(journal_files(folder.path()), ["00000000000000000001.jsonl", "unsynced"]);
+    secure(Durability::Power);
+    assert_eq!(journal_files(folder.path()), ["00000000000000000001.jsonl"]);
+    commit_with(&storage, "c", Durability::None);
+    secure(Durability::Power);
+    assert_eq!(crate::fixtures::lines(folder.path()).len(), 4);
+    assert_eq!(journal_files(folder.path()), ["00000000000000000001.jsonl"]);
+    storage.close().unwrap();
+}

@@ -1,15 +1,20 @@
-//! Backups and restores on a disk that is full at any point, by a limit on the size of files.
+//! Whatever is written besides the journal, on a disk that is full at any point, by a limit on the size of files.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use domain::ports::{BackupError, BackupPlace, BlobStore, StorageError};
+use domain::ports::{
+    BackupError, BackupPlace, BlobStore, CodeCache, CodeKey, GuestOutput, OutputLine, OutputSink, OutputStream,
+    SettingsStore, StorageError,
+};
+use domain::{Digest, Timestamp};
 use rustix::process::{Resource, Rlimit, setrlimit};
 
 use crate::backups::{back_up, fill, tree, try_restore};
-use crate::fixtures::{commit, open, setting};
+use crate::fixtures::{commit, id, open, setting};
 
 const FOLDER: &str = "STORAGE_FULL_DISK_FOLDER";
+const OTHERS: &str = "STORAGE_FULL_DISK_OTHERS";
 
 /// The largest file: every limit below it ends a backup.
 const LARGEST: usize = 900_000;
@@ -76,6 +81,64 @@ fn runs_out_of_room_for_another_test() {
     assert_eq!(try_restore(&folder.join("backup"), &data, true).unwrap().seq, 8);
 }
 
+/// Every sort of file but the journal, which `children` tries.
+#[test]
+fn writes_everything_else_for_another_test() {
+    let Ok(folder) = std::env::var(OTHERS) else { return };
+    let folder = PathBuf::from(folder);
+    let storage = open(&folder);
+    let (id, key) = (id("a"), CodeKey { component: Digest::of(b"a"), engine: "e".to_owned() });
+    let line =
+        |text: &str| OutputLine { at: Timestamp::from_micros(1), stream: OutputStream::Stdout, text: text.to_owned() };
+    let long = "x".repeat(20_000);
+    storage.settings.save("# before\n").unwrap();
+    storage.output.write(&id, &[line("before")]);
+    // The index goes on by itself.
+    let written = || {
+        let mut files = tree(&folder);
+        files.retain(|(path, _)| !path.starts_with(folder.join("index")));
+        files
+    };
+    let before = written();
+    for bytes in [0, 1, 7, 200, 4_096, 19_999] {
+        let full = |result: Result<(), StorageError>| {
+            assert!(matches!(result, Err(StorageError::Full { .. })), "{bytes}: {result:?}");
+        };
+        limited(Some(bytes), || {
+            full(storage.blobs.put(long.as_bytes()).map(drop));
+            full(storage.code.store(&key, long.as_bytes()).map(drop));
+            full(storage.settings.save(&format!("# {long}\n")));
+            storage.output.write(&id, &[line(&long), line("more")]);
+        });
+        let after = written();
+        let changed: Vec<_> = after.iter().filter(|file| !before.contains(file)).map(|(path, _)| path).collect();
+        assert!(after == before, "{bytes}: {changed:?} was left");
+        assert!(storage.code.find(&key).is_none());
+        assert_eq!(storage.settings.load().unwrap().0.as_deref(), Some("# before\n"));
+    }
+    assert_eq!(storage.output.lost().lines, 12);
+    storage.output.write(&id, &[line("after")]);
+    assert_eq!(storage.output.read(&id).unwrap(), [line("before"), line("after")]);
+    let digest = storage.blobs.put(long.as_bytes()).unwrap();
+    assert_eq!(storage.blobs.get(&digest).unwrap().len(), 20_000);
+    storage.code.store(&key, long.as_bytes()).unwrap();
+    storage.settings.save("# after\n").unwrap();
+}
+
+#[test]
+fn nothing_is_half_written_when_the_disk_is_full() {
+    let folder = tempfile::tempdir().unwrap();
+    run("full_disk::writes_everything_else_for_another_test", OTHERS, folder.path());
+}
+
+/// Runs a test in a process that survives reaching its limit: without the trap the system ends it.
+fn run(test: &str, variable: &str, folder: &Path) {
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", "trap '' XFSZ; exec \"$@\"", "sh"]).arg(std::env::current_exe().unwrap());
+    command.args(["--exact", test, "--nocapture"]);
+    assert!(command.env(variable, folder).status().unwrap().success());
+}
+
 fn names(folder: &Path) -> Vec<String> {
     let files = std::fs::read_dir(folder).unwrap();
     let mut names: Vec<_> = files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
@@ -86,9 +149,5 @@ fn names(folder: &Path) -> Vec<String> {
 #[test]
 fn backups_and_targets_are_as_before_when_the_disk_is_full() {
     let folder = tempfile::tempdir().unwrap();
-    // Without the trap the system ends a process that passes its limit.
-    let mut command = Command::new("/bin/sh");
-    command.args(["-c", "trap '' XFSZ; exec \"$@\"", "sh"]).arg(std::env::current_exe().unwrap());
-    command.args(["--exact", "full_disk::runs_out_of_room_for_another_test", "--nocapture"]);
-    assert!(command.env(FOLDER, folder.path()).status().unwrap().success());
+    run("full_disk::runs_out_of_room_for_another_test", FOLDER, folder.path());
 }
