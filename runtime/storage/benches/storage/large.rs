@@ -25,12 +25,12 @@ pub(crate) fn run() -> Result<(), Failure> {
     fill(small.path(), few)?;
     let (took, ()) = time(|| fill(large.path(), many))?;
     println!("filling a registry with {many} entries: {:.0} events/s", many as f64 / took.as_secs_f64());
-    print!("opening {many} entries: ");
+    println!("opening {many} entries:");
     open_elsewhere(large.path())?;
     std::fs::remove_dir_all(large.path().join("index"))?;
-    print!("replaying {many} events into a new index: ");
+    println!("replaying {many} events into a new index:");
     open_elsewhere(large.path())?;
-    print!("opening {many} entries after that: ");
+    println!("opening {many} entries after that:");
     open_elsewhere(large.path())?;
 
     let (in_large, in_small) = (open(large.path())?, open(small.path())?);
@@ -64,7 +64,7 @@ pub(crate) fn be_a_process_of_its_own() -> Result<bool, Failure> {
     }
     let folder = words.next().ok_or("no folder is named")?;
     let (took, storage) = time(|| open(Path::new(&folder)))?;
-    print!("{took:.2?}");
+    print!("    {took:.2?}");
     for warning in storage.warnings() {
         let Warning::IndexRebuilt { records, took, .. } = warning else { return Err(warning.to_string().into()) };
         print!(", of which the index {took:.2?}: {:.0} events/s", *records as f64 / took.as_secs_f64());

@@ -18,6 +18,7 @@ use super::frozen::{Frozen, OldRows};
 use super::head::HeadFile;
 use super::image::{self, Image};
 use super::overlay::{Changes, Overlay, merged_get, merged_scan};
+use super::pack::Slack;
 use super::recover::{Truth, over_sled};
 use super::rows::{Rows, Tree, Visit};
 use super::sled::{Mark, SledRows};
@@ -34,6 +35,7 @@ pub(super) const RECORDS_MAX: u64 = 32;
 pub(crate) struct Index {
     folder: PathBuf,
     journal: JournalFolder,
+    slack: Slack,
     layers: RwLock<Arc<Layers>>,
     /// What sled's rows were at a moment that somebody looks at.
     old: Arc<OldRows>,
@@ -124,12 +126,14 @@ impl Index {
         journal: &JournalFolder,
         layers: Layers,
         usage: UsageFile,
+        slack: Slack,
         on_warning: Option<Arc<OnWarning>>,
     ) -> Result<Self, StorageError> {
         let head = HeadFile::open(folder)?;
         Ok(Self {
             folder: folder.to_owned(),
             journal: journal.clone(),
+            slack,
             old: Arc::default(),
             layers: RwLock::new(Arc::new(layers)),
             changing: AtomicU64::new(0),
@@ -214,7 +218,7 @@ impl Index {
         // Sled is about to have what the image does not know of.
         image::remove(&self.folder)?;
         let truth = Truth { journal: &self.journal, end: layers.mark.clone(), told: layers.mark.clone() };
-        let followed = over_sled(&self.folder, SledRows::open(&self.folder)?, &truth, Some(layers))?;
+        let followed = over_sled(&self.folder, SledRows::open(&self.folder)?, &truth, self.slack, Some(layers))?;
         files.usage = followed.usage;
         files.head = HeadFile::open(&self.folder)?;
         if let Some(on_warning) = &self.on_warning {
@@ -245,14 +249,13 @@ impl Index {
         Frozen::new(layers.below.clone(), self.old.clone(), layers.mark.clone())
     }
 
-    /// Leaves the sign of an end in order, and an image of a small registry.
+    /// Leaves what spares the next process work: sled's memory in its file, and an image of a small registry.
     pub(crate) fn seal(&self) {
         let files = self.files();
         let layers = self.layers();
         let Below::Sled(sled) = &*layers.below else { return };
         // A process that ends leaves no thread to write what is still in sled's memory. What fails costs the next one a rebuild.
         let _ = sled.flush();
-        sled.seal();
         if sled.len() <= image::ROWS_MAX {
             // Without an image the next process opens sled, as this one did.
             let _ = image::take(&self.folder, &*layers, layers.mark.clone(), sled.generation(), files.usage.bytes());
