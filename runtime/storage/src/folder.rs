@@ -15,7 +15,7 @@ use crate::lock::{FolderLock, command_line};
 use crate::output::FileOutput;
 use crate::settings::SettingsFile;
 use crate::state::JournaledState;
-use crate::upkeep::FolderUpkeep;
+use crate::upkeep::{FolderUpkeep, OnDamage, ScrubOptions, ScrubStop, Scrubbed};
 
 /// Size up to which the index's file may be as sparse as it likes, in bytes.
 const INDEX_SLACK_BYTES: u64 = 32 << 20;
@@ -155,6 +155,24 @@ impl Storage {
     /// [`StorageError`] of the disk, [`StorageError::Closed`]. Damage is no error but a [`crate::Difference`].
     pub fn verify(&self) -> Result<Verified, StorageError> {
         self.state.verify(&self.path.join("index"))
+    }
+
+    /// Reads all blobs, slowly and over and over, compares each with its digest, and tells `on_damage` once of each that is
+    /// damaged, for as long as it stays so. Where `options` name a backup, damaged blobs are mended from it.
+    ///
+    /// Blocks until `stop` tells it to end or the folder is closed, so it needs a thread of its own; that thread is to be waited
+    /// for before [`Self::close`], because a blob that is being mended is still written. Sweeps, backups and changes go on
+    /// meanwhile. Memory is bounded, whatever the number and size of the blobs, but for those that are mended.
+    ///
+    /// # Errors
+    /// [`StorageError`] if the folders of blobs cannot be listed. A damaged or unreadable blob is no error.
+    pub fn scrub(
+        &self,
+        options: &ScrubOptions,
+        stop: &ScrubStop,
+        on_damage: &mut OnDamage<'_>,
+    ) -> Result<Scrubbed, StorageError> {
+        self.upkeep.scrub(options, stop, on_damage)
     }
 
     /// Carries out the decisions that wait, ends the committer and lets go of the folder.

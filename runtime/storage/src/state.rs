@@ -137,6 +137,11 @@ impl JournaledState {
         verify_open(&self.journal, index, &frozen)
     }
 
+    /// Tells whether the folder was let go of, or is about to be.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closing.load(Ordering::Acquire)
+    }
+
     fn queue(&self) -> Result<Queue, StorageError> {
         let parts = self.parts.read().unwrap_or_else(PoisonError::into_inner);
         parts.as_ref().ok_or(StorageError::Closed)?.committer.queue()
