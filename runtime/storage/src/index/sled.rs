@@ -188,7 +188,7 @@ impl SledRows {
         Ok(totals)
     }
 
-    /// Puts rows without a transaction, which is a third of the work: until [`Self::change`] they are worth nothing, and an
+    /// Puts rows without a transaction, which is less work: until [`Self::change`] they are worth nothing, and an
     /// opening before that knows.
     ///
     /// # Errors
