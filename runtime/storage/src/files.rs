@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use domain::ports::StorageError;
+use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use crate::fail;
 
@@ -186,6 +187,26 @@ pub(crate) fn replace_with<T, E: From<StorageError>>(
             Err(error)
         }
     }
+}
+
+/// Puts `new` in the place of `folder` and returns where that is now.
+pub(crate) fn exchange(new: &Path, folder: &Path) -> Result<PathBuf, StorageError> {
+    match renameat_with(CWD, new, CWD, folder, RenameFlags::EXCHANGE) {
+        Ok(()) => return Ok(new.to_owned()),
+        // Not every file system can do it.
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::OPNOTSUPP) => {}
+        Err(error) => return Err(StorageError::io(folder, error.into())),
+    }
+    let mut old = new.as_os_str().to_owned();
+    old.push("-old");
+    let old = PathBuf::from(old);
+    std::fs::rename(folder, &old).map_err(at(folder))?;
+    if let Err(error) = std::fs::rename(new, folder) {
+        // Back to how it was; if even that fails, the error names the folder, and the old one is beside it.
+        let _ = std::fs::rename(&old, folder);
+        return Err(StorageError::io(folder, error));
+    }
+    Ok(old)
 }
 
 /// Makes a file in the same folder that nobody else writes to.

@@ -15,7 +15,10 @@ use crate::lock::{FolderLock, command_line};
 use crate::output::FileOutput;
 use crate::settings::SettingsFile;
 use crate::state::JournaledState;
-use crate::upkeep::FolderUpkeep;
+use crate::upkeep::{FolderUpkeep, OnDamage, ScrubOptions, ScrubStop, Scrubbed};
+
+/// Size up to which the index's file may be as sparse as it likes, in bytes.
+const INDEX_SLACK_BYTES: u64 = 32 << 20;
 
 /// Hears what was found wrong and mended.
 pub type OnWarning = dyn Fn(&Warning) + Send + Sync;
@@ -37,6 +40,9 @@ pub struct OpenOptions {
     /// Size from which no further records are put into a segment of the journal, in bytes; 8 MiB by default. Only tests have
     /// a reason to change it.
     pub segment_bytes: u64,
+    /// Size from which the index's file is packed at opening if seven eighths of it are waste, in bytes; 32 MiB by default. Only
+    /// tests have a reason to change it.
+    pub index_slack_bytes: u64,
     /// Hears what is found wrong and mended after the opening, as when an index is needed that was not looked at before. What is
     /// found at opening is in [`Storage::warnings`].
     pub on_warning: Option<Arc<OnWarning>>,
@@ -51,6 +57,7 @@ impl Default for OpenOptions {
             process_ends: false,
             durability: Durability::Power,
             segment_bytes: SEGMENT_BYTES,
+            index_slack_bytes: INDEX_SLACK_BYTES,
             on_warning: None,
         }
     }
@@ -157,6 +164,24 @@ impl Storage {
         self.state.verify(&self.path.join("index"))
     }
 
+    /// Reads all blobs, slowly and over and over, compares each with its digest, and tells `on_damage` once of each that is
+    /// damaged, for as long as it stays so. Where `options` name a backup, damaged blobs are mended from it.
+    ///
+    /// Blocks until `stop` tells it to end or the folder is closed, so it needs a thread of its own; that thread is to be waited
+    /// for before [`Self::close`], because a blob that is being mended is still written. Sweeps, backups and changes go on
+    /// meanwhile. Memory is bounded, whatever the number and size of the blobs, but for those that are mended.
+    ///
+    /// # Errors
+    /// [`StorageError`] if the folders of blobs cannot be listed. A damaged or unreadable blob is no error.
+    pub fn scrub(
+        &self,
+        options: &ScrubOptions,
+        stop: &ScrubStop,
+        on_damage: &mut OnDamage<'_>,
+    ) -> Result<Scrubbed, StorageError> {
+        self.upkeep.scrub(options, stop, on_damage)
+    }
+
     /// Carries out the decisions that wait, ends the committer and lets go of the folder.
     ///
     /// Every later use of [`Self::state`] ends in [`StorageError::Closed`], whoever still holds it. Dropping the last handle does
@@ -218,6 +243,15 @@ pub enum Warning {
         /// How long it took.
         took: Duration,
     },
+    /// The index's file was mostly waste, and the rows were put into a new one.
+    IndexPacked {
+        /// The length of the file before, in bytes.
+        before: u64,
+        /// The length of the new file, in bytes.
+        after: u64,
+        /// How long it took.
+        took: Duration,
+    },
 }
 
 impl fmt::Display for Warning {
@@ -243,6 +277,10 @@ impl fmt::Display for Warning {
                 let base = snapshot.map(|seq| format!("the snapshot at record {seq} and ")).unwrap_or_default();
                 let seconds = took.as_secs_f64();
                 write!(f, "rebuilt the index from {base}{records} journal records in {seconds:.1} s, because {reason}")
+            }
+            Self::IndexPacked { before, after, took } => {
+                let seconds = took.as_secs_f64();
+                write!(f, "packed the index, of which most was waste, from {before} to {after} bytes in {seconds:.1} s")
             }
         }
     }

@@ -57,5 +57,7 @@ pub use output::{FileOutput, Lost, OUTPUT_BYTES_MAX};
 pub use repair::{Lost as LostRecords, RepairOptions, Repaired, repair};
 pub use settings::SettingsFile;
 pub use state::JournaledState;
-pub use upkeep::{FolderUpkeep, SWEEP_GRACE};
+pub use upkeep::{
+    FolderUpkeep, Mended, OnDamage, SCRUB_BYTES_PER_SECOND, SCRUB_PAUSE, SWEEP_GRACE, ScrubOptions, ScrubStop, Scrubbed,
+};
 pub use verify::verify;

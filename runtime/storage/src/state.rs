@@ -1,6 +1,6 @@
 //! The state in a data folder: reads from the index, changes through the committer.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -15,10 +15,15 @@ use domain::usage::Usage;
 use crate::committer::{Committer, Queue, Segment};
 use crate::compact::compact;
 use crate::folder::{OpenOptions, Warning};
-use crate::index::{Index, RowsView, recover};
+use crate::index::{Index, RowsView, Slack, pack_closed, recover, remember};
 use crate::journal::{self, JournalFolder};
 use crate::lock::FolderLock;
 use crate::verify::verify_open;
+
+/// How many times the bytes of its rows the index's file may have, beyond what [`OpenOptions::index_slack_bytes`] allows.
+const WASTE_MAX: u64 = 8;
+/// The same where the folder was compacted: whoever asks for that wants the space.
+const WASTE_AFTER_COMPACTING: Slack = Slack { bytes: 1 << 20, times: 2 };
 
 /// The registry's state in a data folder: a journal that is the truth, and a sled index that answers questions.
 ///
@@ -30,6 +35,9 @@ pub struct JournaledState {
     clock: Arc<dyn Clock>,
     last_seq: Arc<AtomicU64>,
     closing: AtomicBool,
+    /// Set by a compaction.
+    packs_index: AtomicBool,
+    index_folder: PathBuf,
     /// Held by whoever goes through the whole journal.
     going_through: Mutex<()>,
     process_ends: bool,
@@ -54,17 +62,26 @@ impl JournaledState {
     ) -> Result<(Self, Vec<Warning>), StorageError> {
         let journal = JournalFolder::of(folder, options.segment_bytes);
         let on_warning = options.on_warning.clone();
-        let recovered = recover(&journal, &folder.join("index"), clock.now(), on_warning)?;
+        let slack = Slack { bytes: options.index_slack_bytes, times: WASTE_MAX };
+        let recovered = recover(&journal, &folder.join("index"), clock.now(), slack, on_warning)?;
         let last_seq = Arc::new(AtomicU64::new(recovered.journal.head().seq));
         let index = Arc::new(recovered.index);
         let committer = Committer::new(recovered.journal, index.clone(), clock.clone(), last_seq.clone());
         let parts = RwLock::new(Some(Parts { committer, index, lock }));
         let OpenOptions { process_ends, durability, .. } = *options;
-        let (closing, going_through) = (AtomicBool::new(false), Mutex::default());
-        Ok((
-            Self { journal, clock, last_seq, closing, going_through, process_ends, durability, parts },
-            recovered.warnings,
-        ))
+        let state = Self {
+            journal,
+            clock,
+            last_seq,
+            closing: AtomicBool::new(false),
+            packs_index: AtomicBool::new(false),
+            index_folder: folder.join("index"),
+            going_through: Mutex::default(),
+            process_ends,
+            durability,
+            parts,
+        };
+        Ok((state, recovered.warnings))
     }
 
     /// Carries out what waits, ends the committer, and lets go of the folder; what the end of the process undoes as well is left
@@ -79,8 +96,13 @@ impl JournaledState {
         let parts = self.parts.write().unwrap_or_else(PoisonError::into_inner).take();
         let Some(Parts { committer, mut index, lock }) = parts else { return Ok(()) };
         let written = committer.end();
-        index.seal();
-        if self.process_ends {
+        // An image that answered to the end says nothing of sled's files.
+        let is_sled_whole = index.seal();
+        let packs_index = self.packs_index.load(Ordering::Acquire);
+        if self.process_ends && !packs_index {
+            if is_sled_whole {
+                remember(&self.index_folder);
+            }
             // sled ends its threads one by one when it is dropped.
             std::mem::forget((index, lock));
             return written;
@@ -89,6 +111,13 @@ impl JournaledState {
         while let Err(shared) = Arc::try_unwrap(index).map(drop) {
             index = shared;
             std::thread::yield_now();
+        }
+        if packs_index {
+            // What fails leaves the index as it was, or none: neither costs anything that is not made anew.
+            let _ = pack_closed(&self.index_folder, WASTE_AFTER_COMPACTING);
+        }
+        if is_sled_whole {
+            remember(&self.index_folder);
         }
         drop(lock);
         written
@@ -100,10 +129,12 @@ impl JournaledState {
         // Only through the committer, and by nobody else, are rows and journal at one moment.
         let frozen = self.queue()?.freeze(Segment::Fresh)?;
         let entries = frozen.entries;
-        compact(&self.journal, frozen, self.clock.now(), keep, &|written| {
+        let compacted = compact(&self.journal, frozen, self.clock.now(), keep, &|written| {
             progress(written, entries);
             !self.closing.load(Ordering::Acquire)
-        })
+        })?;
+        self.packs_index.store(true, Ordering::Release);
+        Ok(compacted)
     }
 
     /// Does what [`crate::Storage::verify`] says.
@@ -111,6 +142,11 @@ impl JournaledState {
         let _alone = self.going_through.lock().unwrap_or_else(PoisonError::into_inner);
         let frozen = self.queue()?.freeze(Segment::AsItIs)?;
         verify_open(&self.journal, index, &frozen)
+    }
+
+    /// Tells whether the folder was let go of, or is about to be.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closing.load(Ordering::Acquire)
     }
 
     fn queue(&self) -> Result<Queue, StorageError> {

@@ -66,8 +66,13 @@ pub fn verify(path: &Path, lock_timeout: Duration) -> Result<Verified, StorageEr
             copy_folder(&index, &copied)?;
             let file = index.join(file);
             match look(&copied, &journal, &end, with_image)? {
-                Looked::Rows(layers) => {
+                Looked::Rows(layers, misfit) => {
+                    let before = found.differences.len();
                     compare_rows(&file, &*expected, &|tree, from| page(&*layers, tree, from), &mut found)?;
+                    // Which rows says more, where the journal has them.
+                    if let Some(reason) = misfit.filter(|_| found.differences.len() == before) {
+                        found.differs(&file, None, format!("the index is not what was written: {reason}"));
+                    }
                 }
                 Looked::Unfit(reason) => {
                     found.differs(&file, None, format!("the index does not fit the journal: {reason}"))

@@ -87,7 +87,7 @@ impl Place {
                 None
             }
             There::Folder { is_filled, .. } => {
-                let old = exchange(&work.path, &self.folder)?;
+                let old = files::exchange(&work.path, &self.folder)?;
                 fail::point("restore: exchanged", &self.folder);
                 // From here on the workplace's name belongs to what was here before.
                 work.is_moved();
@@ -107,26 +107,6 @@ impl Place {
         files::remove_if_there(&self.folder.join(UNFINISHED))?;
         Ok((self.folder, aside))
     }
-}
-
-/// Puts `new` in the place of `folder` and returns where that is now.
-fn exchange(new: &Path, folder: &Path) -> Result<PathBuf, StorageError> {
-    match renameat_with(CWD, new, CWD, folder, RenameFlags::EXCHANGE) {
-        Ok(()) => return Ok(new.to_owned()),
-        // Not every file system can do it.
-        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::OPNOTSUPP) => {}
-        Err(error) => return Err(StorageError::io(folder, error.into())),
-    }
-    let mut old = new.as_os_str().to_owned();
-    old.push("-old");
-    let old = PathBuf::from(old);
-    std::fs::rename(folder, &old).map_err(files::at(folder))?;
-    if let Err(error) = std::fs::rename(new, folder) {
-        // Back to how it was; if even that fails, the error names the folder, and the old one is beside it.
-        let _ = std::fs::rename(&old, folder);
-        return Err(StorageError::io(folder, error));
-    }
-    Ok(old)
 }
 
 /// Gives the folder that was replaced a name that tells what it is; where that fails it keeps the one it has.

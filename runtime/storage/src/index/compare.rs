@@ -39,7 +39,7 @@ pub(crate) enum Made {
     /// Few.
     InMemory(MapRows),
     /// Many.
-    OnDisk(SledRows, #[expect(dead_code, reason = "the rows are in it")] Scratch),
+    OnDisk(Box<SledRows>, #[expect(dead_code, reason = "the rows are in it")] Scratch),
 }
 
 impl Deref for Made {
@@ -48,7 +48,7 @@ impl Deref for Made {
     fn deref(&self) -> &Self::Target {
         match self {
             Self::InMemory(rows) => rows,
-            Self::OnDisk(rows, _) => rows,
+            Self::OnDisk(rows, _) => &**rows,
         }
     }
 }
@@ -74,7 +74,7 @@ pub(crate) fn made_from_journal(journal: &JournalFolder, end: &Mark) -> Result<M
         false => {
             let scratch = Scratch::new()?;
             match SledRows::open(&scratch.path().join("rows"))? {
-                OpenedSled::New(rows) => Made::OnDisk(rows, scratch),
+                OpenedSled::New(rows) => Made::OnDisk(Box::new(rows), scratch),
                 OpenedSled::Whole(..) => {
                     return Err(StorageError::Index { reason: "an empty index has rows".to_owned() });
                 }

@@ -18,6 +18,7 @@ use super::frozen::{Frozen, OldRows};
 use super::head::HeadFile;
 use super::image::{self, Image};
 use super::overlay::{Changes, Overlay, merged_get, merged_scan};
+use super::pack::Slack;
 use super::recover::{Truth, over_sled};
 use super::rows::{Rows, Tree, Visit};
 use super::sled::{Mark, SledRows};
@@ -30,10 +31,16 @@ pub(super) const ROWS_MAX: usize = 256;
 /// Most records that the rows on disk do not have: each opening replays them.
 pub(super) const RECORDS_MAX: u64 = 32;
 
+/// How many groups' worth of rows and records sled may lack while many changes come at once: it then gets them together.
+const GROUPS_MAX: usize = 16;
+/// Most rows and records that sled may lack even then, until the folder is closed.
+const BUSY_MAX: usize = 4_096;
+
 /// Rows of a data folder.
 pub(crate) struct Index {
     folder: PathBuf,
     journal: JournalFolder,
+    slack: Slack,
     layers: RwLock<Arc<Layers>>,
     /// What sled's rows were at a moment that somebody looks at.
     old: Arc<OldRows>,
@@ -78,6 +85,25 @@ impl Below {
     }
 }
 
+/// How much one group changes.
+struct Group {
+    rows: usize,
+    records: u64,
+}
+
+impl Group {
+    /// Tells whether so many rows and records may stay in memory after this group. Copying them costs each group, so a small group
+    /// puts up with few, a large one with more.
+    fn leaves_room(&self, below: &Below, rows: usize, records: u64) -> bool {
+        let (mut rows_max, mut records_max) = (ROWS_MAX, RECORDS_MAX);
+        if let Below::Sled(_) = below {
+            rows_max = rows_max.max(self.rows.saturating_mul(GROUPS_MAX).min(BUSY_MAX));
+            records_max = records_max.max(self.records.saturating_mul(GROUPS_MAX as u64).min(BUSY_MAX as u64));
+        }
+        rows <= rows_max && records <= records_max
+    }
+}
+
 /// Rows on disk with what they do not have yet.
 #[derive(Clone)]
 pub(super) struct Layers {
@@ -103,7 +129,12 @@ impl Layers {
 
     /// Tells whether so much may stay in memory.
     fn fits(&self) -> bool {
-        self.changes.len() <= ROWS_MAX && self.mark.seq.saturating_sub(self.below_seq) <= RECORDS_MAX
+        self.fits_after(&Group { rows: 0, records: 0 })
+    }
+
+    fn fits_after(&self, group: &Group) -> bool {
+        let lag = self.mark.seq.saturating_sub(self.below_seq);
+        group.leaves_room(&self.below, self.changes.len(), lag)
     }
 }
 
@@ -124,12 +155,14 @@ impl Index {
         journal: &JournalFolder,
         layers: Layers,
         usage: UsageFile,
+        slack: Slack,
         on_warning: Option<Arc<OnWarning>>,
     ) -> Result<Self, StorageError> {
         let head = HeadFile::open(folder)?;
         Ok(Self {
             folder: folder.to_owned(),
             journal: journal.clone(),
+            slack,
             old: Arc::default(),
             layers: RwLock::new(Arc::new(layers)),
             changing: AtomicU64::new(0),
@@ -151,8 +184,9 @@ impl Index {
     pub(crate) fn change(&self, changes: Changes, mark: Mark) -> Result<(), StorageError> {
         let mut files = self.files();
         let mut layers = Layers::clone(&self.layers());
+        let group = Group { rows: changes.len(), records: mark.seq.saturating_sub(layers.mark.seq) };
         layers.absorb(changes, mark);
-        if layers.fits() {
+        if layers.fits_after(&group) {
             self.show(layers);
         } else {
             self.write_through(&mut files, layers)?;
@@ -163,8 +197,8 @@ impl Index {
     /// Tells whether the changes of so many records would stay in memory alone.
     pub(crate) fn stays_in_memory(&self, changes: &Changes, records: u64) -> bool {
         let layers = self.layers();
-        let records = records + layers.mark.seq.saturating_sub(layers.below_seq);
-        layers.changes.len() + changes.len() <= ROWS_MAX && records <= RECORDS_MAX
+        let lag = records + layers.mark.seq.saturating_sub(layers.below_seq);
+        Group { rows: changes.len(), records }.leaves_room(&layers.below, layers.changes.len() + changes.len(), lag)
     }
 
     /// Adds to the counters of use and sees to it that they survive the end of this process.
@@ -214,7 +248,7 @@ impl Index {
         // Sled is about to have what the image does not know of.
         image::remove(&self.folder)?;
         let truth = Truth { journal: &self.journal, end: layers.mark.clone(), told: layers.mark.clone() };
-        let followed = over_sled(&self.folder, SledRows::open(&self.folder)?, &truth, Some(layers))?;
+        let followed = over_sled(&self.folder, SledRows::open(&self.folder)?, &truth, self.slack, Some(layers))?;
         files.usage = followed.usage;
         files.head = HeadFile::open(&self.folder)?;
         if let Some(on_warning) = &self.on_warning {
@@ -245,18 +279,24 @@ impl Index {
         Frozen::new(layers.below.clone(), self.old.clone(), layers.mark.clone())
     }
 
-    /// Leaves the sign of an end in order, and an image of a small registry.
-    pub(crate) fn seal(&self) {
-        let files = self.files();
+    /// Leaves what spares the next process work: sled's memory in its file, and an image of a small registry. Returns whether sled was
+    /// used and its files have all of it.
+    pub(crate) fn seal(&self) -> bool {
+        let mut files = self.files();
         let layers = self.layers();
-        let Below::Sled(sled) = &*layers.below else { return };
+        if !layers.fits() {
+            // What fails is replayed by the next opening.
+            let _ = self.write_through(&mut files, Layers::clone(&layers));
+        }
+        let layers = self.layers();
+        let Below::Sled(sled) = &*layers.below else { return false };
         // A process that ends leaves no thread to write what is still in sled's memory. What fails costs the next one a rebuild.
-        let _ = sled.flush();
-        sled.seal();
+        let is_flushed = sled.flush().is_ok();
         if sled.len() <= image::ROWS_MAX {
             // Without an image the next process opens sled, as this one did.
             let _ = image::take(&self.folder, &*layers, layers.mark.clone(), sled.generation(), files.usage.bytes());
         }
+        is_flushed
     }
 
     /// Tells whether every question is answered from memory.

@@ -13,7 +13,8 @@ use super::apply::{add_usage, apply};
 use super::head::HeadFile;
 use super::image::{self, Image};
 use super::layered::{Below, Index, Layers, RECORDS_MAX, ROWS_MAX};
-use super::overlay::Overlay;
+use super::overlay::{Changes, Overlay};
+use super::pack::{Slack, pack};
 use super::rows::Rows;
 use super::sled::{Mark, OpenedSled, SledRows};
 use super::snapshot::{check_snapshot, load_snapshot};
@@ -59,6 +60,15 @@ struct Discarded {
     usage: Vec<(ComponentId, Usage)>,
 }
 
+impl Discarded {
+    /// Keeps the counters of use of `sled`, with those that were added since.
+    fn of(sled: &SledRows, lines: Vec<UsageLine>, reason: String) -> Self {
+        let mut usage = super::view::usage_rows(sled);
+        usage.extend(lines.into_iter().flat_map(|line| line.usage));
+        Self { reason, usage }
+    }
+}
+
 /// Opens journal and index and makes them agree.
 ///
 /// # Errors
@@ -67,6 +77,7 @@ pub(crate) fn recover(
     journal_folder: &JournalFolder,
     index_folder: &Path,
     now: Timestamp,
+    slack: Slack,
     on_warning: Option<Arc<OnWarning>>,
 ) -> Result<Recovered, StorageError> {
     files::create_folder(index_folder)?;
@@ -83,7 +94,7 @@ pub(crate) fn recover(
                 None => {
                     image::remove(index_folder)?;
                     let sled = SledRows::open(index_folder)?;
-                    over_sled(index_folder, sled, &truth, None)?
+                    over_sled(index_folder, sled, &truth, slack, None)?
                 }
             };
         }
@@ -95,11 +106,11 @@ pub(crate) fn recover(
             let told = said.filter(|said| said.seq > mark.seq).unwrap_or(mark);
             opened_journal = journal::open(journal_folder, &place(&told), now)?;
             let truth = Truth { journal: journal_folder, end: end(&opened_journal), told };
-            followed = over_sled(index_folder, sled, &truth, None)?;
+            followed = over_sled(index_folder, sled, &truth, slack, None)?;
         }
     }
     let warnings = opened_journal.warning.into_iter().chain(followed.warnings).collect();
-    let index = Index::new(index_folder, journal_folder, followed.layers, followed.usage, on_warning)?;
+    let index = Index::new(index_folder, journal_folder, followed.layers, followed.usage, slack, on_warning)?;
     index.tell_head(said_before.as_ref());
     Ok(Recovered { journal: opened_journal.journal, index, warnings })
 }
@@ -149,16 +160,35 @@ pub(super) fn over_sled(
     index_folder: &Path,
     opened: OpenedSled,
     truth: &Truth<'_>,
+    slack: Slack,
     known: Option<&dyn Rows>,
 ) -> Result<Followed, StorageError> {
     let fit = match opened {
         OpenedSled::New(sled) if truth.end.seq == 0 => {
-            sled.change(&super::Changes::default(), &Mark::default(), 1)?;
+            sled.change(&Changes::default(), &Mark::default(), 1)?;
             follow(index_folder, sled, Mark::default(), truth)
         }
         OpenedSled::New(_) => Err(Discarded { reason: "there was none".to_owned(), usage: Vec::new() }),
         OpenedSled::Unfit(reason) => Err(Discarded { reason, usage: Vec::new() }),
-        OpenedSled::Whole(sled, mark) => follow(index_folder, sled, mark, truth),
+        OpenedSled::Whole(sled, mark) => match sled.misfit() {
+            Ok(None) if slack.is_exceeded(&sled) => match pack(index_folder, sled, &mark) {
+                Ok((sled, packed)) => follow(index_folder, sled, mark, truth).map(|mut followed| {
+                    followed.warnings.push(packed);
+                    followed
+                }),
+                // Without room for a second file the old one does.
+                Err(_) => match SledRows::open(index_folder)? {
+                    OpenedSled::Whole(sled, mark) => follow(index_folder, sled, mark, truth),
+                    _ => Err(Discarded { reason: "it could not be opened again".to_owned(), usage: Vec::new() }),
+                },
+            },
+            Ok(None) => follow(index_folder, sled, mark, truth),
+            Ok(Some(reason)) => {
+                let lines = UsageFile::open(index_folder, sled.generation(), 0).map(|(_, lines)| lines);
+                Err(Discarded::of(&sled, lines.unwrap_or_default(), reason))
+            }
+            Err(reason) => Err(Discarded { reason, usage: Vec::new() }),
+        },
     };
     match fit {
         Ok(followed) => Ok(followed),
@@ -192,7 +222,11 @@ fn follow(index_folder: &Path, sled: SledRows, mark: Mark, truth: &Truth<'_>) ->
         Some(reason) => Err(reason),
         None => usage_file
             .and_then(|(mut usage, lines)| {
-                let (below_seq, changes) = catch_up(&sled, mark, lines, truth)?;
+                let mut below_seq = mark.seq;
+                let changes = catch_up(&sled, mark, lines, truth, &mut |changes, mark| {
+                    below_seq = mark.seq;
+                    sled.change(changes, mark, sled.generation() + 1)
+                })?;
                 usage.turn(sled.generation());
                 Ok((below_seq, changes, usage))
             })
@@ -204,31 +238,26 @@ fn follow(index_folder: &Path, sled: SledRows, mark: Mark, truth: &Truth<'_>) ->
             let layers = Layers { below: Arc::new(Below::Sled(sled)), below_seq, changes, mark: truth.end.clone() };
             Ok(Followed { layers, usage, warnings: Vec::new() })
         }
-        Err(reason) => {
-            let mut usage = super::view::usage_rows(&sled);
-            usage.extend(lines.into_iter().flat_map(|line| line.usage));
-            Err(Discarded { reason, usage })
-        }
+        Err(reason) => Err(Discarded::of(&sled, lines, reason)),
     }
 }
 
-/// Returns what lies over sled's rows then, and the last record that they have.
+/// Hands the changes of the records after `mark` to `write`, many at a time, and returns those that are left over.
 fn catch_up(
     sled: &SledRows,
     mark: Mark,
     lines: Vec<UsageLine>,
     truth: &Truth<'_>,
-) -> Result<(u64, super::Changes), StorageError> {
-    let mut below_seq = mark.seq;
+    write: &mut dyn FnMut(&Changes, &Mark) -> Result<(), StorageError>,
+) -> Result<Changes, StorageError> {
     let mut overlay = Overlay::over(sled);
     replay(truth, &mark, lines, &mut overlay, &mut |overlay, mark| {
         if overlay.changes.len() >= REPLAY_ROWS {
-            sled.change(&std::mem::take(&mut overlay.changes), mark, sled.generation() + 1)?;
-            below_seq = mark.seq;
+            write(&std::mem::take(&mut overlay.changes), mark)?;
         }
         Ok(())
     })?;
-    Ok((below_seq, overlay.into_changes()))
+    Ok(overlay.into_changes())
 }
 
 /// Applies the records after `from`, and the counters at the places where they were added.
@@ -273,7 +302,7 @@ fn rebuild(index_folder: &Path, discarded: Discarded, truth: &Truth<'_>) -> Resu
     };
     let counted = discarded.usage.iter().map(|(id, _)| id.clone()).collect();
     let (base, damaged) = load_base(&sled, truth, &counted)?;
-    let (_, mut changes) = catch_up(&sled, base.clone(), Vec::new(), truth)?;
+    let mut changes = catch_up(&sled, base.clone(), Vec::new(), truth, &mut |changes, _| sled.load(changes))?;
     {
         let mut overlay = Overlay::over(&sled);
         overlay.changes.absorb(changes);
@@ -312,7 +341,7 @@ fn load_base(
         }
         Ok(())
     })?;
-    sled.change(&overlay.into_changes(), &mark, sled.generation())?;
+    sled.load(&overlay.into_changes())?;
     Ok((mark, warnings(passed_over)))
 }
 
@@ -361,8 +390,8 @@ fn warnings(passed_over: Vec<StorageError>) -> Vec<Warning> {
 
 /// What an index holds that was only looked at.
 pub(crate) enum Looked {
-    /// Its rows, with what the journal has since.
-    Rows(Box<dyn Rows>),
+    /// Its rows, with what the journal has since, and how those on disk differ from what was written, where they do.
+    Rows(Box<dyn Rows>, Option<String>),
     /// It would be made anew, because of this.
     Unfit(String),
 }
@@ -386,20 +415,24 @@ pub(crate) fn look(
             return Ok(Looked::Unfit(reason));
         }
         return Ok(match over_image(index_folder, image, &truth)? {
-            Some(followed) => Looked::Rows(Box::new(followed.layers)),
+            Some(followed) => Looked::Rows(Box::new(followed.layers), None),
             None => Looked::Unfit("it is too far behind the journal".to_owned()),
         });
     }
     match SledRows::open(index_folder)? {
         // One that nothing was written to yet lacks nothing that would not be noticed.
         OpenedSled::New(_) if end.seq > 0 => Ok(Looked::Unfit("there is none".to_owned())),
-        OpenedSled::New(sled) => Ok(Looked::Rows(Box::new(sled))),
+        OpenedSled::New(sled) => Ok(Looked::Rows(Box::new(sled), None)),
         OpenedSled::Unfit(reason) => Ok(Looked::Unfit(reason)),
         OpenedSled::Whole(sled, mark) => {
             let told = said.filter(|said| said.seq > mark.seq).unwrap_or_else(|| mark.clone());
             let truth = Truth { journal, end: end.clone(), told };
+            let misfit = match sled.misfit() {
+                Ok(misfit) => misfit,
+                Err(reason) => return Ok(Looked::Unfit(reason)),
+            };
             Ok(match follow(index_folder, sled, mark, &truth) {
-                Ok(followed) => Looked::Rows(Box::new(followed.layers)),
+                Ok(followed) => Looked::Rows(Box::new(followed.layers), misfit),
                 Err(discarded) => Looked::Unfit(discarded.reason),
             })
         }
@@ -412,7 +445,7 @@ fn aside(folder: &Path) -> PathBuf {
     name.into()
 }
 
-fn remove_folder(folder: &Path) -> Result<(), StorageError> {
+pub(super) fn remove_folder(folder: &Path) -> Result<(), StorageError> {
     match std::fs::remove_dir_all(folder) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),

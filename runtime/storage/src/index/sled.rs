@@ -14,20 +14,19 @@ use serde::{Deserialize, Serialize};
 
 use super::overlay::Changes;
 use super::rows::{Rows, Tree, Visit};
+use super::totals::Totals;
+use super::untouched::is_untouched;
 use super::view::{bad_row, read, write};
 use crate::fail;
 
 /// Form of the rows. An index of an earlier one is made anew from the journal, one of a later one is refused.
-pub(crate) const SCHEMA: u32 = 1;
+pub(crate) const SCHEMA: u32 = 2;
 
 /// Memory that sled may use for pages, in bytes. Small, because most processes look at a few entries and end.
 const CACHE_BYTES: u64 = 16 << 20;
 
 /// How sled cuts its file, in bytes: rows of up to a quarter of it stay in the file.
 const SEGMENT_BYTES: usize = 64 << 10;
-
-/// How many rows are counted at every opening; more only after a process that did not end in order.
-const ROWS_COUNTED: u64 = 2_000;
 
 /// What sled says of a file that is still locked.
 const LOCKED: &str = "could not acquire lock";
@@ -39,7 +38,7 @@ const UNFINISHED: u32 = 0;
 
 const SCHEMA_KEY: &[u8] = b"schema";
 const MARK_KEY: &[u8] = b"mark";
-const NUMBERS_KEY: &[u8] = b"numbers";
+const TOTALS_KEY: &[u8] = b"totals";
 const GENERATION_KEY: &[u8] = b"generation";
 
 /// How far the index has followed the journal: the last record that is in it, and where its line is.
@@ -56,15 +55,17 @@ pub(crate) struct SledRows {
     folder: PathBuf,
     db: sled::Db,
     trees: [sled::Tree; Tree::ALL.len()],
-    /// Number of rows in each tree but `meta`.
-    numbers: Mutex<[u64; Tree::ALL.len()]>,
+    /// What all rows add up to but those that say so: the schema and the totals.
+    totals: Mutex<Totals>,
     /// Which file has the counters of use that are not in the rows.
     generation: AtomicU64,
+    /// Whether the files were as they had been left when this was opened.
+    was_untouched: bool,
 }
 
 /// What opening an index led to.
 pub(crate) enum OpenedSled {
-    /// It is whole, as far as it can be told without the journal.
+    /// It is whole, as far as it can be told without the journal and without [`SledRows::misfit`].
     Whole(SledRows, Mark),
     /// There was none, or an empty one.
     New(SledRows),
@@ -104,11 +105,9 @@ impl SledRows {
     }
 
     fn open_inner(folder: &Path) -> Result<OpenedSled, StorageError> {
-        // Looked at before sled touches the file.
-        let ended_in_order = take_seal(folder);
         let index = Self::open_trees(folder)?;
         let Some(schema) = index.get(Tree::Meta, SCHEMA_KEY)? else {
-            return match index.count_rows()?.iter().sum::<u64>() {
+            return match index.add_up()?.len() {
                 0 => Ok(OpenedSled::New(index)),
                 _ => Ok(OpenedSled::Unfit("its schema version is missing".to_owned())),
             };
@@ -123,19 +122,12 @@ impl SledRows {
         if schema < SCHEMA {
             return Ok(OpenedSled::Unfit(format!("its schema is {schema}, this version writes {SCHEMA}")));
         }
-        let (Some(mark), Some(numbers)) = (index.get(Tree::Meta, MARK_KEY)?, index.get(Tree::Meta, NUMBERS_KEY)?)
-        else {
+        let (Some(mark), Some(totals)) = (index.get(Tree::Meta, MARK_KEY)?, index.get(Tree::Meta, TOTALS_KEY)?) else {
             return Ok(OpenedSled::Unfit("its mark in the journal is missing".to_owned()));
         };
         let mark: Mark = read(Tree::Meta, &mark)?;
-        let numbers: [u64; Tree::ALL.len()] = read(Tree::Meta, &numbers)?;
-        if !ended_in_order || numbers.iter().sum::<u64>() <= ROWS_COUNTED {
-            let counted = index.count_rows()?;
-            if counted != numbers {
-                return Ok(OpenedSled::Unfit(format!("it has {counted:?} rows instead of {numbers:?}")));
-            }
-        }
-        *index.numbers.lock().unwrap_or_else(PoisonError::into_inner) = numbers;
+        let totals = Totals::read(&totals)?;
+        *index.totals.lock().unwrap_or_else(PoisonError::into_inner) = totals;
         if let Some(generation) = index.get(Tree::Meta, GENERATION_KEY)? {
             index.generation.store(read(Tree::Meta, &generation)?, Ordering::Release);
         }
@@ -143,6 +135,8 @@ impl SledRows {
     }
 
     fn open_trees(folder: &Path) -> Result<Self, StorageError> {
+        // Asked before sled writes to them.
+        let was_untouched = is_untouched(folder);
         let db = open_db(folder)?;
         let open = |tree: Tree| db.open_tree(tree.name()).map_err(|error| failed(folder, error));
         let trees = [
@@ -154,7 +148,14 @@ impl SledRows {
             open(Tree::Usage)?,
             open(Tree::Meta)?,
         ];
-        Ok(Self { folder: folder.to_owned(), db, trees, numbers: Mutex::default(), generation: AtomicU64::new(0) })
+        Ok(Self {
+            folder: folder.to_owned(),
+            db,
+            trees,
+            totals: Mutex::default(),
+            generation: AtomicU64::new(0),
+            was_untouched,
+        })
     }
 
     fn tree(&self, tree: Tree) -> &sled::Tree {
@@ -170,63 +171,91 @@ impl SledRows {
         }
     }
 
-    fn count_rows(&self) -> Result<[u64; Tree::ALL.len()], StorageError> {
-        let mut numbers = [0; Tree::ALL.len()];
-        for (number, tree) in numbers.iter_mut().zip(Tree::ALL) {
-            if tree == Tree::Meta {
-                continue;
-            }
-            for row in self.tree(tree).iter() {
-                row.map_err(|error| failed(&self.folder, error))?;
-                *number += 1;
-            }
+    /// Goes through all rows once, and says how they differ from what was written; `None` if they do not.
+    ///
+    /// What is not covered are the schema and the totals themselves, and what was never put into the rows.
+    ///
+    /// # Errors
+    /// Why the rows cannot even be read.
+    pub(crate) fn misfit(&self) -> Result<Option<String>, String> {
+        if self.was_untouched {
+            return Ok(None);
         }
-        Ok(numbers)
+        let expected = *self.totals.lock().unwrap_or_else(PoisonError::into_inner);
+        match catch_unwind(AssertUnwindSafe(|| self.add_up())) {
+            Ok(Ok(found)) => Ok(found.misfit(&expected)),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(panic) => Err(panicked(&*panic).to_string()),
+        }
     }
 
-    /// Puts rows of a snapshot: without the rest of them they are worth nothing, and the next opening knows.
+    /// Goes through all rows once, in memory that does not grow with their number.
+    fn add_up(&self) -> Result<Totals, StorageError> {
+        let mut totals = Totals::default();
+        for tree in Tree::ALL {
+            for row in self.tree(tree).iter() {
+                let (key, value) = row.map_err(|error| failed(&self.folder, error))?;
+                if tree != Tree::Meta || !matches!(key.as_ref(), SCHEMA_KEY | TOTALS_KEY) {
+                    totals.add(tree, &key, &value);
+                }
+            }
+        }
+        Ok(totals)
+    }
+
+    /// Puts rows without a transaction, which is less work: until [`Self::change`] they are worth nothing, and an
+    /// opening before that knows.
+    ///
+    /// # Errors
+    /// [`StorageError`] of the disk; the rows are to be made from the beginning then.
     pub(crate) fn load(&self, changes: &Changes) -> Result<(), StorageError> {
-        self.write(changes, UNFINISHED, &Mark::default(), self.generation())
+        let mut totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner);
+        fail::point("before load", &self.folder);
+        let loaded = catch_unwind(AssertUnwindSafe(|| {
+            self.tree(Tree::Meta)
+                .insert(SCHEMA_KEY, write(&UNFINISHED)?)
+                .map_err(|error| failed(&self.folder, error))?;
+            for (tree, key, value) in changes.rows() {
+                let done = match value {
+                    Some(value) => self.tree(tree).insert(key, value),
+                    None => self.tree(tree).remove(key),
+                };
+                let old = done.map_err(|error| failed(&self.folder, error))?;
+                exchange(&mut totals, tree, key, old.as_deref(), value);
+            }
+            Ok(())
+        }));
+        fail::point("after load", &self.folder);
+        loaded.unwrap_or_else(|panic| Err(panicked(&*panic)))
     }
 
     /// Makes the changes, moves the mark and names the generation of counters that goes with them, all in one transaction.
     pub(crate) fn change(&self, changes: &Changes, mark: &Mark, generation: u64) -> Result<(), StorageError> {
-        self.write(changes, SCHEMA, mark, generation)
-    }
-
-    fn write(&self, changes: &Changes, schema: u32, mark: &Mark, generation: u64) -> Result<(), StorageError> {
-        let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut after = *totals;
         let mut batches: BTreeMap<Tree, sled::Batch> = BTreeMap::new();
-        let mut counted = *numbers;
-        for (tree, key, value) in changes.rows() {
-            let there = self.tree(tree).contains_key(key).map_err(|error| failed(&self.folder, error))?;
+        let (mark, number) = (write(mark)?, write(&generation)?);
+        let beside = [(MARK_KEY, &mark), (GENERATION_KEY, &number)];
+        let beside = beside.map(|(key, value)| (Tree::Meta, key, Some(value.as_slice())));
+        for (tree, key, value) in changes.rows().chain(beside) {
+            let old = self.tree(tree).get(key).map_err(|error| failed(&self.folder, error))?;
+            if old.as_deref() == value {
+                continue;
+            }
+            exchange(&mut after, tree, key, old.as_deref(), value);
             let batch = batches.entry(tree).or_default();
-            let number = counted.get_mut(tree as usize).filter(|_| tree != Tree::Meta);
             match value {
-                Some(value) => {
-                    batch.insert(key, value);
-                    if let Some(number) = number.filter(|_| !there) {
-                        *number += 1;
-                    }
-                }
-                None if there => {
-                    batch.remove(key);
-                    if let Some(number) = number {
-                        *number = number.saturating_sub(1);
-                    }
-                }
-                None => {}
+                Some(value) => batch.insert(key, value),
+                None => batch.remove(key),
             }
         }
         let meta = batches.entry(Tree::Meta).or_default();
-        meta.insert(SCHEMA_KEY, write(&schema)?);
-        meta.insert(NUMBERS_KEY, write(&counted)?);
-        meta.insert(MARK_KEY, write(mark)?);
-        meta.insert(GENERATION_KEY, write(&generation)?);
+        meta.insert(SCHEMA_KEY, write(&SCHEMA)?);
+        meta.insert(TOTALS_KEY, after.write()?);
         fail::point("before change", &self.folder);
         self.transact(&batches)?;
         fail::point("after change", &self.folder);
-        *numbers = counted;
+        *totals = after;
         self.generation.store(generation, Ordering::Release);
         Ok(())
     }
@@ -249,19 +278,18 @@ impl SledRows {
             Ok(Err(TransactionError::Abort(()))) => {
                 Err(StorageError::Index { reason: "a change was aborted".to_owned() })
             }
-            Err(panic) => Err(StorageError::Index { reason: format!("sled panicked: {}", panic_text(&*panic)) }),
+            Err(panic) => Err(panicked(&*panic)),
         }
     }
 
     /// Returns the number of rows of a tree.
     pub(crate) fn number(&self, tree: Tree) -> u64 {
-        let numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
-        numbers.get(tree as usize).copied().unwrap_or(0)
+        self.totals.lock().unwrap_or_else(PoisonError::into_inner).number(tree)
     }
 
     /// Returns the number of rows.
     pub(crate) fn len(&self) -> u64 {
-        self.numbers.lock().unwrap_or_else(PoisonError::into_inner).iter().sum()
+        self.totals.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
     /// Returns the number of the file that has the counters of use which are not in the rows.
@@ -274,9 +302,15 @@ impl SledRows {
         self.db.flush().map(drop).map_err(|error| failed(&self.folder, error))
     }
 
-    /// Leaves the sign of an end in order: it only spares the next opening a count, so its loss costs nothing else.
-    pub(crate) fn seal(&self) {
-        let _ = std::fs::write(seal_path(&self.folder), file_size(&self.folder).to_string());
+    /// Tells whether a row of `meta` is about the rows on this disk.
+    pub(crate) fn keeps_for_itself(key: &[u8]) -> bool {
+        matches!(key, SCHEMA_KEY | TOTALS_KEY | MARK_KEY | GENERATION_KEY)
+    }
+
+    /// Says how many bytes sled's file has and how many of them the rows are.
+    pub(crate) fn bytes(&self) -> (u64, u64) {
+        let file = std::fs::metadata(self.folder.join("db")).map_or(0, |file| file.len());
+        (file, self.totals.lock().unwrap_or_else(PoisonError::into_inner).bytes())
     }
 }
 
@@ -302,19 +336,14 @@ fn open_db(folder: &Path) -> Result<sled::Db, StorageError> {
     }
 }
 
-/// Removes the sign of an end in order, and tells whether there was one that fits the file.
-fn take_seal(folder: &Path) -> bool {
-    let path = seal_path(folder);
-    let sealed = std::fs::read_to_string(&path).is_ok_and(|size| size == file_size(folder).to_string());
-    sealed && std::fs::remove_file(&path).is_ok()
-}
-
-fn seal_path(folder: &Path) -> PathBuf {
-    folder.join("closed")
-}
-
-fn file_size(folder: &Path) -> u64 {
-    std::fs::metadata(folder.join("db")).map_or(0, |file| file.len())
+/// Takes the change of one row into the totals.
+fn exchange(totals: &mut Totals, tree: Tree, key: &[u8], old: Option<&[u8]>, new: Option<&[u8]>) {
+    if let Some(old) = old {
+        totals.remove(tree, key, old);
+    }
+    if let Some(new) = new {
+        totals.add(tree, key, new);
+    }
 }
 
 impl Rows for SledRows {
@@ -345,6 +374,10 @@ fn failed(folder: &Path, error: sled::Error) -> StorageError {
             StorageError::Index { reason: error.to_string() }
         }
     }
+}
+
+fn panicked(panic: &(dyn Any + Send)) -> StorageError {
+    StorageError::Index { reason: format!("sled panicked: {}", panic_text(panic)) }
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> String {

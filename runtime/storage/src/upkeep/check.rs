@@ -39,7 +39,7 @@ pub(super) fn check(
                 reason: "its name is not that of a blob of this folder".to_owned(),
             }),
             Kind::Blob(digest) => {
-                let reason = match digest_of_file(&file.path) {
+                let reason = match digest_of_file(&file.path, &mut |_| true) {
                     Ok(None) => continue,
                     Ok(Some((actual, bytes))) => {
                         checked.bytes += bytes;
@@ -62,8 +62,12 @@ pub(super) fn check(
     Ok(checked)
 }
 
-/// Returns digest and size of a file's bytes, read piece by piece; `None` if it is gone.
-fn digest_of_file(path: &Path) -> std::io::Result<Option<(Digest, u64)>> {
+/// Returns digest and size of a file's bytes, read piece by piece; `None` if it is gone. `goes_on` hears of the size of each piece
+/// and may break off, which is `None` as well.
+pub(super) fn digest_of_file(
+    path: &Path,
+    goes_on: &mut dyn FnMut(usize) -> bool,
+) -> std::io::Result<Option<(Digest, u64)>> {
     let mut file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -79,6 +83,9 @@ fn digest_of_file(path: &Path) -> std::io::Result<Option<(Digest, u64)>> {
         }
         hasher.update(piece.get(..read).unwrap_or_default());
         bytes += read as u64;
+        if !goes_on(read) {
+            return Ok(None);
+        }
     }
 }
 

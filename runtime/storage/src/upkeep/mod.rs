@@ -1,6 +1,7 @@
 //! Looking after the data folder as a whole: sweeping blobs, checking them, measuring, copying.
 
 mod check;
+mod scrub;
 mod sizes;
 mod strays;
 mod sweep;
@@ -24,6 +25,8 @@ use crate::components;
 use crate::files::{self, Found};
 use crate::state::JournaledState;
 
+pub use scrub::{Mended, OnDamage, SCRUB_BYTES_PER_SECOND, SCRUB_PAUSE, ScrubOptions, ScrubStop, Scrubbed};
+
 /// How old a blob that nothing names has to be before it is removed, if nobody says otherwise.
 pub const SWEEP_GRACE: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -46,6 +49,19 @@ impl fmt::Debug for FolderUpkeep {
 impl FolderUpkeep {
     pub(crate) fn new(folder: &Path, blobs: Arc<FileBlobs>, state: Arc<JournaledState>, clock: Arc<dyn Clock>) -> Self {
         Self { folder: folder.to_owned(), blobs, state, clock, opened: SystemTime::now() }
+    }
+
+    /// Does what [`crate::Storage::scrub`] says.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn scrub(
+        &self,
+        options: &ScrubOptions,
+        stop: &ScrubStop,
+        on_damage: &mut OnDamage<'_>,
+    ) -> Result<Scrubbed, StorageError> {
+        scrub::scrub(&self.blobs, options, stop, &|| self.state.is_closed(), on_damage)
     }
 }
 

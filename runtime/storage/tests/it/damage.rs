@@ -1,11 +1,12 @@
 use std::io::Write;
 use std::path::Path;
 
+use domain::event::Event;
 use domain::ports::{StateStore, StateView, StorageError};
 use domain::usage::Usage;
-use storage::{Storage, Warning};
+use storage::{OpenOptions, Storage, Warning};
 
-use crate::fixtures::{Ticks, commit, id, lines, open, options, registered, segments, setting, try_open, wait};
+use crate::fixtures::{Ticks, commit, failed, id, lines, open, options, registered, segments, setting, try_open, wait};
 
 /// A folder with five records in four groups, the last a decision of two; closed.
 fn five_records(folder: &Path) {
@@ -329,7 +330,7 @@ fn later_formats_are_refused_by_name() {
     meta.insert("schema", "7").unwrap();
     drop((meta, db));
     let error = try_open(folder.path()).unwrap_err();
-    assert!(matches!(error, StorageError::NewerFormat { what: "index", found: 7, known: 1 }), "{error}");
+    assert!(matches!(error, StorageError::NewerFormat { what: "index", found: 7, known: 2 }), "{error}");
     delete_index(folder.path());
 
     let whole = segment(folder.path());
@@ -365,4 +366,111 @@ fn a_folder_that_is_a_file_is_refused() {
     std::fs::File::create(&path).unwrap().write_all(b"text").unwrap();
     assert!(matches!(try_open(&path), Err(StorageError::NotAFolder { .. })));
     assert!(matches!(try_open(&path.join("below")), Err(StorageError::NotAFolder { .. })));
+}
+
+/// A closed folder that has so many entries that no image of its rows is kept.
+fn many_entries(folder: &Path) {
+    let storage = open(folder);
+    let names: Vec<_> = (0..1_600).map(|number| format!("n-{number}")).collect();
+    for names in names.chunks(800) {
+        commit(&*storage.state, names.iter().map(|name| registered(name, 1, &["base"])).collect());
+        wait(storage.state.add_usage(vec![(id("n-7"), Usage { calls: 3, ..Usage::default() })])).unwrap();
+    }
+    storage.close().unwrap();
+    assert!(!folder.join("index/image").exists());
+}
+
+/// What is said of a change behind the registry's back, and the change.
+type Meddling<'a> = (&'a str, &'a dyn Fn(&sled::Db));
+
+/// Changes rows behind the registry's back.
+fn meddle(folder: &Path, change: impl FnOnce(&sled::Db)) {
+    let db = sled::Config::new().path(folder.join("index")).segment_size(64 << 10).open().unwrap();
+    change(&db);
+    db.flush().unwrap();
+}
+
+#[test]
+fn a_row_of_a_large_index_that_is_missing_changed_or_too_much_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    many_entries(folder.path());
+    let remove = |db: &sled::Db, tree: &str| {
+        let tree = db.open_tree(tree).unwrap();
+        let key = tree.iter().keys().nth(tree.len() / 2).unwrap().unwrap();
+        tree.remove(key).unwrap();
+    };
+    let meddlings: [Meddling<'_>; 7] = [
+        ("1599 rows of `entries` instead of 1600", &|db| remove(db, "entries")),
+        ("rows of `terms` instead of", &|db| remove(db, "terms")),
+        ("0 rows of `usage` instead of 1", &|db| {
+            db.open_tree("usage").unwrap().clear().unwrap();
+        }),
+        ("1601 rows of `edges` instead of 1600", &|db| {
+            db.open_tree("edges").unwrap().insert("demo:base\0demo:z", "").unwrap();
+        }),
+        ("not those that were written", &|db| {
+            let tree = db.open_tree("revisions").unwrap();
+            let (key, value) = tree.first().unwrap().unwrap();
+            tree.insert(key, [value.as_ref(), b" "].concat()).unwrap();
+        }),
+        ("not those that were written", &|db| {
+            let (terms, edges) = (db.open_tree("terms").unwrap(), db.open_tree("edges").unwrap());
+            // As many rows as before.
+            let key = edges.pop_max().unwrap().unwrap().0;
+            edges.insert([key.as_ref(), b"z"].concat(), "").unwrap();
+            assert!(terms.len() > 1_600);
+        }),
+        ("not those that were written", &|db| {
+            db.open_tree("meta").unwrap().insert("generation", "77").unwrap();
+        }),
+    ];
+    for (expected, meddling) in meddlings {
+        meddle(folder.path(), meddling);
+        let storage = open(folder.path());
+        let [Warning::IndexRebuilt { reason, records: 1_600, .. }] = storage.warnings() else {
+            panic!("{expected}: {:?}", storage.warnings())
+        };
+        assert!(reason.contains(expected), "{reason}");
+        assert_eq!(storage.state.dependents(&id("base")).unwrap().len(), 1_600);
+        assert_eq!(storage.state.count("status", "registered").unwrap(), 1_600);
+        storage.close().unwrap();
+        let storage = open(folder.path());
+        assert_eq!(storage.warnings(), [], "{expected}");
+        storage.close().unwrap();
+    }
+}
+
+#[test]
+fn a_file_that_is_mostly_waste_is_packed() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = open(folder.path());
+    let long = "x".repeat(3_000);
+    for round in 0..60 {
+        let events = (0..40).map(|number| failed(&format!("n-{number}"), &format!("{round} {long}")));
+        let registered = (0..40).map(|number| registered(&format!("n-{number}"), round + 1, &[]));
+        commit(&*storage.state, registered.chain(events).collect());
+    }
+    commit(
+        &*storage.state,
+        (1..40).map(|number| Event::Unregistered { component: id(&format!("n-{number}")) }).collect(),
+    );
+    wait(storage.state.add_usage(vec![(id("n-0"), Usage { calls: 3, ..Usage::default() })])).unwrap();
+    storage.close().unwrap();
+    let bytes = || std::fs::metadata(folder.path().join("index/db")).unwrap().len();
+    let before = bytes();
+    let open_with = |index_slack_bytes| {
+        delete_image(folder.path());
+        let storage =
+            Storage::open(folder.path(), &OpenOptions { index_slack_bytes, ..options() }, Ticks::new()).unwrap();
+        assert_eq!(storage.state.usage(&id("n-0")).unwrap().calls, 3);
+        assert_eq!(storage.state.failures(None, 1_000).unwrap().len(), 60);
+        let said: Vec<_> = storage.warnings().iter().map(ToString::to_string).collect();
+        storage.close().unwrap();
+        said.concat()
+    };
+    assert_eq!(open_with(u64::MAX), "");
+    let said = open_with(1 << 20);
+    assert!(said.starts_with("packed the index, of which most was waste, from "), "{said}");
+    assert!(bytes() < before / 2, "{} of {before}", bytes());
+    assert_eq!(open_with(1 << 20), "");
 }
