@@ -255,6 +255,34 @@ fn a_second_server_is_told_who_holds_the_folder() {
 }
 
 #[test]
+fn damaged_bytes_are_found_while_it_serves_and_mended_from_a_backup() {
+    let sandbox = Sandbox::new().unserved();
+    sandbox.register_fixture("test:adder", "adder.wat");
+    sandbox.ok(&["backup", "kept/"]);
+    let blobs = sandbox.data().join("blobs");
+    let shelf =
+        std::fs::read_dir(&blobs).unwrap().map(|found| found.unwrap().path()).find(|path| path.is_dir()).unwrap();
+    let blob = std::fs::read_dir(shelf).unwrap().next().unwrap().unwrap().path();
+    let whole = std::fs::read(&blob).unwrap();
+    let mut damaged = whole.clone();
+    damaged[9] ^= 1;
+    std::fs::write(&blob, &damaged).unwrap();
+    let server = Server::start(&sandbox, &["--scrub", "off"]);
+    server.signal(Signal::TERM);
+    assert!(!server.end().stderr.contains("is damaged"));
+    let server = Server::start(&sandbox, &["--scrub", "1GiB", "--scrub-backup", "kept"]);
+    let give_up = Instant::now() + Duration::from_secs(60);
+    while std::fs::read(&blob).unwrap() != whole {
+        assert!(Instant::now() < give_up, "it was not mended");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    sandbox.ok(&["verify"]);
+    server.signal(Signal::TERM);
+    let ran = server.end();
+    assert!(ran.stderr.contains("is damaged") && ran.stderr.contains("mended from the backup"), "{ran:#?}");
+}
+
+#[test]
 fn standard_input_and_guests_output_travel() {
     let sandbox = Sandbox::new().unserved();
     sandbox.register_fixture("test:chatty", "chatty.wat");

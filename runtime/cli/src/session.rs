@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use domain::Actor;
+use embed::ScrubOptions;
 use registry::Registry;
 use tokio::sync::OnceCell;
 
@@ -133,15 +134,19 @@ impl Session {
     /// # Errors
     /// [`CliError`] if the data folder cannot be used.
     pub(crate) async fn registry(&self) -> Result<&Registry, CliError> {
-        self.registry.get_or_try_init(|| self.open_folder(true, None)).await
+        self.registry.get_or_try_init(|| self.open_folder(true, None, None)).await
     }
 
     /// Opens the registry for a process that goes on; `audience` shows what guests print and what is being compiled.
     ///
     /// # Errors
     /// As [`Self::registry`].
-    pub(crate) async fn open_to_serve(&self, audience: &Arc<Audience>) -> Result<&Registry, CliError> {
-        self.registry.get_or_try_init(|| self.open_folder(false, Some(audience))).await
+    pub(crate) async fn open_to_serve(
+        &self,
+        audience: &Arc<Audience>,
+        scrub: Option<ScrubOptions>,
+    ) -> Result<&Registry, CliError> {
+        self.registry.get_or_try_init(|| self.open_folder(false, Some(audience), scrub)).await
     }
 
     /// Opens the registry for a moment, for verbs that look again and again: nobody else is kept out in between.
@@ -151,7 +156,7 @@ impl Session {
     pub(crate) async fn open(&self) -> Result<Registry, CliError> {
         match (&self.asked_by, self.registry.get()) {
             (Some(_), Some(registry)) => Ok(registry.clone()),
-            _ => self.open_folder(false, None).await,
+            _ => self.open_folder(false, None, None).await,
         }
     }
 
@@ -166,7 +171,12 @@ impl Session {
         Ok(())
     }
 
-    async fn open_folder(&self, process_ends: bool, audience: Option<&Arc<Audience>>) -> Result<Registry, CliError> {
+    async fn open_folder(
+        &self,
+        process_ends: bool,
+        audience: Option<&Arc<Audience>>,
+        scrub: Option<ScrubOptions>,
+    ) -> Result<Registry, CliError> {
         let folder = self.data_folder()?;
         let started = Instant::now();
         let terminal = self.terminal.clone();
@@ -174,6 +184,7 @@ impl Session {
             on_warning: Some(Arc::new(move |text: &str| terminal.warn(text))),
             lock_timeout: self.globals.lock_timeout,
             process_ends,
+            scrub,
             socket: audience.is_some().then(|| server::socket_path(&folder)),
             actor: Actor::Cli(user_name(rustix::process::getuid().as_raw())),
             output: Some(match audience {

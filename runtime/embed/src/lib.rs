@@ -35,7 +35,9 @@ pub use registry::{
     InspectReport, InstanceHandle, InstanceWord, KindProfile, ManifestSource, OnWarning, Outcomes, Probe, PruneReport,
     RegisterOutcome, RegisterRequest, Registered, Registry, RegistryBuilder, RegistryError, Target, Unused,
 };
-pub use storage::{LostRecords, RepairOptions, Repaired, RestoreOptions, RestoreReport, repair, restore, verify};
+pub use storage::{
+    LostRecords, RepairOptions, Repaired, RestoreOptions, RestoreReport, ScrubOptions, repair, restore, verify,
+};
 
 /// The programs in the guide to embedding have to compile.
 #[cfg(doctest)]

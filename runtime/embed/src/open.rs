@@ -9,7 +9,7 @@ use domain::settings::Settings;
 use domain::{Actor, ErrorKind};
 use engine::EngineSettings;
 use registry::{OnWarning, Registry, RegistryError, Tracker};
-use storage::Storage;
+use storage::{Mended, ScrubOptions, ScrubStop, Storage};
 
 use crate::clock::SystemClock;
 use crate::engine::LazyEngine;
@@ -36,6 +36,9 @@ pub struct OpenOptions {
     pub compile_progress: Option<Arc<dyn CompileProgress>>,
     /// Hears what was found wrong with the folder and mended, and what `auto_discover` could not register.
     pub on_warning: Option<Arc<OnWarning>>,
+    /// Whether a thread reads all blobs slowly, over and over, until the registry is closed, and warns of those that are damaged; `None`,
+    /// the default, for none.
+    pub scrub: Option<ScrubOptions>,
 }
 
 impl Default for OpenOptions {
@@ -49,6 +52,7 @@ impl Default for OpenOptions {
             output: None,
             compile_progress: None,
             on_warning: None,
+            scrub: None,
         }
     }
 }
@@ -127,6 +131,9 @@ pub async fn open(folder: &Path, options: OpenOptions) -> Result<Registry, OpenE
         progress: options.compile_progress.clone(),
         started: OnceLock::new(),
     };
+    if let Some(scrub) = options.scrub {
+        start_scrub(&storage, scrub, options.on_warning.clone());
+    }
     let mut builder = Registry::builder();
     if let Some(on_warning) = options.on_warning {
         builder = builder.on_warning(on_warning);
@@ -144,6 +151,27 @@ pub async fn open(folder: &Path, options: OpenOptions) -> Result<Registry, OpenE
         .open()
         .await?;
     Ok(registry)
+}
+
+/// Starts the thread that looks for damaged blobs; it ends when the folder is closed.
+fn start_scrub(storage: &Storage, options: ScrubOptions, on_warning: Option<Arc<OnWarning>>) {
+    let upkeep = storage.upkeep.clone();
+    let warn = move |text: &str| on_warning.iter().for_each(|hear| hear(text));
+    let scrub = move || {
+        let scrubbed = upkeep.scrub(&options, &ScrubStop::default(), &mut |damaged, mended| {
+            let become_of = match mended {
+                Mended::FromBackup => "; it was mended from the backup".to_owned(),
+                Mended::NotTried => "; `runtime verify` says who needs it".to_owned(),
+                Mended::Failed(reason) => format!("; it could not be mended: {reason}"),
+            };
+            warn(&format!("{} is damaged: {}{become_of}", damaged.path.display(), damaged.reason));
+        });
+        if let Err(error) = scrubbed {
+            warn(&format!("damaged blobs are not looked for any more: {error}"));
+        }
+    };
+    // Without a thread nothing is lost but the early notice.
+    let _ = std::thread::Builder::new().name("scrub".to_owned()).spawn(scrub);
 }
 
 async fn open_storage(folder: PathBuf, options: &OpenOptions, clock: Arc<dyn Clock>) -> Result<Storage, RegistryError> {

@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 
 use domain::manifest::Kind;
+use domain::manifest::VERSION_BYTES_MAX;
 use domain::ports::Durability;
 use domain::{ComponentId, Event, Version};
 use registry::{ManifestSource, RegisterOutcome, RegisterRequest, Registered, Registry, RegistryError, Target};
@@ -34,7 +35,7 @@ pub(crate) struct Args {
     pub(crate) id: Option<ComponentId>,
 
     /// Version of the component, instead of what its manifest and binary say
-    #[arg(long, value_name = "VERSION")]
+    #[arg(long, value_name = "VERSION", value_parser = version)]
     pub(crate) version: Option<Version>,
 
     /// Kind of the components, instead of what their manifests say
@@ -91,6 +92,14 @@ pub(crate) struct FailedPath {
 enum Found {
     Request(Box<RegisterRequest>),
     Failed(PathBuf, RegistryError),
+}
+
+/// Reads a version that is as short as one in a manifest has to be.
+fn version(text: &str) -> Result<Version, String> {
+    if text.len() > VERSION_BYTES_MAX {
+        return Err(format!("a version may have {VERSION_BYTES_MAX} bytes"));
+    }
+    Version::parse(text).map_err(|error| error.to_string())
 }
 
 pub(crate) async fn run(session: &Session, args: Args) -> Result<Done, CliError> {

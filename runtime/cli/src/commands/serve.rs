@@ -1,7 +1,8 @@
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use embed::ScrubOptions;
 use serde::Serialize;
 use server::{Listener, ServeOptions};
 use tokio::sync::watch;
@@ -29,9 +30,28 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
     pub(crate) drain: Duration,
 
+    /// How much of the components' bytes is read in a second to find damage early, or `off`
+    #[arg(long, value_name = "SIZE", default_value = "4MiB", value_parser = rate)]
+    pub(crate) scrub: Rate,
+
+    /// Folder made by `runtime backup`, from which damaged bytes are mended
+    #[arg(long, value_name = "DIR")]
+    pub(crate) scrub_backup: Option<PathBuf>,
+
     /// How the log is written
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     pub(crate) log_format: LogFormat,
+}
+
+/// Bytes in a second; `None` for not at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rate(Option<u64>);
+
+fn rate(text: &str) -> Result<Rate, String> {
+    match text {
+        "off" => Ok(Rate(None)),
+        _ => domain::units::parse_size(text).map(|bytes| Rate(Some(bytes))).map_err(|error| error.to_string()),
+    }
 }
 
 /// How the log is written.
@@ -57,7 +77,12 @@ pub(crate) async fn run(session: &Session, args: Args) -> Result<Done, CliError>
     log_to_stderr(session, args.log_format)?;
     let folder = session.data_folder()?;
     let audience = Arc::new(Audience::default());
-    let registry = session.open_to_serve(&audience).await?;
+    let scrub = args.scrub.0.map(|bytes_per_second| ScrubOptions {
+        bytes_per_second,
+        backup: args.scrub_backup.as_ref().map(|folder| session.path(folder)),
+        ..ScrubOptions::default()
+    });
+    let registry = session.open_to_serve(&audience, scrub).await?;
     let served = serve(session, &args, &folder, &audience).await;
     info!("components end");
     let closed = registry.close().await;

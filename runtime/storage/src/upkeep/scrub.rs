@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use domain::Digest;
 use domain::ports::{BlobStore, DamagedBlob, StorageError};
@@ -17,6 +17,9 @@ use crate::files::{self, Found};
 pub const SCRUB_BYTES_PER_SECOND: u64 = 4 << 20;
 /// How long a scrub rests between two rounds, if nobody says otherwise.
 pub const SCRUB_PAUSE: Duration = Duration::from_secs(60 * 60);
+
+/// How long a resting scrub may not notice that the folder is closed.
+const LOOK_UP: Duration = Duration::from_millis(500);
 
 /// How a scrub goes about it.
 #[derive(Clone, Debug)]
@@ -97,7 +100,19 @@ pub(super) fn scrub(
     let backup = options.backup.as_deref().map(FileBlobs::new);
     let mut done = Scrubbed::default();
     let mut reported = HashSet::new();
-    let goes_on = |time| stop.wait(time) && !is_closed();
+    let goes_on = |time: Duration| {
+        // In pieces, so that a folder that is closed meanwhile is let go of soon.
+        let until = Instant::now() + time;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if !stop.wait(left.min(LOOK_UP)) || is_closed() {
+                return false;
+            }
+            if left <= LOOK_UP {
+                return true;
+            }
+        }
+    };
     let mut pace = |bytes: usize| {
         let seconds = bytes as f64 / options.bytes_per_second.max(1) as f64;
         goes_on(Duration::from_secs_f64(seconds))
