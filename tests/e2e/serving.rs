@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::harness::Sandbox;
-use crate::harness::sandbox::{Ran, finish};
+use crate::harness::sandbox::{Ran, finish, string};
 
 /// A server of a sandbox's data folder, ended with the test.
 struct Server {
@@ -259,10 +259,9 @@ fn damaged_bytes_are_found_while_it_serves_and_mended_from_a_backup() {
     let sandbox = Sandbox::new().unserved();
     sandbox.register_fixture("test:adder", "adder.wat");
     sandbox.ok(&["backup", "kept/"]);
-    let blobs = sandbox.data().join("blobs");
-    let shelf =
-        std::fs::read_dir(&blobs).unwrap().map(|found| found.unwrap().path()).find(|path| path.is_dir()).unwrap();
-    let blob = std::fs::read_dir(shelf).unwrap().next().unwrap().unwrap().path();
+    let digest = string(&sandbox.json(&["show", "test:adder"])["digest"]);
+    let hex = digest.strip_prefix("sha256:").unwrap();
+    let blob = sandbox.data().join("blobs/sha256").join(&hex[..2]).join(hex);
     let whole = std::fs::read(&blob).unwrap();
     let mut damaged = whole.clone();
     damaged[9] ^= 1;
