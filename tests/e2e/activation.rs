@@ -70,7 +70,7 @@ fn a_call_that_needs_what_is_in_error_says_how_to_see_why() {
     sandbox.ok(&["activate", "top"]);
     sandbox.ok(&["status", "base", "--set", "error"]);
     let (ran, error) = sandbox.fails(&["call", "left", "get()"], 7);
-    assert!(ran.stderr.contains("test:base, which provides") && ran.stderr.contains("is not active"), "{ran:#?}");
+    assert!(ran.stderr.contains("test:base") && ran.stderr.contains("is not active"), "{ran:#?}");
     assert!(error["hints"].to_string().contains("runtime deps test:left --check"), "{error}");
 }
 
