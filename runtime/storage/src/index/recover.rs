@@ -55,8 +55,8 @@ pub(super) struct Followed {
 }
 
 /// Why an index is not used, and what is worth keeping of it.
-struct Discarded {
-    reason: String,
+pub(super) struct Discarded {
+    pub(super) reason: String,
     usage: Vec<(ComponentId, Usage)>,
 }
 
@@ -134,7 +134,11 @@ fn image_near(index_folder: &Path, said: Option<&Mark>) -> Result<Option<(Image,
 }
 
 /// Lays over an image what happened since; `None` if that is much, or does not fit.
-fn over_image(index_folder: &Path, image: Image, truth: &Truth<'_>) -> Result<Option<Followed>, StorageError> {
+pub(super) fn over_image(
+    index_folder: &Path,
+    image: Image,
+    truth: &Truth<'_>,
+) -> Result<Option<Followed>, StorageError> {
     let from = image.taken.mark.clone();
     if misfit(truth).is_some() || truth.end.seq.saturating_sub(from.seq) > RECORDS_MAX {
         return Ok(None);
@@ -202,7 +206,7 @@ pub(super) fn over_sled(
 }
 
 /// Says what is wrong if the index was told of another journal than this one, or of more.
-fn misfit(truth: &Truth<'_>) -> Option<String> {
+pub(super) fn misfit(truth: &Truth<'_>) -> Option<String> {
     let (told, end) = (&truth.told, &truth.end);
     if told.seq > end.seq {
         return Some(format!(
@@ -215,7 +219,12 @@ fn misfit(truth: &Truth<'_>) -> Option<String> {
 }
 
 /// Applies the records that sled does not have yet.
-fn follow(index_folder: &Path, sled: SledRows, mark: Mark, truth: &Truth<'_>) -> Result<Followed, Discarded> {
+pub(super) fn follow(
+    index_folder: &Path,
+    sled: SledRows,
+    mark: Mark,
+    truth: &Truth<'_>,
+) -> Result<Followed, Discarded> {
     let usage_file = UsageFile::open(index_folder, sled.generation(), 0);
     let lines = usage_file.as_ref().map(|(_, lines)| lines.clone()).unwrap_or_default();
     let followed = match misfit(truth) {
@@ -386,57 +395,6 @@ fn warnings(passed_over: Vec<StorageError>) -> Vec<Warning> {
         _ => None,
     };
     passed_over.into_iter().filter_map(warning).collect()
-}
-
-/// What an index holds that was only looked at.
-pub(crate) enum Looked {
-    /// Its rows, with what the journal has since, and how those on disk differ from what was written, where they do.
-    Rows(Box<dyn Rows>, Option<String>),
-    /// It would be made anew, because of this.
-    Unfit(String),
-}
-
-/// Looks at the index in a folder that is changed by that, so at a copy: through its image, or through sled.
-///
-/// # Errors
-/// [`StorageError::NewerFormat`], and errors of the disk.
-pub(crate) fn look(
-    index_folder: &Path,
-    journal: &JournalFolder,
-    end: &Mark,
-    with_image: bool,
-) -> Result<Looked, StorageError> {
-    let said = HeadFile::read(index_folder)?;
-    if with_image {
-        let Some(image) = Image::load(index_folder)? else { return Ok(Looked::Unfit("it is damaged".to_owned())) };
-        let told = said.unwrap_or_else(|| image.taken.mark.clone());
-        let truth = Truth { journal, end: end.clone(), told };
-        if let Some(reason) = misfit(&truth) {
-            return Ok(Looked::Unfit(reason));
-        }
-        return Ok(match over_image(index_folder, image, &truth)? {
-            Some(followed) => Looked::Rows(Box::new(followed.layers), None),
-            None => Looked::Unfit("it is too far behind the journal".to_owned()),
-        });
-    }
-    match SledRows::open(index_folder)? {
-        // One that nothing was written to yet lacks nothing that would not be noticed.
-        OpenedSled::New(_) if end.seq > 0 => Ok(Looked::Unfit("there is none".to_owned())),
-        OpenedSled::New(sled) => Ok(Looked::Rows(Box::new(sled), None)),
-        OpenedSled::Unfit(reason) => Ok(Looked::Unfit(reason)),
-        OpenedSled::Whole(sled, mark) => {
-            let told = said.filter(|said| said.seq > mark.seq).unwrap_or_else(|| mark.clone());
-            let truth = Truth { journal, end: end.clone(), told };
-            let misfit = match sled.misfit() {
-                Ok(misfit) => misfit,
-                Err(reason) => return Ok(Looked::Unfit(reason)),
-            };
-            Ok(match follow(index_folder, sled, mark, &truth) {
-                Ok(followed) => Looked::Rows(Box::new(followed.layers), misfit),
-                Err(discarded) => Looked::Unfit(discarded.reason),
-            })
-        }
-    }
 }
 
 fn aside(folder: &Path) -> PathBuf {

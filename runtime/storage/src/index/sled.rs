@@ -22,8 +22,8 @@ use crate::fail;
 /// Form of the rows. An index of an earlier one is made anew from the journal, one of a later one is refused.
 pub(crate) const SCHEMA: u32 = 2;
 
-/// Memory that sled may use for pages, in bytes. Small, because most processes look at a few entries and end.
-const CACHE_BYTES: u64 = 16 << 20;
+/// Memory that sled may use for pages, in bytes. It takes what is read: a process that looks at a few entries uses little of it.
+const CACHE_BYTES: u64 = 128 << 20;
 
 /// How sled cuts its file, in bytes: rows of up to a quarter of it stay in the file.
 const SEGMENT_BYTES: usize = 64 << 10;

@@ -1,27 +1,28 @@
 //! Registering: from bytes and a manifest to an entry with edges.
 
+mod decide;
+mod draft;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use domain::entry::{Need, Unresolved};
-use domain::inspection::{ExternItem, Inspection};
-use domain::manifest::{ComponentManifest, Kind};
-use domain::ports::{Engine, StateView};
-use domain::resolve::{Expected, NOTHING_EXPECTED, Overlay, Resolution, closed_cycle, resolve};
-use domain::{ComponentId, Digest, Entry, Event, Revision, Status, Timestamp, Version, reduce, text};
+use domain::entry::Need;
+use domain::manifest::Kind;
+use domain::resolve::{Expected, NOTHING_EXPECTED, Overlay};
+use domain::{ComponentId, Version, reduce};
 use futures::StreamExt as _;
 
 use crate::Registry;
 use crate::commit::blocking;
 use crate::error::RegistryError;
-use crate::pins::Pin;
-use crate::source::{self, ComponentSource, ManifestSource};
+use crate::source::{ComponentSource, ManifestSource};
 use crate::view::EntryView;
 
-/// Longest description kept, in bytes.
-const DESCRIPTION_MAX: usize = 1_024;
+pub(crate) use decide::{entry_after, refuse_cycles, resolve_dependents, resolve_waiting, touched_keys};
+pub(crate) use draft::Draft;
+
 /// Registrations of one batch that are read, inspected and written at once.
 const BATCH_WIDTH: usize = 16;
 /// Registrations of one batch that wait for the same sync.
@@ -87,109 +88,6 @@ pub struct Registered {
     pub outcome: RegisterOutcome,
     /// What the caller should know, for instance that no version was given.
     pub warnings: Vec<String>,
-}
-
-/// A component that was read and inspected, not yet registered.
-pub(crate) struct Draft {
-    pub(crate) id: ComponentId,
-    pub(crate) version: Version,
-    pub(crate) bytes: Arc<[u8]>,
-    /// With id, version and kind as they are in force.
-    pub(crate) manifest: ComponentManifest,
-    pub(crate) inspection: Inspection,
-    pub(crate) warnings: Vec<String>,
-    pub(crate) path: Option<PathBuf>,
-    pub(crate) last_modified: Option<Timestamp>,
-    override_version: bool,
-    /// Keeps the bytes from being swept until they are registered.
-    pin: Option<Arc<Pin>>,
-}
-
-impl Draft {
-    /// Warns of imports that the host can never serve and that nothing is bound to.
-    fn refused_imports(&self) -> Option<String> {
-        let bind = &self.manifest.bind;
-        let is_bound = |import: &str| {
-            let unversioned = import.split('@').next().unwrap_or(import);
-            bind.contains_key(import) || bind.contains_key(unversioned)
-        };
-        let refused = domain::capability::never_served(&self.inspection.imports, is_bound);
-        let (_, why) = domain::capability::refusal(&refused);
-        (!refused.is_empty()).then(|| format!("{} cannot be activated: {}", self.id, text::escape_line(&why)))
-    }
-
-    /// Reads and inspects what `request` names. Blocks.
-    pub(crate) fn make(engine: &dyn Engine, request: &RegisterRequest) -> Result<Self, RegistryError> {
-        let loaded = source::load(&request.source, request.manifest.as_ref())?;
-        let wrong = |source| RegistryError::Binary { name: text::escape_line(&loaded.name).into_owned(), source };
-        let bytes = match engine.to_binary(&loaded.bytes).map_err(wrong)? {
-            std::borrow::Cow::Borrowed(_) => loaded.bytes.clone(),
-            std::borrow::Cow::Owned(binary) => binary.into(),
-        };
-        let inspection = engine.inspect(&bytes).map_err(wrong)?;
-        let mut manifest = loaded.manifest;
-        let mut warnings = Vec::new();
-        let own_id = || inspection.name.as_deref().and_then(|name| name.parse().ok());
-        let id = request.id.clone().or_else(|| manifest.id.clone()).or_else(own_id).unwrap_or(loaded.fallback_id);
-        let own_version = || inspection.version.clone();
-        let version = request.version.clone().or_else(|| manifest.version.clone()).or_else(own_version);
-        let version = version.unwrap_or_else(|| {
-            warnings.push(format!("`{id}` has no version: 0.0.0 is assumed"));
-            Version::new(0, 0, 0)
-        });
-        warnings.extend(useless_bindings(&manifest, &inspection));
-        manifest.id = Some(id.clone());
-        manifest.version = Some(version.clone());
-        manifest.kind = request.kind.clone().or(manifest.kind);
-        Ok(Self {
-            id,
-            version,
-            bytes,
-            manifest,
-            inspection,
-            warnings,
-            path: loaded.path,
-            last_modified: loaded.last_modified,
-            override_version: request.override_version,
-            pin: None,
-        })
-    }
-
-    /// Returns the revision that this becomes.
-    fn revision(&self, number: u32, now: Timestamp) -> Revision {
-        let description = self.manifest.description.as_ref().or(self.inspection.description.as_ref());
-        Revision {
-            number,
-            version: self.version.clone(),
-            digest: self.inspection.digest,
-            size: self.inspection.size,
-            description: description
-                .map(|d| text::escape_line(&text::truncate(d, DESCRIPTION_MAX)).into_owned())
-                .filter(|d| !d.is_empty()),
-            manifest: self.manifest.clone(),
-            imports: self.inspection.imports.clone(),
-            exports: self.inspection.exports.clone(),
-            path: self.path.as_ref().map(|path| path.display().to_string()),
-            last_modified: self.last_modified,
-            registered_at: now,
-        }
-    }
-}
-
-/// Returns a warning for each `[bind]` key that is no import of the component.
-fn useless_bindings(manifest: &ComponentManifest, inspection: &Inspection) -> Vec<String> {
-    let mut names = BTreeSet::new();
-    for import in &inspection.imports {
-        names.extend(import.interface().map(|interface| interface.unversioned()));
-        names.insert(import.name.clone());
-    }
-    let useless = manifest.bind.keys().filter(|key| !names.contains(*key));
-    let said = useless.map(|key| {
-        let near = domain::suggest::nearest(key, names.iter().map(String::as_str));
-        let near = near.map(|near| format!(": did you mean `{near}`?")).unwrap_or_default();
-        format!("`[bind]` names `{}`, which the component does not import{near}", text::escape_line(key))
-    });
-    said.collect()
 }
 
 impl Registry {
@@ -335,7 +233,7 @@ impl Registry {
         // The decision drops its draft before what it decided is visible.
         let pin = draft.pin.clone();
         let (id, version) = (draft.id.clone(), draft.version.clone());
-        let committing = self.commit(move |view| decide(view, &draft, &expected, now));
+        let committing = self.commit(move |view| decide::decide(view, &draft, &expected, now));
         async move {
             let (outcome, revision) = committing.await?;
             drop(pin);
@@ -397,174 +295,4 @@ fn providers_first(drafts: &[Result<Draft, RegistryError>], provided: &Expected)
     }
     order.extend(placed.iter().enumerate().filter(|(_, placed)| !**placed).map(|(at, _)| at));
     order
-}
-
-/// Decides what registering `draft` changes.
-fn decide(
-    view: &dyn StateView,
-    draft: &Draft,
-    expected: &Expected,
-    now: Timestamp,
-) -> Result<(Vec<Event>, (RegisterOutcome, u32)), RegistryError> {
-    let entry = view.entry(&draft.id)?;
-    let number = match &entry {
-        None => 1,
-        Some(entry) => {
-            let revisions = view.revisions(&draft.id)?;
-            if let Some(same) = revisions.iter().rev().find(|revision| revision.version == draft.version) {
-                if same.is_same(&draft.inspection.digest, &draft.manifest) {
-                    return Ok((Vec::new(), (RegisterOutcome::Unchanged, same.number)));
-                }
-                if !draft.override_version {
-                    return Err(version_taken(draft, same.digest));
-                }
-            }
-            entry.newest + 1
-        }
-    };
-    let revision = draft.revision(number, now);
-    let (outcome, current) = match &entry {
-        None => (RegisterOutcome::New, true),
-        Some(entry) if entry.status == Status::Active => (RegisterOutcome::Waiting, false),
-        Some(_) => (RegisterOutcome::NewRevision, true),
-    };
-    let (previous, kept) = match &entry {
-        Some(entry) if !current => (entry.dependencies.clone(), Some(entry.unresolved.clone())),
-        Some(entry) => (entry.dependencies.clone(), None),
-        None => (Vec::new(), None),
-    };
-    if let Some(unresolved) = kept {
-        let event = registered(draft, revision, false, Resolution { dependencies: previous, unresolved });
-        return Ok((vec![event], (outcome, number)));
-    }
-    let mut overlay = Overlay::new(view, expected);
-    let resolution = resolve(&overlay, &draft.id, &revision, &previous)?;
-    overlay.put(entry_after(entry.as_deref(), &draft.id, &revision, &resolution));
-    let old_exports = entry.iter().flat_map(|entry| entry.revision.exports.iter());
-    let keys = touched_keys(&draft.id, revision.exports.iter().chain(old_exports));
-    let mut events = vec![registered(draft, revision, true, resolution)];
-    events.extend(resolve_dependents(view, &mut overlay, &draft.id)?);
-    events.extend(resolve_waiting(view, &mut overlay, &keys)?);
-    refuse_cycles(&overlay, &events)?;
-    Ok((events, (outcome, number)))
-}
-
-fn version_taken(draft: &Draft, registered: Digest) -> RegistryError {
-    RegistryError::VersionTaken {
-        component: draft.id.clone(),
-        version: draft.version.clone(),
-        registered,
-        same_bytes: registered == draft.inspection.digest,
-    }
-}
-
-fn registered(draft: &Draft, revision: Revision, current: bool, resolution: Resolution) -> Event {
-    Event::Registered {
-        component: draft.id.clone(),
-        revision: Box::new(revision),
-        current,
-        dependencies: resolution.dependencies,
-        unresolved: resolution.unresolved,
-    }
-}
-
-/// Returns the entry as it will be once it points to `revision`.
-pub(crate) fn entry_after(
-    entry: Option<&Entry>,
-    id: &ComponentId,
-    revision: &Revision,
-    resolution: &Resolution,
-) -> Entry {
-    let mut after = match entry {
-        Some(entry) => entry.clone(),
-        None => Entry {
-            id: id.clone(),
-            status: Status::Registered,
-            revision: revision.clone(),
-            newest: revision.number,
-            dependencies: Vec::new(),
-            unresolved: Vec::new(),
-            registered_at: revision.registered_at,
-            changed_at: revision.registered_at,
-            changed_seq: 0,
-            last_error: None,
-            error_count: 0,
-            state: None,
-            probe: None,
-        },
-    };
-    after.revision = revision.clone();
-    after.dependencies.clone_from(&resolution.dependencies);
-    after.unresolved.clone_from(&resolution.unresolved);
-    after
-}
-
-/// Returns the keys under which entries may wait for `id` or one of `exports`.
-pub(crate) fn touched_keys<'a>(id: &ComponentId, exports: impl Iterator<Item = &'a ExternItem>) -> Vec<String> {
-    let mut keys: Vec<_> = exports.filter_map(reduce::provided_key).collect();
-    keys.push(id.to_string());
-    keys.sort();
-    keys.dedup();
-    keys
-}
-
-/// Refuses events that close a cycle, looking at the state that they all lead to, which `overlay` shows: an edge that closes one
-/// may stand before the event that cuts it open.
-///
-/// # Errors
-/// [`RegistryError::Cycle`].
-pub(crate) fn refuse_cycles(overlay: &Overlay<'_>, events: &[Event]) -> Result<(), RegistryError> {
-    let changed: BTreeSet<_> = events.iter().filter_map(Event::component).collect();
-    for id in changed {
-        let Some(entry) = overlay.entry(id)? else { continue };
-        if let Some(cycle) = closed_cycle(overlay, id, &entry.dependencies)? {
-            return Err(RegistryError::Cycle { cycle });
-        }
-    }
-    Ok(())
-}
-
-/// Resolves the needs of everybody who waits under one of `keys`, in the state that `overlay` shows. Whether that closes a cycle is
-/// for [`refuse_cycles`] to say when all is resolved.
-pub(crate) fn resolve_waiting(
-    view: &dyn StateView,
-    overlay: &mut Overlay<'_>,
-    keys: &[String],
-) -> Result<Vec<Event>, RegistryError> {
-    let mut events = Vec::new();
-    for key in keys {
-        for waiting in view.find(reduce::index::WANTS, key)? {
-            events.extend(resolve_again(overlay, &waiting)?);
-        }
-    }
-    Ok(events)
-}
-
-/// Resolves the needs of everybody who depends on `id`, as [`resolve_waiting`] does.
-pub(crate) fn resolve_dependents(
-    view: &dyn StateView,
-    overlay: &mut Overlay<'_>,
-    id: &ComponentId,
-) -> Result<Vec<Event>, RegistryError> {
-    let mut events = Vec::new();
-    for dependent in view.dependents(id)? {
-        events.extend(resolve_again(overlay, &dependent)?);
-    }
-    Ok(events)
-}
-
-/// Resolves the needs of `id` again; `None` if nothing changes.
-fn resolve_again(overlay: &mut Overlay<'_>, id: &ComponentId) -> Result<Option<Event>, RegistryError> {
-    let Some(entry) = overlay.entry(id)? else { return Ok(None) };
-    let resolution = resolve(overlay, id, &entry.revision, &entry.dependencies)?;
-    let unchanged: (&[_], &[Unresolved]) = (&entry.dependencies, &entry.unresolved);
-    if unchanged == (&resolution.dependencies, &resolution.unresolved) {
-        return Ok(None);
-    }
-    overlay.put(entry_after(Some(&entry), id, &entry.revision, &resolution));
-    Ok(Some(Event::EdgesResolved {
-        component: id.clone(),
-        dependencies: resolution.dependencies,
-        unresolved: resolution.unresolved,
-    }))
 }

@@ -1,0 +1,183 @@
+//! What a registration writes down, decided on the newest state.
+
+use std::collections::BTreeSet;
+
+use domain::entry::Unresolved;
+use domain::inspection::ExternItem;
+use domain::ports::StateView;
+use domain::resolve::{Expected, Overlay, Resolution, closed_cycle, resolve};
+use domain::{ComponentId, Digest, Entry, Event, Revision, Status, Timestamp, reduce};
+
+use super::RegisterOutcome;
+use super::draft::Draft;
+use crate::error::RegistryError;
+
+/// Decides what registering `draft` changes.
+pub(super) fn decide(
+    view: &dyn StateView,
+    draft: &Draft,
+    expected: &Expected,
+    now: Timestamp,
+) -> Result<(Vec<Event>, (RegisterOutcome, u32)), RegistryError> {
+    let entry = view.entry(&draft.id)?;
+    let number = match &entry {
+        None => 1,
+        Some(entry) => {
+            let revisions = view.revisions(&draft.id)?;
+            if let Some(same) = revisions.iter().rev().find(|revision| revision.version == draft.version) {
+                if same.is_same(&draft.inspection.digest, &draft.manifest) {
+                    return Ok((Vec::new(), (RegisterOutcome::Unchanged, same.number)));
+                }
+                if !draft.override_version {
+                    return Err(version_taken(draft, same.digest));
+                }
+            }
+            entry.newest + 1
+        }
+    };
+    let revision = draft.revision(number, now);
+    let (outcome, current) = match &entry {
+        None => (RegisterOutcome::New, true),
+        Some(entry) if entry.status == Status::Active => (RegisterOutcome::Waiting, false),
+        Some(_) => (RegisterOutcome::NewRevision, true),
+    };
+    let (previous, kept) = match &entry {
+        Some(entry) if !current => (entry.dependencies.clone(), Some(entry.unresolved.clone())),
+        Some(entry) => (entry.dependencies.clone(), None),
+        None => (Vec::new(), None),
+    };
+    if let Some(unresolved) = kept {
+        let event = registered(draft, revision, false, Resolution { dependencies: previous, unresolved });
+        return Ok((vec![event], (outcome, number)));
+    }
+    let mut overlay = Overlay::new(view, expected);
+    let resolution = resolve(&overlay, &draft.id, &revision, &previous)?;
+    overlay.put(entry_after(entry.as_deref(), &draft.id, &revision, &resolution));
+    let old_exports = entry.iter().flat_map(|entry| entry.revision.exports.iter());
+    let keys = touched_keys(&draft.id, revision.exports.iter().chain(old_exports));
+    let mut events = vec![registered(draft, revision, true, resolution)];
+    events.extend(resolve_dependents(view, &mut overlay, &draft.id)?);
+    events.extend(resolve_waiting(view, &mut overlay, &keys)?);
+    refuse_cycles(&overlay, &events)?;
+    Ok((events, (outcome, number)))
+}
+
+fn version_taken(draft: &Draft, registered: Digest) -> RegistryError {
+    RegistryError::VersionTaken {
+        component: draft.id.clone(),
+        version: draft.version.clone(),
+        registered,
+        same_bytes: registered == draft.inspection.digest,
+    }
+}
+
+fn registered(draft: &Draft, revision: Revision, current: bool, resolution: Resolution) -> Event {
+    Event::Registered {
+        component: draft.id.clone(),
+        revision: Box::new(revision),
+        current,
+        dependencies: resolution.dependencies,
+        unresolved: resolution.unresolved,
+    }
+}
+
+/// Returns the entry as it will be once it points to `revision`.
+pub(crate) fn entry_after(
+    entry: Option<&Entry>,
+    id: &ComponentId,
+    revision: &Revision,
+    resolution: &Resolution,
+) -> Entry {
+    let mut after = match entry {
+        Some(entry) => entry.clone(),
+        None => Entry {
+            id: id.clone(),
+            status: Status::Registered,
+            revision: revision.clone(),
+            newest: revision.number,
+            dependencies: Vec::new(),
+            unresolved: Vec::new(),
+            registered_at: revision.registered_at,
+            changed_at: revision.registered_at,
+            changed_seq: 0,
+            last_error: None,
+            error_count: 0,
+            state: None,
+            probe: None,
+        },
+    };
+    after.revision = revision.clone();
+    after.dependencies.clone_from(&resolution.dependencies);
+    after.unresolved.clone_from(&resolution.unresolved);
+    after
+}
+
+/// Returns the keys under which entries may wait for `id` or one of `exports`.
+pub(crate) fn touched_keys<'a>(id: &ComponentId, exports: impl Iterator<Item = &'a ExternItem>) -> Vec<String> {
+    let mut keys: Vec<_> = exports.filter_map(reduce::provided_key).collect();
+    keys.push(id.to_string());
+    keys.sort();
+    keys.dedup();
+    keys
+}
+
+/// Refuses events that close a cycle, looking at the state that they all lead to, which `overlay` shows: an edge that closes one
+/// may stand before the event that cuts it open.
+///
+/// # Errors
+/// [`RegistryError::Cycle`].
+pub(crate) fn refuse_cycles(overlay: &Overlay<'_>, events: &[Event]) -> Result<(), RegistryError> {
+    let changed: BTreeSet<_> = events.iter().filter_map(Event::component).collect();
+    for id in changed {
+        let Some(entry) = overlay.entry(id)? else { continue };
+        if let Some(cycle) = closed_cycle(overlay, id, &entry.dependencies)? {
+            return Err(RegistryError::Cycle { cycle });
+        }
+    }
+    Ok(())
+}
+
+/// Resolves the needs of everybody who waits under one of `keys`, in the state that `overlay` shows. Whether that closes a cycle is
+/// for [`refuse_cycles`] to say when all is resolved.
+pub(crate) fn resolve_waiting(
+    view: &dyn StateView,
+    overlay: &mut Overlay<'_>,
+    keys: &[String],
+) -> Result<Vec<Event>, RegistryError> {
+    let mut events = Vec::new();
+    for key in keys {
+        for waiting in view.find(reduce::index::WANTS, key)? {
+            events.extend(resolve_again(overlay, &waiting)?);
+        }
+    }
+    Ok(events)
+}
+
+/// Resolves the needs of everybody who depends on `id`, as [`resolve_waiting`] does.
+pub(crate) fn resolve_dependents(
+    view: &dyn StateView,
+    overlay: &mut Overlay<'_>,
+    id: &ComponentId,
+) -> Result<Vec<Event>, RegistryError> {
+    let mut events = Vec::new();
+    for dependent in view.dependents(id)? {
+        events.extend(resolve_again(overlay, &dependent)?);
+    }
+    Ok(events)
+}
+
+/// Resolves the needs of `id` again; `None` if nothing changes.
+fn resolve_again(overlay: &mut Overlay<'_>, id: &ComponentId) -> Result<Option<Event>, RegistryError> {
+    let Some(entry) = overlay.entry(id)? else { return Ok(None) };
+    let resolution = resolve(overlay, id, &entry.revision, &entry.dependencies)?;
+    let unchanged: (&[_], &[Unresolved]) = (&entry.dependencies, &entry.unresolved);
+    if unchanged == (&resolution.dependencies, &resolution.unresolved) {
+        return Ok(None);
+    }
+    overlay.put(entry_after(Some(&entry), id, &entry.revision, &resolution));
+    Ok(Some(Event::EdgesResolved {
+        component: id.clone(),
+        dependencies: resolution.dependencies,
+        unresolved: resolution.unresolved,
+    }))
+}

@@ -1,0 +1,121 @@
+//! What is known of a component before it is decided what its registration leads to.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use domain::inspection::Inspection;
+use domain::manifest::ComponentManifest;
+use domain::ports::Engine;
+use domain::{ComponentId, Revision, Timestamp, Version, text};
+
+use super::RegisterRequest;
+use crate::error::RegistryError;
+use crate::pins::Pin;
+use crate::source;
+
+/// Longest description kept, in bytes.
+const DESCRIPTION_MAX: usize = 1_024;
+
+/// A component that was read and inspected, not yet registered.
+pub(crate) struct Draft {
+    pub(crate) id: ComponentId,
+    pub(crate) version: Version,
+    pub(crate) bytes: Arc<[u8]>,
+    /// With id, version and kind as they are in force.
+    pub(crate) manifest: ComponentManifest,
+    pub(crate) inspection: Inspection,
+    pub(crate) warnings: Vec<String>,
+    pub(crate) path: Option<PathBuf>,
+    pub(crate) last_modified: Option<Timestamp>,
+    pub(super) override_version: bool,
+    /// Keeps the bytes from being swept until they are registered.
+    pub(super) pin: Option<Arc<Pin>>,
+}
+
+impl Draft {
+    /// Warns of imports that the host can never serve and that nothing is bound to.
+    pub(super) fn refused_imports(&self) -> Option<String> {
+        let bind = &self.manifest.bind;
+        let is_bound = |import: &str| {
+            let unversioned = import.split('@').next().unwrap_or(import);
+            bind.contains_key(import) || bind.contains_key(unversioned)
+        };
+        let refused = domain::capability::never_served(&self.inspection.imports, is_bound);
+        let (_, why) = domain::capability::refusal(&refused);
+        (!refused.is_empty()).then(|| format!("{} cannot be activated: {}", self.id, text::escape_line(&why)))
+    }
+
+    /// Reads and inspects what `request` names. Blocks.
+    pub(crate) fn make(engine: &dyn Engine, request: &RegisterRequest) -> Result<Self, RegistryError> {
+        let loaded = source::load(&request.source, request.manifest.as_ref())?;
+        let wrong = |source| RegistryError::Binary { name: text::escape_line(&loaded.name).into_owned(), source };
+        let bytes = match engine.to_binary(&loaded.bytes).map_err(wrong)? {
+            std::borrow::Cow::Borrowed(_) => loaded.bytes.clone(),
+            std::borrow::Cow::Owned(binary) => binary.into(),
+        };
+        let inspection = engine.inspect(&bytes).map_err(wrong)?;
+        let mut manifest = loaded.manifest;
+        let mut warnings = Vec::new();
+        let own_id = || inspection.name.as_deref().and_then(|name| name.parse().ok());
+        let id = request.id.clone().or_else(|| manifest.id.clone()).or_else(own_id).unwrap_or(loaded.fallback_id);
+        let own_version = || inspection.version.clone();
+        let version = request.version.clone().or_else(|| manifest.version.clone()).or_else(own_version);
+        let version = version.unwrap_or_else(|| {
+            warnings.push(format!("`{id}` has no version: 0.0.0 is assumed"));
+            Version::new(0, 0, 0)
+        });
+        warnings.extend(useless_bindings(&manifest, &inspection));
+        manifest.id = Some(id.clone());
+        manifest.version = Some(version.clone());
+        manifest.kind = request.kind.clone().or(manifest.kind);
+        Ok(Self {
+            id,
+            version,
+            bytes,
+            manifest,
+            inspection,
+            warnings,
+            path: loaded.path,
+            last_modified: loaded.last_modified,
+            override_version: request.override_version,
+            pin: None,
+        })
+    }
+
+    /// Returns the revision that this becomes.
+    pub(super) fn revision(&self, number: u32, now: Timestamp) -> Revision {
+        let description = self.manifest.description.as_ref().or(self.inspection.description.as_ref());
+        Revision {
+            number,
+            version: self.version.clone(),
+            digest: self.inspection.digest,
+            size: self.inspection.size,
+            description: description
+                .map(|d| text::escape_line(&text::truncate(d, DESCRIPTION_MAX)).into_owned())
+                .filter(|d| !d.is_empty()),
+            manifest: self.manifest.clone(),
+            imports: self.inspection.imports.clone(),
+            exports: self.inspection.exports.clone(),
+            path: self.path.as_ref().map(|path| path.display().to_string()),
+            last_modified: self.last_modified,
+            registered_at: now,
+        }
+    }
+}
+
+/// Returns a warning for each `[bind]` key that is no import of the component.
+fn useless_bindings(manifest: &ComponentManifest, inspection: &Inspection) -> Vec<String> {
+    let mut names = BTreeSet::new();
+    for import in &inspection.imports {
+        names.extend(import.interface().map(|interface| interface.unversioned()));
+        names.insert(import.name.clone());
+    }
+    let useless = manifest.bind.keys().filter(|key| !names.contains(*key));
+    let said = useless.map(|key| {
+        let near = domain::suggest::nearest(key, names.iter().map(String::as_str));
+        let near = near.map(|near| format!(": did you mean `{near}`?")).unwrap_or_default();
+        format!("`[bind]` names `{}`, which the component does not import{near}", text::escape_line(key))
+    });
+    said.collect()
+}
