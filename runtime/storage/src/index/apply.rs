@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use domain::entry::Entry;
 use domain::failure::{FAILURES_MAX, Failure, LoggedFailure};
@@ -44,12 +45,16 @@ pub(crate) fn apply(rows: &mut Overlay<'_>, record: &Record) -> Result<(), Stora
     }
     let Some(id) = record.event.component() else { return Ok(()) };
     let before = view::entry(rows, id)?;
-    let after = reduce::apply(record, before.clone());
-    change_terms(rows, before.as_ref(), after.as_ref())?;
-    change_edges(rows, id, before.as_ref(), after.as_ref());
-    match &after {
+    let after = reduce::apply(record, before.as_deref().cloned());
+    change_terms(rows, before.as_deref(), after.as_ref())?;
+    change_edges(rows, id, before.as_deref(), after.as_ref());
+    match after {
         Some(after) => {
-            rows.changes.put(Tree::Entries, keys::id(id), view::entry_row(after)?);
+            let row = view::entry_row(&after)?;
+            if let Some(recent) = rows.recent() {
+                recent.keep(row.clone(), Arc::new(after));
+            }
+            rows.changes.put(Tree::Entries, keys::id(id), row);
             apply_beside(rows, record)
         }
         None if before.is_some() => forget(rows, id),
@@ -186,8 +191,8 @@ pub(super) fn restore_entry(rows: &mut Overlay<'_>, line: EntryLine) -> Result<(
         rows.changes.put(Tree::Usage, keys::id(&id), write(&usage)?);
     }
     let after = view::entry(rows, &id)?;
-    change_terms(rows, None, after.as_ref())?;
-    change_edges(rows, &id, None, after.as_ref());
+    change_terms(rows, None, after.as_deref())?;
+    change_edges(rows, &id, None, after.as_deref());
     Ok(())
 }
 

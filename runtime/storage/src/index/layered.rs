@@ -19,6 +19,7 @@ use super::head::HeadFile;
 use super::image::{self, Image};
 use super::overlay::{Changes, Overlay, merged_get, merged_scan};
 use super::pack::Slack;
+use super::recent::Recent;
 use super::recover::{Truth, over_sled};
 use super::rows::{Rows, Tree, Visit};
 use super::sled::{Mark, SledRows};
@@ -114,12 +115,14 @@ pub(super) struct Layers {
     pub(super) changes: Changes,
     /// The last record whose changes are here.
     pub(super) mark: Mark,
+    /// Entries that were changed lately.
+    pub(super) recent: Arc<Recent>,
 }
 
 impl Layers {
     /// Nothing over rows that have everything up to `mark`.
     pub(super) fn nothing_over(below: Arc<Below>, mark: Mark) -> Self {
-        Self { below, below_seq: mark.seq, changes: Changes::default(), mark }
+        Self { below, below_seq: mark.seq, changes: Changes::default(), mark, recent: Arc::default() }
     }
 
     fn absorb(&mut self, changes: Changes, mark: Mark) {
@@ -145,6 +148,10 @@ impl Rows for Layers {
 
     fn scan(&self, tree: Tree, from: &[u8], visit: &mut Visit<'_>) -> Result<(), StorageError> {
         merged_scan(self.below.rows(), &self.changes, tree, from, visit)
+    }
+
+    fn recent(&self) -> Option<&Recent> {
+        Some(&self.recent)
     }
 }
 
@@ -233,7 +240,8 @@ impl Index {
         let change = || sled.change(&layers.changes, &layers.mark, generation);
         let changed = self.old.keep(sled, &layers.changes, change);
         if changed.is_ok() {
-            self.show(Layers::nothing_over(layers.below.clone(), layers.mark.clone()));
+            let nothing_over = Layers::nothing_over(layers.below.clone(), layers.mark.clone());
+            self.show(Layers { recent: layers.recent.clone(), ..nothing_over });
         }
         self.changing.fetch_add(1, Ordering::AcqRel);
         changed?;

@@ -14,6 +14,7 @@ mod look;
 mod map;
 mod overlay;
 mod pack;
+mod recent;
 mod recover;
 mod rows;
 mod sled;

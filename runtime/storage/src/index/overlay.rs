@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 
 use domain::ports::StorageError;
 
+use super::recent::Recent;
 use super::rows::{Rows, Tree, Visit};
 
 /// Changes of rows: `None` removes a row.
@@ -81,6 +82,10 @@ impl Rows for Overlay<'_> {
 
     fn scan(&self, tree: Tree, from: &[u8], visit: &mut Visit<'_>) -> Result<(), StorageError> {
         merged_scan(self.below, &self.changes, tree, from, visit)
+    }
+
+    fn recent(&self) -> Option<&Recent> {
+        self.below.recent()
     }
 }
 

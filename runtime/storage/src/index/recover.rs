@@ -151,7 +151,8 @@ pub(super) fn over_image(
     if followed.is_err() || changes.len() > ROWS_MAX {
         return Ok(None);
     }
-    let layers = Layers { below: Arc::new(Below::Image(image)), below_seq: from.seq, changes, mark: truth.end.clone() };
+    let image = Layers::nothing_over(Arc::new(Below::Image(image)), truth.end.clone());
+    let layers = Layers { below_seq: from.seq, changes, ..image };
     Ok(Some(Followed { layers, usage, warnings: Vec::new() }))
 }
 
@@ -244,7 +245,8 @@ pub(super) fn follow(
     };
     match followed {
         Ok((below_seq, changes, usage)) => {
-            let layers = Layers { below: Arc::new(Below::Sled(sled)), below_seq, changes, mark: truth.end.clone() };
+            let sled = Layers::nothing_over(Arc::new(Below::Sled(sled)), truth.end.clone());
+            let layers = Layers { below_seq, changes, ..sled };
             Ok(Followed { layers, usage, warnings: Vec::new() })
         }
         Err(reason) => Err(Discarded::of(&sled, lines, reason)),

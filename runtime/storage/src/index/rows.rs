@@ -4,6 +4,8 @@ use std::ops::ControlFlow;
 
 use domain::ports::StorageError;
 
+use super::recent::Recent;
+
 /// One of the fixed trees of the index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Tree {
@@ -52,6 +54,11 @@ pub(crate) trait Rows: Send + Sync {
 
     /// Visits the rows of a tree with keys of at least `from`, in order, until `visit` breaks off.
     fn scan(&self, tree: Tree, from: &[u8], visit: &mut Visit<'_>) -> Result<(), StorageError>;
+
+    /// Returns where entries that were changed lately are kept as values, if they are.
+    fn recent(&self) -> Option<&Recent> {
+        None
+    }
 }
 
 /// Visits the rows whose key begins with `prefix`, and hands over what follows it.

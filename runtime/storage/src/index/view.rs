@@ -84,13 +84,16 @@ pub(crate) fn bad_row(tree: Tree, what: &str) -> StorageError {
 }
 
 /// Reads an entry.
-pub(crate) fn entry(rows: &dyn Rows, id: &ComponentId) -> Result<Option<Entry>, StorageError> {
+pub(crate) fn entry(rows: &dyn Rows, id: &ComponentId) -> Result<Option<Arc<Entry>>, StorageError> {
     let Some(value) = rows.get(Tree::Entries, &keys::id(id))? else { return Ok(None) };
+    if let Some(known) = rows.recent().and_then(|recent| recent.find(id, &value)) {
+        return Ok(Some(known));
+    }
     let row: EntryRow = read(Tree::Entries, &value)?;
     let Some(revision) = revision(rows, id, row.revision)? else {
         return Err(bad_row(Tree::Entries, &format!("revision {} of {id} is missing", row.revision)));
     };
-    Ok(Some(Entry {
+    Ok(Some(Arc::new(Entry {
         id: id.clone(),
         status: row.status,
         revision,
@@ -104,7 +107,7 @@ pub(crate) fn entry(rows: &dyn Rows, id: &ComponentId) -> Result<Option<Entry>, 
         error_count: row.error_count,
         state: row.state,
         probe: row.probe,
-    }))
+    })))
 }
 
 /// Reads a revision.
@@ -149,7 +152,7 @@ pub(crate) struct RowsView<'a> {
 
 impl StateView for RowsView<'_> {
     fn entry(&self, id: &ComponentId) -> Result<Option<Arc<Entry>>, StorageError> {
-        Ok(entry(self.rows, id)?.map(Arc::new))
+        entry(self.rows, id)
     }
 
     fn revision(&self, id: &ComponentId, number: u32) -> Result<Option<Arc<Revision>>, StorageError> {
