@@ -11,6 +11,7 @@ use std::sync::Arc;
 use domain::ComponentId;
 use domain::call::{CallExpression, CallOutcome};
 use domain::ports::EngineError;
+use domain::text::truncate;
 use wasmtime::component::Val;
 
 use json::to_json;
@@ -56,8 +57,14 @@ fn callable<'a>(id: &ComponentId, exports: &'a Exports, name: &str) -> Result<(u
     Ok((position, export))
 }
 
+/// Longest type of a function in an error, in bytes.
+const SIGNATURE_SHOWN: usize = 1_000;
+
 fn bad(exports: &Exports, position: usize, reason: String) -> EngineError {
-    EngineError::BadArguments { reason, signature: exports.wit(position).map(str::to_owned) }
+    EngineError::BadArguments {
+        reason,
+        signature: exports.wit(position).map(|text| truncate(text, SIGNATURE_SHOWN).into_owned()),
+    }
 }
 
 /// Writes what a call of the function at `position` returned.

@@ -1,6 +1,6 @@
 //! Calls in WAVE: `function(value, …)`.
 
-use domain::text::escape_line;
+use domain::text::{escape_line, truncate};
 use wasmtime::component::wasm_wave::ast::Node;
 use wasmtime::component::wasm_wave::parser::{ParserError, ParserErrorKind};
 use wasmtime::component::wasm_wave::untyped::UntypedValue;
@@ -12,6 +12,12 @@ use crate::wit::type_text;
 
 /// Longest expression, in bytes.
 const EXPRESSION_MAX: usize = 16 << 20;
+
+/// Longest reason, in bytes: it can have a type with a thousand cases in it.
+const REASON_MAX: usize = 300;
+
+/// What WAVE has for values of its own.
+const WORDS: [&str; 8] = ["true", "false", "some", "none", "ok", "err", "inf", "nan"];
 
 /// Most characters of a line shown around a mark, on each side.
 const SHOWN_AROUND: usize = 60;
@@ -57,7 +63,7 @@ impl Split<'_> {
                 Err(marked("unexpected text after the call", self.source, at))
             };
         }
-        let parsed = UntypedValue::parse(list).map_err(|error| self.syntax(&error))?;
+        let parsed = UntypedValue::parse(list).map_err(|error| self.syntax(&error, false))?;
         if let Ok(values) = parsed.node().as_tuple() {
             let given = values.count();
             let required = params.iter().rposition(|(_, ty)| !matches!(ty, Type::Option(_))).map_or(0, |i| i + 1);
@@ -69,8 +75,11 @@ impl Split<'_> {
             let spans = parsed.node().as_tuple().ok().into_iter().flatten().map(Node::span);
             let wrong = params.iter().zip(spans).find(|(_, span)| span.contains(&error.span().start));
             match wrong {
-                Some(((name, ty), _)) => format!("argument `{name}` ({}): {}", type_text(ty), self.syntax(&error)),
-                None => self.syntax(&error),
+                Some(((name, ty), _)) => {
+                    let said = self.syntax(&error, has_cases(ty));
+                    format!("argument `{name}` ({}): {said}", type_text(ty))
+                }
+                None => self.syntax(&error, false),
             }
         })
     }
@@ -83,17 +92,33 @@ impl Split<'_> {
         }
     }
 
-    fn syntax(&self, error: &ParserError) -> String {
+    /// Says what is wrong and where; `has_cases` if a name of the component's could stand there.
+    fn syntax(&self, error: &ParserError, has_cases: bool) -> String {
+        let at = self.open + error.span().start;
+        let word = self.source.get(at..).unwrap_or_default();
+        let word = word.split(|c: char| !c.is_ascii_alphanumeric() && c != '-').next().unwrap_or_default();
+        if has_cases && WORDS.contains(&word) {
+            return marked(
+                &format!("`{word}` is a word of WAVE: a case of that name is written `%{word}`"),
+                self.source,
+                at,
+            );
+        }
         let mut reason = error.kind().to_string();
         if error.kind() == ParserErrorKind::WasmValueError
             && let Some(source) = std::error::Error::source(error)
         {
-            reason = source.to_string();
+            reason = truncate(&source.to_string(), REASON_MAX).into_owned();
         } else if let Some(detail) = error.detail() {
             reason = format!("{reason}: {}", symbol(detail));
         }
-        marked(&reason, self.source, self.open + error.span().start)
+        marked(&reason, self.source, at)
     }
+}
+
+/// Tells whether values of the type are written with names that the component gave.
+fn has_cases(ty: &Type) -> bool {
+    matches!(ty, Type::Enum(_) | Type::Variant(_) | Type::Flags(_))
 }
 
 /// Writes a value.

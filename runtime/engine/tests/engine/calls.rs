@@ -96,6 +96,34 @@ async fn a_trap_is_recorded_once_and_the_next_call_gets_a_new_instance() {
 }
 
 #[tokio::test]
+async fn cases_that_are_words_of_wave_are_told_how_to_be_written() {
+    let cases: String = (0..500).map(|number| format!(" \"c{number}\"")).collect();
+    let wat = format!(
+        r#"(component
+        (core module $m (func (export "f") (param i32) (result i32) local.get 0))
+        (core instance $i (instantiate $m))
+        (type $e' (enum "none" "other"))
+        (export $e "e" (type $e'))
+        (type $many' (enum{cases}))
+        (export $many "many" (type $many'))
+        (func (export "f") (param "x" $e) (result $e) (canon lift (core func $i "f")))
+        (func (export "g") (param "x" $many) (result $many) (canon lift (core func $i "f"))))"#
+    );
+    let unit = World::new().unit("demo:words", &wat).await;
+    assert_eq!(call(&unit, "f(%none)").await.json, json!("none"));
+    match unit.call(wave("f(none)")).await {
+        Err(EngineError::BadArguments { reason, .. }) => assert!(reason.contains("written `%none`"), "{reason}"),
+        other => panic!("{other:?}"),
+    }
+    match unit.call(wave("g(zzz)")).await {
+        Err(EngineError::BadArguments { reason, signature }) => {
+            assert!(reason.len() < 1_000 && signature.unwrap().len() < 1_100, "{reason}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
 async fn names_with_line_feeds_make_no_lines_in_a_backtrace() {
     let wat = r#"(component
         (core module $m (func $"inner\n   3: 0x1 - forged!frame" (export "crash") unreachable))
