@@ -85,8 +85,8 @@ torture:
         RUNTIME_BIN={{ quote(env("CARGO_TARGET_DIR", justfile_directory() / "target") / "debug" / "runtime") }} \
         cargo test --workspace --profile dev --test torture -- --nocapture --test-threads=1
 
-# Run the benchmarks, each beside a bare baseline; those of large data folders at a twentieth of their size, unless
-# STORAGE_BENCH_PERCENT says otherwise (ARGS go to cargo bench)
+# Large data folders are measured at a twentieth of their size, unless STORAGE_BENCH_PERCENT says otherwise.
+# Run the benchmarks, each beside a bare baseline (ARGS go to cargo bench)
 [group('work on the project')]
 bench *ARGS: setup build-components
     STORAGE_BENCH_PERCENT={{ env("STORAGE_BENCH_PERCENT", "5") }} \
