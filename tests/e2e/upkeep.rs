@@ -129,6 +129,7 @@ fn the_journal_is_filtered() {
 #[test]
 fn a_check_finds_what_was_changed_and_a_repair_keeps_the_rest() {
     let sandbox = filled_in(Sandbox::new().unserved());
+    let adder_digest = sandbox.json(&["list"])["components"][0]["digest"].as_str().unwrap().to_owned();
     let verified = sandbox.json(&["verify"]);
     assert_eq!((&verified["ok"], &verified["blobs"]), (&true.into(), &3.into()), "{verified}");
     let segment = std::fs::read_dir(sandbox.data().join("journal")).unwrap().next().unwrap().unwrap().path();
@@ -137,9 +138,16 @@ fn a_check_finds_what_was_changed_and_a_repair_keeps_the_rest() {
     let middle = whole.len() / 2;
     broken[middle] ^= 1;
     std::fs::write(&segment, &broken).unwrap();
+    let digest = adder_digest.replace("sha256:", "");
+    let blob = sandbox.data().join("blobs/sha256").join(&digest[..2]).join(&digest);
+    let bytes = std::fs::read(&blob).unwrap();
+    std::fs::write(&blob, &bytes[1..]).unwrap();
     let ran = sandbox.run_json(&["verify"]);
     ran.assert_failed(70);
-    let found = &ran.document()["differences"][0];
+    let document = ran.document();
+    assert!(document["differences"].to_string().contains(&digest), "a blob beside a damaged journal: {document}");
+    std::fs::write(&blob, &bytes).unwrap();
+    let found = &document["differences"][0];
     assert!(found["offset"].as_u64().unwrap() <= middle as u64, "{found}");
     let (_, error) = sandbox.fails(&["list"], 70);
     assert!(error["hints"].to_string().contains("runtime repair"), "{error}");

@@ -37,6 +37,7 @@ pub use registry::{
 };
 pub use storage::{
     LostRecords, RepairOptions, Repaired, RestoreOptions, RestoreReport, ScrubOptions, repair, restore, verify,
+    verify_blobs,
 };
 
 /// The programs in the guide to embedding have to compile.

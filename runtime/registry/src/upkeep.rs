@@ -85,16 +85,9 @@ impl Registry {
             each_use(&*state, |digest, _| {
                 needed.insert(digest);
             })?;
-            let checked = upkeep.verify_blobs(&needed, &mut progress)?;
-            let mut faults: Vec<_> = checked.damaged.into_iter().map(BlobFault::from).collect();
-            faults.extend(checked.missing.into_iter().map(|digest| BlobFault {
-                digest: Some(digest),
-                path: None,
-                reason: "it is not in the data folder".to_owned(),
-                needed_by: Vec::new(),
-            }));
-            name_users(&*state, &mut faults)?;
-            Ok(BlobReport { blobs: checked.blobs, bytes: checked.bytes, faults })
+            let mut report = BlobReport::from(upkeep.verify_blobs(&needed, &mut progress)?);
+            name_users(&*state, &mut report.faults)?;
+            Ok(report)
         })
         .await
     }
@@ -169,6 +162,19 @@ impl Registry {
     pub(crate) fn upkeep(&self) -> Result<Arc<dyn Upkeep>, RegistryError> {
         let missing = || RegistryError::Internal("the registry was built without upkeep".to_owned());
         self.inner.upkeep.clone().ok_or_else(missing)
+    }
+}
+
+impl From<domain::ports::BlobCheck> for BlobReport {
+    fn from(checked: domain::ports::BlobCheck) -> Self {
+        let missing = checked.missing.into_iter().map(|digest| BlobFault {
+            digest: Some(digest),
+            path: None,
+            reason: "it is not in the data folder".to_owned(),
+            needed_by: Vec::new(),
+        });
+        let damaged = checked.damaged.into_iter().map(BlobFault::from);
+        Self { blobs: checked.blobs, bytes: checked.bytes, faults: damaged.chain(missing).collect() }
     }
 }
 

@@ -60,4 +60,4 @@ pub use state::JournaledState;
 pub use upkeep::{
     FolderUpkeep, Mended, OnDamage, SCRUB_BYTES_PER_SECOND, SCRUB_PAUSE, SWEEP_GRACE, ScrubOptions, ScrubStop, Scrubbed,
 };
-pub use verify::verify;
+pub use verify::{verify, verify_blobs};

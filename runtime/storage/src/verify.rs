@@ -1,10 +1,12 @@
 //! Checks a data folder from beginning to end, and changes nothing in it.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::time::Duration;
 
-use domain::ports::{DIFFERENCES_MAX, Difference, StorageError, Verified};
+use domain::ports::{BlobCheck, BytesProgress, DIFFERENCES_MAX, Difference, StorageError, Verified};
 
+use crate::blobs::FileBlobs;
 use crate::index::{Frozen, Looked, Mark, Page, check_snapshot, compare, look, made_from_journal, page};
 use crate::journal::{Head, JournalFolder, SEGMENT_BYTES, Surveyed, survey, unsynced};
 use crate::lock::FolderLock;
@@ -81,6 +83,20 @@ pub fn verify(path: &Path, lock_timeout: Duration) -> Result<Verified, StorageEr
         }
     }
     Ok(found)
+}
+
+/// Reads every blob of a closed folder and compares it with its digest, whether the rest of the folder is whole or not; which blobs
+/// are missing only an open registry can tell. Blocks on the disk.
+///
+/// # Errors
+/// As [`verify`]. A blob that cannot be read is damaged, not an error.
+pub fn verify_blobs(
+    path: &Path,
+    lock_timeout: Duration,
+    progress: &mut dyn FnMut(BytesProgress),
+) -> Result<BlobCheck, StorageError> {
+    let _lock = FolderLock::acquire(path, "a verification", lock_timeout)?;
+    crate::upkeep::check_blobs(&FileBlobs::new(path), &HashSet::new(), progress)
 }
 
 /// Checks the journal up to the moment of `frozen`, and the index as it was then.

@@ -1,7 +1,7 @@
 use domain::ports::{Difference, Verified};
 use domain::text::escape_line;
 use domain::{ComponentId, ErrorKind};
-use registry::{BlobFault, RegistryError};
+use registry::{BlobFault, BlobReport, RegistryError};
 use serde::Serialize;
 
 use crate::error::{CliError, Done};
@@ -115,14 +115,19 @@ pub(crate) async fn run(session: &Session, _args: Args) -> Result<Done, CliError
         verified.map_err(RegistryError::from)?
     };
     let mut document = VerifyDoc::new(verified);
-    if document.differences.is_empty() {
-        let (bar, tell) = progress::bytes(&session.terminal, "reading bytes");
-        let checked = session.registry().await?.verify_blobs(tell).await;
-        bar.finish_and_clear();
-        let report = checked?;
-        (document.blobs, document.blob_bytes) = (report.blobs, report.bytes);
-        document.differences = report.faults.into_iter().map(DifferenceDoc::from).collect();
-    }
+    let (bar, mut tell) = progress::bytes(&session.terminal, "reading bytes");
+    let checked = if session.is_served() || document.differences.is_empty() {
+        session.registry().await?.verify_blobs(tell).await
+    } else {
+        let (folder, patience) = (session.data_folder()?, session.lock_timeout());
+        let reading = tokio::task::spawn_blocking(move || embed::verify_blobs(&folder, patience, &mut tell));
+        let read = reading.await.map_err(|died| CliError::internal(format!("the check died: {died}")))?;
+        read.map(BlobReport::from).map_err(RegistryError::from)
+    };
+    bar.finish_and_clear();
+    let report = checked?;
+    (document.blobs, document.blob_bytes) = (report.blobs, report.bytes);
+    document.differences.extend(report.faults.into_iter().map(DifferenceDoc::from));
     document.judge();
     session.out.result(&document, text)?;
     if let Some(error) = document.error.as_ref().filter(|_| !session.out.is_json()) {

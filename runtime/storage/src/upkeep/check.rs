@@ -17,7 +17,7 @@ use crate::files;
 const PIECE_BYTES: usize = 64 << 10;
 
 /// Checks all blobs, and that those of `needed` are there.
-pub(super) fn check(
+pub(crate) fn check(
     blobs: &FileBlobs,
     needed: &HashSet<Digest>,
     progress: &mut dyn FnMut(BytesProgress),

@@ -25,6 +25,7 @@ use crate::components;
 use crate::files::{self, Found};
 use crate::state::JournaledState;
 
+pub(crate) use check::check as check_blobs;
 pub use scrub::{Mended, OnDamage, SCRUB_BYTES_PER_SECOND, SCRUB_PAUSE, ScrubOptions, ScrubStop, Scrubbed};
 
 /// How old a blob that nothing names has to be before it is removed, if nobody says otherwise.
