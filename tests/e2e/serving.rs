@@ -266,6 +266,7 @@ fn damaged_bytes_are_found_while_it_serves_and_mended_from_a_backup() {
     let mut damaged = whole.clone();
     damaged[9] ^= 1;
     std::fs::write(&blob, &damaged).unwrap();
+    sandbox.fails(&["serve", "--scrub-backup", "nowhere"], 2);
     let server = Server::start(&sandbox, &["--scrub", "off"]);
     server.signal(Signal::TERM);
     assert!(!server.end().stderr.contains("is damaged"));

@@ -77,6 +77,16 @@ pub(crate) async fn run(session: &Session, args: Args) -> Result<Done, CliError>
     log_to_stderr(session, args.log_format)?;
     let folder = session.data_folder()?;
     let audience = Arc::new(Audience::default());
+    // Said now, not when the first damage is found.
+    if let Some(folder) =
+        args.scrub_backup.as_ref().filter(|folder| !session.path(folder).join("manifest.json").is_file())
+    {
+        let message = format!(
+            "{} is no folder made by `runtime backup`",
+            domain::text::escape_line(&folder.display().to_string())
+        );
+        return Err(CliError::usage(message));
+    }
     let scrub = args.scrub.0.map(|bytes_per_second| ScrubOptions {
         bytes_per_second,
         backup: args.scrub_backup.as_ref().map(|folder| session.path(folder)),
