@@ -23,7 +23,7 @@ use crate::verify::verify_open;
 /// How many times the bytes of its rows the index's file may have, beyond what [`OpenOptions::index_slack_bytes`] allows.
 const WASTE_MAX: u64 = 8;
 /// The same where the folder was compacted: whoever asks for that wants the space.
-const WASTE_AFTER_COMPACTING: Slack = Slack { bytes: 1 << 20, times: 2 };
+const WASTE_AFTER_COMPACTING: Slack = Slack { bytes: 1 << 20, times: 1 };
 
 /// The registry's state in a data folder: a journal that is the truth, and a sled index that answers questions.
 ///

@@ -75,7 +75,7 @@ pub(crate) fn made_from_journal(journal: &JournalFolder, end: &Mark) -> Result<M
             let scratch = Scratch::new()?;
             match SledRows::open(&scratch.path().join("rows"))? {
                 OpenedSled::New(rows) => Made::OnDisk(Box::new(rows), scratch),
-                OpenedSled::Whole(..) => {
+                OpenedSled::Whole(..) | OpenedSled::Earlier(..) => {
                     return Err(StorageError::Index { reason: "an empty index has rows".to_owned() });
                 }
                 OpenedSled::Unfit(reason) => return Err(StorageError::Index { reason }),

@@ -46,7 +46,7 @@ pub(crate) fn look(
         // One that nothing was written to yet lacks nothing that would not be noticed.
         OpenedSled::New(_) if end.seq > 0 => Ok(Looked::Unfit("there is none".to_owned())),
         OpenedSled::New(sled) => Ok(Looked::Rows(Box::new(sled), None)),
-        OpenedSled::Unfit(reason) => Ok(Looked::Unfit(reason)),
+        OpenedSled::Earlier(_, reason) | OpenedSled::Unfit(reason) => Ok(Looked::Unfit(reason)),
         OpenedSled::Whole(sled, mark) => {
             let told = said.filter(|said| said.seq > mark.seq).unwrap_or_else(|| mark.clone());
             let truth = Truth { journal, end: end.clone(), told };

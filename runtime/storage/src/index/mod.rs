@@ -4,6 +4,7 @@
 //! replay after a crash and the store without a disk run the same code.
 
 mod apply;
+mod blocks;
 mod compare;
 mod frozen;
 mod head;
@@ -14,6 +15,7 @@ mod look;
 mod map;
 mod overlay;
 mod pack;
+mod packed;
 mod recent;
 mod recover;
 mod rows;

@@ -89,7 +89,9 @@ pub(super) fn is_ours(name: &str) -> bool {
 fn empty(folder: &Path) -> Result<SledRows, StorageError> {
     match SledRows::open(folder)? {
         OpenedSled::New(sled) => Ok(sled),
-        OpenedSled::Whole(..) => Err(StorageError::Index { reason: "an empty index has rows".to_owned() }),
+        OpenedSled::Whole(..) | OpenedSled::Earlier(..) => {
+            Err(StorageError::Index { reason: "an empty index has rows".to_owned() })
+        }
         OpenedSled::Unfit(reason) => Err(StorageError::Index { reason }),
     }
 }

@@ -25,7 +25,7 @@ use crate::folder::{OnWarning, Warning};
 use crate::journal::{self, Head, Journal, JournalFolder, OpenedJournal};
 
 /// How many changed rows are gathered before they are written in a replay.
-const REPLAY_ROWS: usize = 20_000;
+const REPLAY_ROWS: usize = 100_000;
 
 /// Journal and index that agree.
 pub(crate) struct Recovered {
@@ -175,6 +175,10 @@ pub(super) fn over_sled(
         }
         OpenedSled::New(_) => Err(Discarded { reason: "there was none".to_owned(), usage: Vec::new() }),
         OpenedSled::Unfit(reason) => Err(Discarded { reason, usage: Vec::new() }),
+        OpenedSled::Earlier(sled, reason) => {
+            let lines = UsageFile::open(index_folder, sled.generation(), 0).map(|(_, lines)| lines);
+            Err(Discarded::of(&sled, lines.unwrap_or_default(), reason))
+        }
         OpenedSled::Whole(sled, mark) => match sled.misfit() {
             Ok(None) if slack.is_exceeded(&sled) => match pack(index_folder, sled, &mark) {
                 Ok((sled, packed)) => follow(index_folder, sled, mark, truth).map(|mut followed| {
@@ -308,7 +312,9 @@ fn rebuild(index_folder: &Path, discarded: Discarded, truth: &Truth<'_>) -> Resu
     }
     let sled = match SledRows::open(index_folder)? {
         OpenedSled::New(sled) => sled,
-        OpenedSled::Whole(..) => return Err(StorageError::Index { reason: "an empty index has rows".to_owned() }),
+        OpenedSled::Whole(..) | OpenedSled::Earlier(..) => {
+            return Err(StorageError::Index { reason: "an empty index has rows".to_owned() });
+        }
         OpenedSled::Unfit(reason) => return Err(StorageError::Index { reason }),
     };
     let counted = discarded.usage.iter().map(|(id, _)| id.clone()).collect();

@@ -12,7 +12,9 @@ use std::time::{Duration, Instant};
 use domain::ports::StorageError;
 use serde::{Deserialize, Serialize};
 
+use super::blocks::{Blocks, Failed as InBlock, Puts, has_blocks};
 use super::overlay::Changes;
+use super::packed::{is_shortened, pack, unpack};
 use super::rows::{Rows, Tree, Visit};
 use super::totals::Totals;
 use super::untouched::is_untouched;
@@ -20,7 +22,9 @@ use super::view::{bad_row, read, write};
 use crate::fail;
 
 /// Form of the rows. An index of an earlier one is made anew from the journal, one of a later one is refused.
-pub(crate) const SCHEMA: u32 = 2;
+pub(crate) const SCHEMA: u32 = 3;
+/// Earlier forms in which counters of use are kept as they are now.
+const SAME_USAGE: std::ops::Range<u32> = 1..SCHEMA;
 
 /// Memory that sled may use for pages, in bytes. It takes what is read: a process that looks at a few entries uses little of it.
 const CACHE_BYTES: u64 = 128 << 20;
@@ -69,6 +73,8 @@ pub(crate) enum OpenedSled {
     Whole(SledRows, Mark),
     /// There was none, or an empty one.
     New(SledRows),
+    /// It has rows of an earlier form, of which only counters of use can be read, because of this.
+    Earlier(SledRows, String),
     /// It cannot be used, because of this.
     Unfit(String),
 }
@@ -78,7 +84,7 @@ impl OpenedSled {
     pub(crate) fn mark(&self) -> Option<Mark> {
         match self {
             Self::Whole(_, mark) => Some(mark.clone()),
-            Self::New(_) | Self::Unfit(_) => None,
+            Self::New(_) | Self::Earlier(..) | Self::Unfit(_) => None,
         }
     }
 }
@@ -107,9 +113,9 @@ impl SledRows {
     fn open_inner(folder: &Path) -> Result<OpenedSled, StorageError> {
         let index = Self::open_trees(folder)?;
         let Some(schema) = index.get(Tree::Meta, SCHEMA_KEY)? else {
-            return match index.add_up()?.len() {
-                0 => Ok(OpenedSled::New(index)),
-                _ => Ok(OpenedSled::Unfit("its schema version is missing".to_owned())),
+            return match index.trees.iter().all(sled::Tree::is_empty) {
+                true => Ok(OpenedSled::New(index)),
+                false => Ok(OpenedSled::Unfit("its schema version is missing".to_owned())),
             };
         };
         let schema: u32 = read(Tree::Meta, &schema)?;
@@ -119,8 +125,12 @@ impl SledRows {
         if schema == UNFINISHED {
             return Ok(OpenedSled::Unfit("it was not finished when it was made anew".to_owned()));
         }
-        if schema < SCHEMA {
-            return Ok(OpenedSled::Unfit(format!("its schema is {schema}, this version writes {SCHEMA}")));
+        if SAME_USAGE.contains(&schema) {
+            if let Some(generation) = index.get(Tree::Meta, GENERATION_KEY)? {
+                index.generation.store(read(Tree::Meta, &generation)?, Ordering::Release);
+            }
+            let reason = format!("its schema is {schema}, this version writes {SCHEMA}");
+            return Ok(OpenedSled::Earlier(index, reason));
         }
         let (Some(mark), Some(totals)) = (index.get(Tree::Meta, MARK_KEY)?, index.get(Tree::Meta, TOTALS_KEY)?) else {
             return Ok(OpenedSled::Unfit("its mark in the journal is missing".to_owned()));
@@ -193,12 +203,12 @@ impl SledRows {
     fn add_up(&self) -> Result<Totals, StorageError> {
         let mut totals = Totals::default();
         for tree in Tree::ALL {
-            for row in self.tree(tree).iter() {
-                let (key, value) = row.map_err(|error| failed(&self.folder, error))?;
-                if tree != Tree::Meta || !matches!(key.as_ref(), SCHEMA_KEY | TOTALS_KEY) {
-                    totals.add(tree, &key, &value);
+            self.scan(tree, &[], &mut |key, value| {
+                if tree != Tree::Meta || !matches!(key, SCHEMA_KEY | TOTALS_KEY) {
+                    totals.add(tree, key, value);
                 }
-            }
+                Ok(ControlFlow::Continue(()))
+            })?;
         }
         Ok(totals)
     }
@@ -215,13 +225,14 @@ impl SledRows {
             self.tree(Tree::Meta)
                 .insert(SCHEMA_KEY, write(&UNFINISHED)?)
                 .map_err(|error| failed(&self.folder, error))?;
-            for (tree, key, value) in changes.rows() {
-                let done = match value {
-                    Some(value) => self.tree(tree).insert(key, value),
-                    None => self.tree(tree).remove(key),
-                };
-                let old = done.map_err(|error| failed(&self.folder, error))?;
-                exchange(&mut totals, tree, key, old.as_deref(), value);
+            for (tree, puts) in self.puts(changes.rows(), &mut totals)? {
+                for (key, value) in puts {
+                    let done = match value {
+                        Some(value) => self.tree(tree).insert(key, value),
+                        None => self.tree(tree).remove(key),
+                    };
+                    done.map_err(|error| failed(&self.folder, error))?;
+                }
             }
             Ok(())
         }));
@@ -233,20 +244,17 @@ impl SledRows {
     pub(crate) fn change(&self, changes: &Changes, mark: &Mark, generation: u64) -> Result<(), StorageError> {
         let mut totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner);
         let mut after = *totals;
-        let mut batches: BTreeMap<Tree, sled::Batch> = BTreeMap::new();
         let (mark, number) = (write(mark)?, write(&generation)?);
         let beside = [(MARK_KEY, &mark), (GENERATION_KEY, &number)];
         let beside = beside.map(|(key, value)| (Tree::Meta, key, Some(value.as_slice())));
-        for (tree, key, value) in changes.rows().chain(beside) {
-            let old = self.tree(tree).get(key).map_err(|error| failed(&self.folder, error))?;
-            if old.as_deref() == value {
-                continue;
-            }
-            exchange(&mut after, tree, key, old.as_deref(), value);
+        let mut batches: BTreeMap<Tree, sled::Batch> = BTreeMap::new();
+        for (tree, puts) in self.puts(changes.rows().chain(beside), &mut after)? {
             let batch = batches.entry(tree).or_default();
-            match value {
-                Some(value) => batch.insert(key, value),
-                None => batch.remove(key),
+            for (key, value) in puts {
+                match value {
+                    Some(value) => batch.insert(key, value),
+                    None => batch.remove(key),
+                }
             }
         }
         let meta = batches.entry(Tree::Meta).or_default();
@@ -336,6 +344,47 @@ fn open_db(folder: &Path) -> Result<sled::Db, StorageError> {
     }
 }
 
+impl SledRows {
+    /// Returns what has to be put into sled's trees so that the rows change, which are in the order of their trees and keys, and takes
+    /// the changes into the totals.
+    fn puts<'a>(
+        &self,
+        changed: impl Iterator<Item = (Tree, &'a [u8], Option<&'a [u8]>)>,
+        totals: &mut Totals,
+    ) -> Result<BTreeMap<Tree, Puts>, StorageError> {
+        let (mut puts, mut small) = (BTreeMap::<Tree, Puts>::new(), BTreeMap::<Tree, Vec<_>>::new());
+        for (tree, key, value) in changed {
+            if has_blocks(tree) {
+                small.entry(tree).or_default().push((key, value));
+                continue;
+            }
+            let old = self.get(tree, key)?;
+            if old.as_deref() != value {
+                exchange(totals, tree, key, old.as_deref(), value);
+                let stored = value.map(|value| if is_shortened(tree) { pack(value) } else { value.to_vec() });
+                puts.entry(tree).or_default().push((key.to_vec(), stored));
+            }
+        }
+        for (tree, changes) in small {
+            let rewritten =
+                self.blocks(tree).rewrite(&changes, &mut |key, old, new| exchange(totals, tree, key, old, new));
+            puts.insert(tree, rewritten.map_err(|error| self.failed_in_block(error))?);
+        }
+        Ok(puts)
+    }
+
+    fn blocks(&self, tree: Tree) -> Blocks<'_> {
+        Blocks { tree, blocks: self.tree(tree) }
+    }
+
+    fn failed_in_block(&self, error: InBlock) -> StorageError {
+        match error {
+            InBlock::Sled(error) => failed(&self.folder, error),
+            InBlock::Row(error) => error,
+        }
+    }
+}
+
 /// Takes the change of one row into the totals.
 fn exchange(totals: &mut Totals, tree: Tree, key: &[u8], old: Option<&[u8]>, new: Option<&[u8]>) {
     if let Some(old) = old {
@@ -348,14 +397,24 @@ fn exchange(totals: &mut Totals, tree: Tree, key: &[u8], old: Option<&[u8]>, new
 
 impl Rows for SledRows {
     fn get(&self, tree: Tree, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
+        if has_blocks(tree) {
+            return self.blocks(tree).get(key).map_err(|error| self.failed_in_block(error));
+        }
         let found = self.tree(tree).get(key).map_err(|error| failed(&self.folder, error))?;
-        Ok(found.map(|value| value.to_vec()))
+        found.map(|value| if is_shortened(tree) { unpack(tree, &value) } else { Ok(value.to_vec()) }).transpose()
     }
 
     fn scan(&self, tree: Tree, from: &[u8], visit: &mut Visit<'_>) -> Result<(), StorageError> {
+        if has_blocks(tree) {
+            return self.blocks(tree).scan(from, visit).map_err(|error| self.failed_in_block(error));
+        }
         for row in self.tree(tree).range(from..) {
             let (key, value) = row.map_err(|error| failed(&self.folder, error))?;
-            if visit(&key, &value)? == ControlFlow::Break(()) {
+            let flow = match is_shortened(tree) {
+                true => visit(&key, &unpack(tree, &value)?)?,
+                false => visit(&key, &value)?,
+            };
+            if flow == ControlFlow::Break(()) {
                 return Ok(());
             }
         }

@@ -6,6 +6,7 @@ use domain::ports::{StateStore, StateView, StorageError};
 use domain::usage::Usage;
 use storage::{OpenOptions, Storage, Warning};
 
+use crate::blocks;
 use crate::fixtures::{Ticks, commit, failed, id, lines, open, options, registered, segments, setting, try_open, wait};
 
 /// A folder with five records in four groups, the last a decision of two; closed.
@@ -321,6 +322,23 @@ fn a_rebuilt_index_keeps_what_can_be_read_of_the_use() {
 }
 
 #[test]
+fn counters_of_use_survive_a_new_form_of_the_index() {
+    let folder = tempfile::tempdir().unwrap();
+    five_records(folder.path());
+    let storage = open(folder.path());
+    wait(storage.state.add_usage(vec![(id("a"), Usage { calls: 3, ..Usage::default() })])).unwrap();
+    storage.close().unwrap();
+    delete_image(folder.path());
+    meddle(folder.path(), |db| {
+        db.open_tree("meta").unwrap().insert("schema", "2").unwrap();
+    });
+    let storage = open(folder.path());
+    let [Warning::IndexRebuilt { reason, .. }] = storage.warnings() else { panic!("{:?}", storage.warnings()) };
+    assert_eq!(reason, "its schema is 2, this version writes 3");
+    assert_eq!(storage.state.usage(&id("a")).unwrap().calls, 3);
+}
+
+#[test]
 fn later_formats_are_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     five_records(folder.path());
@@ -330,7 +348,7 @@ fn later_formats_are_refused_by_name() {
     meta.insert("schema", "7").unwrap();
     drop((meta, db));
     let error = try_open(folder.path()).unwrap_err();
-    assert!(matches!(error, StorageError::NewerFormat { what: "index", found: 7, known: 2 }), "{error}");
+    assert!(matches!(error, StorageError::NewerFormat { what: "index", found: 7, known: 3 }), "{error}");
     delete_index(folder.path());
 
     let whole = segment(folder.path());
@@ -399,26 +417,31 @@ fn a_row_of_a_large_index_that_is_missing_changed_or_too_much_is_noticed() {
         let key = tree.iter().keys().nth(tree.len() / 2).unwrap().unwrap();
         tree.remove(key).unwrap();
     };
-    let meddlings: [Meddling<'_>; 7] = [
+    let meddlings: [Meddling<'_>; 8] = [
         ("1599 rows of `entries` instead of 1600", &|db| remove(db, "entries")),
         ("rows of `terms` instead of", &|db| remove(db, "terms")),
         ("0 rows of `usage` instead of 1", &|db| {
             db.open_tree("usage").unwrap().clear().unwrap();
         }),
         ("1601 rows of `edges` instead of 1600", &|db| {
-            db.open_tree("edges").unwrap().insert("demo:base\0demo:z", "").unwrap();
+            blocks::change_last(&db.open_tree("edges").unwrap(), |rows| {
+                rows.push((b"demo:base\0demo:z".into(), vec![]))
+            });
         }),
         ("not those that were written", &|db| {
             let tree = db.open_tree("revisions").unwrap();
             let (key, value) = tree.first().unwrap().unwrap();
-            tree.insert(key, [value.as_ref(), b" "].concat()).unwrap();
+            assert_ne!(value[0], 0, "it is shortened");
+            tree.insert(key, b"\0{}").unwrap();
         }),
         ("not those that were written", &|db| {
-            let (terms, edges) = (db.open_tree("terms").unwrap(), db.open_tree("edges").unwrap());
             // As many rows as before.
-            let key = edges.pop_max().unwrap().unwrap().0;
-            edges.insert([key.as_ref(), b"z"].concat(), "").unwrap();
-            assert!(terms.len() > 1_600);
+            blocks::change_last(&db.open_tree("edges").unwrap(), |rows| rows.last_mut().unwrap().0.push(b'z'));
+        }),
+        ("a row of `terms` is damaged: its block cannot be read", &|db| {
+            let tree = db.open_tree("terms").unwrap();
+            let (key, block) = tree.last().unwrap().unwrap();
+            tree.insert(key, &block[..block.len() - 1]).unwrap();
         }),
         ("not those that were written", &|db| {
             db.open_tree("meta").unwrap().insert("generation", "77").unwrap();
