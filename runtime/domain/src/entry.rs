@@ -1,6 +1,7 @@
 //! Entries and their revisions: what the registry knows of one component.
 
 use std::fmt;
+use std::sync::Arc;
 
 use semver::{Version, VersionReq};
 use serde::{Deserialize, Serialize};
@@ -67,7 +68,7 @@ pub struct Entry {
     /// Where the entry stands.
     pub status: Status,
     /// The revision that the entry points to; the active one while the entry is active.
-    pub revision: Revision,
+    pub revision: Arc<Revision>,
     /// Number of the newest revision; above `revision.number` while a newer one waits for its activation.
     pub newest: u32,
     /// Resolved edges to dependencies, ordered by dependency.

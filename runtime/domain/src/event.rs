@@ -1,6 +1,7 @@
 //! Events: every change of the registry's state, and the records that carry them in the journal.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +21,7 @@ pub enum Event {
         /// The component.
         component: ComponentId,
         /// The new revision.
-        revision: Box<Revision>,
+        revision: Arc<Revision>,
         /// Whether the entry points to it from now on; otherwise it waits for its activation.
         current: bool,
         /// Edges of the revision that the entry points to after this event.
@@ -38,7 +39,7 @@ pub enum Event {
         /// The component.
         component: ComponentId,
         /// The revision it points to from now on.
-        revision: Box<Revision>,
+        revision: Arc<Revision>,
         /// Its edges.
         dependencies: Vec<Edge>,
         /// Its unresolved needs.

@@ -3,6 +3,7 @@
 //! Both are pure, so that a live registry, a replay after a crash and a fake in a test cannot disagree.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::entry::{DeclaredBy, Edge, EdgeKind, Entry, Need};
 use crate::event::{Event, Record};
@@ -20,7 +21,7 @@ pub fn apply(record: &Record, entry: Option<Entry>) -> Option<Entry> {
             return Some(Entry {
                 id: component.clone(),
                 status: Status::Registered,
-                revision: (**revision).clone(),
+                revision: revision.clone(),
                 newest: revision.number,
                 dependencies: dependencies.clone(),
                 unresolved: unresolved.clone(),
@@ -50,14 +51,14 @@ fn apply_to(event: &Event, entry: &mut Entry) -> bool {
         Event::Registered { revision, current, dependencies, unresolved, .. } => {
             entry.newest = entry.newest.max(revision.number);
             if *current {
-                entry.revision = (**revision).clone();
+                entry.revision = revision.clone();
                 entry.probe = None;
             }
             entry.dependencies.clone_from(dependencies);
             entry.unresolved.clone_from(unresolved);
         }
         Event::RevisionSelected { revision, dependencies, unresolved, .. } => {
-            entry.revision = (**revision).clone();
+            entry.revision = revision.clone();
             entry.newest = entry.newest.max(revision.number);
             entry.probe = None;
             entry.dependencies.clone_from(dependencies);
@@ -157,8 +158,9 @@ pub fn terms(entry: &Entry, custom: &[String]) -> BTreeSet<Term> {
     let mut add = |index: &str, key: String| {
         terms.insert((index.to_owned(), key));
     };
-    add(index::STATUS, entry.status.to_string());
-    add(index::HEALTH, if entry.is_healthy() { "healthy" } else { "unhealthy" }.to_owned());
+    for (index, word) in state_terms(entry) {
+        add(index, word.to_owned());
+    }
     add(index::KIND, revision.kind().to_string());
     add(index::VERSION, revision.version.to_string());
     add(index::DIGEST, revision.digest.to_string());
@@ -180,6 +182,34 @@ pub fn terms(entry: &Entry, custom: &[String]) -> BTreeSet<Term> {
         }
     }
     terms
+}
+
+/// Returns the terms that an entry's state gives it, whatever its revision is.
+fn state_terms(entry: &Entry) -> [(&'static str, &'static str); 2] {
+    let health = if entry.is_healthy() { "healthy" } else { "unhealthy" };
+    [(index::STATUS, entry.status.as_str()), (index::HEALTH, health)]
+}
+
+/// What changed of the terms of one index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChangedTerm {
+    /// The index's name.
+    pub index: &'static str,
+    /// The key under which the entry was found.
+    pub old: &'static str,
+    /// The key under which it is found now.
+    pub new: &'static str,
+}
+
+/// Returns how the [`terms`] of an entry change where it stays at its revision and waits for the same as before; `None` where it does
+/// not, so that all of them have to be compared.
+pub fn changed_terms(before: &Entry, after: &Entry) -> Option<Vec<ChangedTerm>> {
+    if !Arc::ptr_eq(&before.revision, &after.revision) || before.unresolved != after.unresolved {
+        return None;
+    }
+    let both = state_terms(before).into_iter().zip(state_terms(after));
+    let changed = both.filter(|((_, old), (_, new))| old != new);
+    Some(changed.map(|((index, old), (_, new))| ChangedTerm { index, old, new }).collect())
 }
 
 /// Returns the key under which a provider of `export` is found, `None` if it gives no edges.

@@ -49,7 +49,7 @@ fn registered(number: usize) -> Result<Event, Box<dyn Error>> {
     let name = format!("c-{number}");
     Ok(Event::Registered {
         component: ComponentId::new("bench", &name)?,
-        revision: Box::new(Revision {
+        revision: Arc::new(Revision {
             number: 1,
             version: "1.0.0".parse()?,
             digest: Digest::of(name.as_bytes()),

@@ -32,7 +32,7 @@ impl MemoryStore {
     fn commit_now(&self, actor: &Actor, decision: Decision) -> Result<Committed, StorageError> {
         let _deciding = self.deciding.lock().unwrap_or_else(PoisonError::into_inner);
         let (records, changes) = decide(&self.rows, self.last_seq(), self.clock.now(), actor, decision)?;
-        self.rows.change(changes);
+        self.rows.change(&changes)?;
         self.records.lock().unwrap_or_else(PoisonError::into_inner).extend(records.iter().cloned());
         Ok(records)
     }
@@ -42,8 +42,7 @@ impl MemoryStore {
         let mut overlay = Overlay::over(&self.rows);
         add_usage(&mut overlay, usage)?;
         let changes = overlay.into_changes();
-        self.rows.change(changes);
-        Ok(())
+        self.rows.change(&changes)
     }
 }
 

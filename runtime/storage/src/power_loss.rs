@@ -57,7 +57,7 @@ impl Life {
             apply(&mut overlay, record).unwrap();
         }
         let changes = overlay.into_changes();
-        rows.change(changes);
+        rows.change(&changes).unwrap();
         rows
     }
 

@@ -37,7 +37,7 @@ pub(crate) fn entry(name: &str, version: &str, status: Status) -> Entry {
     Entry {
         id: id(name),
         status,
-        revision: Revision {
+        revision: Arc::new(Revision {
             number: 1,
             version: version.parse().unwrap(),
             digest: Digest::of(name.as_bytes()),
@@ -49,7 +49,7 @@ pub(crate) fn entry(name: &str, version: &str, status: Status) -> Entry {
             path: None,
             last_modified: None,
             registered_at: Timestamp::default(),
-        },
+        }),
         newest: 1,
         dependencies: Vec::new(),
         unresolved: Vec::new(),
@@ -119,9 +119,10 @@ impl Fake {
             names.split_whitespace().map(item).collect()
         };
         let mut entry = entry(name, version, Status::Registered);
-        entry.revision.manifest = ComponentManifest::parse(manifest).unwrap();
-        entry.revision.imports = items(imports);
-        entry.revision.exports = items(exports);
+        let revision = Arc::make_mut(&mut entry.revision);
+        revision.manifest = ComponentManifest::parse(manifest).unwrap();
+        revision.imports = items(imports);
+        revision.exports = items(exports);
         self.put(entry);
         self.resolve_all();
     }
@@ -149,7 +150,7 @@ impl StateView for Fake {
 
     fn revision(&self, id: &ComponentId, number: u32) -> Result<Option<Arc<Revision>>, StorageError> {
         let entry = self.entries.get(id).filter(|entry| entry.revision.number == number);
-        Ok(entry.map(|entry| Arc::new(entry.revision.clone())))
+        Ok(entry.map(|entry| entry.revision.clone()))
     }
 
     fn revisions(&self, id: &ComponentId) -> Result<Vec<Arc<Revision>>, StorageError> {

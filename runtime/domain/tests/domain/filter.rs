@@ -1,5 +1,7 @@
 //! Which entries a filter lets through.
 
+use std::sync::Arc;
+
 use domain::filter::{Condition, Filter};
 use domain::{ComponentManifest, Entry, Status};
 
@@ -8,8 +10,9 @@ use crate::fake::entry;
 fn sample() -> Entry {
     let mut entry = entry("a", "1.2.0", Status::Active);
     let manifest = "kind = 'skill'\n[metadata]\nauthor = 'Acme'\ntags = ['x', 'y']\nversion = 'own'\n'a.b' = 1\n[metadata.deep.er]\nflag = true\n";
-    entry.revision.manifest = ComponentManifest::parse(manifest).unwrap();
-    entry.revision.path = Some("/srv/a.wasm".to_owned());
+    let revision = Arc::make_mut(&mut entry.revision);
+    revision.manifest = ComponentManifest::parse(manifest).unwrap();
+    revision.path = Some("/srv/a.wasm".to_owned());
     entry
 }
 

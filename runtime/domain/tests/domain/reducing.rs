@@ -1,6 +1,9 @@
 //! What events make of an entry.
 
-use domain::reduce::apply;
+use std::collections::BTreeSet;
+
+use domain::entry::{Need, Unresolved, UnresolvedReason};
+use domain::reduce::{apply, changed_terms, terms};
 use domain::{Actor, ComponentId, Entry, Event, Failure, FailureKind, Phase, Record, Status, Timestamp};
 
 use crate::fake::{entry, id};
@@ -37,4 +40,27 @@ fn an_activation_leaves_no_last_error_but_the_count_of_all() {
     // What fails afterwards is how the entry stands again.
     let again = after(failed(&id), Some(active));
     assert_eq!((again.last_error.as_deref(), again.error_count), (Some("not today"), 2));
+}
+
+#[test]
+fn terms_that_change_with_the_state_are_those_that_differ() {
+    let first = entry("a", "1.0.0", Status::Registered);
+    let mut all: Vec<Entry> = Vec::new();
+    for status in Status::ALL {
+        for probe in [None, Some(false), Some(true)] {
+            all.push(Entry { status, probe, ..first.clone() });
+        }
+    }
+    let unresolved = Unresolved { need: Need::Component(id("b")), reason: UnresolvedReason::Missing };
+    let waiting = Entry { unresolved: vec![unresolved], ..first.clone() };
+    let other = entry("a", "1.1.0", Status::Registered);
+    for (before, after) in all.iter().flat_map(|before| all.iter().map(move |after| (before, after))) {
+        let (old, new) = (terms(before, &[]), terms(after, &[]));
+        let changed = changed_terms(before, after).unwrap();
+        let term = |index: &str, word: &str| (index.to_owned(), word.to_owned());
+        assert_eq!(changed.iter().map(|c| term(c.index, c.old)).collect::<BTreeSet<_>>(), &old - &new);
+        assert_eq!(changed.iter().map(|c| term(c.index, c.new)).collect::<BTreeSet<_>>(), &new - &old);
+        assert_eq!(changed_terms(before, &waiting), None);
+        assert_eq!(changed_terms(&other, after), None);
+    }
 }

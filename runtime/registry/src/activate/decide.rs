@@ -84,7 +84,7 @@ pub(crate) fn decide_revision(view: &dyn StateView, entry: &Entry, number: u32) 
     let keys = touched_keys(id, revision.exports.iter().chain(&entry.revision.exports));
     let mut events = vec![Event::RevisionSelected {
         component: id.clone(),
-        revision: Box::new((*revision).clone()),
+        revision,
         dependencies: resolution.dependencies,
         unresolved: resolution.unresolved,
     }];

@@ -1,6 +1,7 @@
 //! What a registration writes down, decided on the newest state.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use domain::entry::Unresolved;
 use domain::inspection::ExternItem;
@@ -35,7 +36,7 @@ pub(super) fn decide(
             entry.newest + 1
         }
     };
-    let revision = draft.revision(number, now);
+    let revision = Arc::new(draft.revision(number, now));
     let (outcome, current) = match &entry {
         None => (RegisterOutcome::New, true),
         Some(entry) if entry.status == Status::Active => (RegisterOutcome::Waiting, false),
@@ -71,10 +72,10 @@ fn version_taken(draft: &Draft, registered: Digest) -> RegistryError {
     }
 }
 
-fn registered(draft: &Draft, revision: Revision, current: bool, resolution: Resolution) -> Event {
+fn registered(draft: &Draft, revision: Arc<Revision>, current: bool, resolution: Resolution) -> Event {
     Event::Registered {
         component: draft.id.clone(),
-        revision: Box::new(revision),
+        revision,
         current,
         dependencies: resolution.dependencies,
         unresolved: resolution.unresolved,
@@ -85,7 +86,7 @@ fn registered(draft: &Draft, revision: Revision, current: bool, resolution: Reso
 pub(crate) fn entry_after(
     entry: Option<&Entry>,
     id: &ComponentId,
-    revision: &Revision,
+    revision: &Arc<Revision>,
     resolution: &Resolution,
 ) -> Entry {
     let mut after = match entry {

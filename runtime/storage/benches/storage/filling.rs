@@ -60,7 +60,7 @@ fn registered(number: usize) -> Event {
         current: true,
         dependencies: needs.iter().map(edge).collect(),
         unresolved: vec![],
-        revision: Box::new(Revision {
+        revision: Arc::new(Revision {
             number: 1,
             version: Version::new(1, 0, 0),
             digest: Digest::of(&number.to_le_bytes()),

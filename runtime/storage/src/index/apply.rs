@@ -7,7 +7,7 @@ use std::sync::Arc;
 use domain::entry::Entry;
 use domain::failure::{FAILURES_MAX, Failure, LoggedFailure};
 use domain::ports::{StateView, StorageError};
-use domain::reduce::{self, Term};
+use domain::reduce::{self, ChangedTerm, Term};
 use domain::usage::Usage;
 use domain::{ComponentId, Event, Record};
 
@@ -50,11 +50,7 @@ pub(crate) fn apply(rows: &mut Overlay<'_>, record: &Record) -> Result<(), Stora
     change_edges(rows, id, before.as_deref(), after.as_ref());
     match after {
         Some(after) => {
-            let row = view::entry_row(&after)?;
-            if let Some(recent) = rows.recent() {
-                recent.keep(row.clone(), Arc::new(after));
-            }
-            rows.changes.put(Tree::Entries, keys::id(id), row);
+            rows.changes.put_entry(Arc::new(after));
             apply_beside(rows, record)
         }
         None if before.is_some() => forget(rows, id),
@@ -77,19 +73,36 @@ fn apply_beside(rows: &mut Overlay<'_>, record: &Record) -> Result<(), StorageEr
 }
 
 fn change_terms(rows: &mut Overlay<'_>, before: Option<&Entry>, after: Option<&Entry>) -> Result<(), StorageError> {
+    if let (Some(before), Some(after)) = (before, after)
+        && let Some(changed) = reduce::changed_terms(before, after)
+    {
+        for ChangedTerm { index, old, new } in changed {
+            lose_term(rows, index, old, &after.id)?;
+            gain_term(rows, index, new, &after.id)?;
+        }
+        return Ok(());
+    }
     let custom = view::custom_indexes(rows)?;
     let terms = |entry: Option<&Entry>| entry.map(|entry| reduce::terms(entry, &custom)).unwrap_or_default();
     let (old, new): (BTreeSet<Term>, BTreeSet<Term>) = (terms(before), terms(after));
     let Some(id) = after.or(before).map(|entry| &entry.id) else { return Ok(()) };
     for (index, word) in old.difference(&new) {
-        rows.changes.remove(Tree::Terms, keys::term_entry(index, word, id));
-        count(rows, index, word, |number| number.saturating_sub(1))?;
+        lose_term(rows, index, word, id)?;
     }
     for (index, word) in new.difference(&old) {
-        rows.changes.put(Tree::Terms, keys::term_entry(index, word, id), Vec::new());
-        count(rows, index, word, |number| number + 1)?;
+        gain_term(rows, index, word, id)?;
     }
     Ok(())
+}
+
+fn lose_term(rows: &mut Overlay<'_>, index: &str, word: &str, id: &ComponentId) -> Result<(), StorageError> {
+    rows.changes.remove(Tree::Terms, keys::term_entry(index, word, id));
+    count(rows, index, word, |number| number.saturating_sub(1))
+}
+
+fn gain_term(rows: &mut Overlay<'_>, index: &str, word: &str, id: &ComponentId) -> Result<(), StorageError> {
+    rows.changes.put(Tree::Terms, keys::term_entry(index, word, id), Vec::new());
+    count(rows, index, word, |number| number + 1)
 }
 
 fn count(rows: &mut Overlay<'_>, index: &str, word: &str, change: impl FnOnce(u64) -> u64) -> Result<(), StorageError> {
@@ -106,6 +119,11 @@ fn count(rows: &mut Overlay<'_>, index: &str, word: &str, change: impl FnOnce(u6
 }
 
 fn change_edges(rows: &mut Overlay<'_>, id: &ComponentId, before: Option<&Entry>, after: Option<&Entry>) {
+    if let (Some(before), Some(after)) = (before, after)
+        && before.dependencies == after.dependencies
+    {
+        return;
+    }
     let dependencies = |entry: Option<&Entry>| entry.map(Entry::dependency_ids).unwrap_or_default();
     let (old, new) = (dependencies(before), dependencies(after));
     for gone in old.iter().filter(|on| !new.contains(on)) {
@@ -212,8 +230,7 @@ fn create_index(rows: &mut Overlay<'_>, key: &str) -> Result<(), StorageError> {
         for id in page {
             let Some(entry) = view::entry(rows, &id)? else { continue };
             for (_, word) in reduce::terms(&entry, &custom).into_iter().filter(|(of, _)| *of == index) {
-                rows.changes.put(Tree::Terms, keys::term_entry(&index, &word, &id), Vec::new());
-                count(rows, &index, &word, |number| number + 1)?;
+                gain_term(rows, &index, &word, &id)?;
             }
         }
         after = Some(last);

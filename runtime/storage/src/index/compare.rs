@@ -57,7 +57,7 @@ impl Made {
     fn change(&self, overlay: &mut Overlay<'_>) -> Result<(), StorageError> {
         let changes = std::mem::take(&mut overlay.changes);
         match self {
-            Self::InMemory(rows) => rows.change(changes),
+            Self::InMemory(rows) => rows.change(&changes)?,
             Self::OnDisk(rows, _) => rows.load(&changes)?,
         }
         Ok(())

@@ -203,7 +203,7 @@ mod tests {
                 changes.put(Tree::ALL[tree], key, vec![value; usize::from(value % 5)]);
             }
             let made = MapRows::default();
-            made.change(changes);
+            made.change(&changes).unwrap();
             let folder = tempfile::tempdir().unwrap();
             let mark = Mark { seq: 9, hash: "ab".repeat(32) };
             take(folder.path(), &made, mark.clone(), 3, 17).unwrap();

@@ -5,11 +5,13 @@
 //! Counters of use are in no record; they go to a file of their own until sled has them. Of a small registry the rows on disk
 //! are an image, until there is so much to change that sled is worth its opening.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use domain::ComponentId;
+use domain::entry::Entry;
 use domain::ports::StorageError;
 use domain::usage::Usage;
 
@@ -19,9 +21,8 @@ use super::head::HeadFile;
 use super::image::{self, Image};
 use super::overlay::{Changes, Overlay, merged_get, merged_scan};
 use super::pack::Slack;
-use super::recent::Recent;
 use super::recover::{Truth, over_sled};
-use super::rows::{Rows, Tree, Visit};
+use super::rows::{Known, Rows, Tree, Visit};
 use super::sled::{Mark, SledRows};
 use super::usage_file::{UsageFile, UsageLine};
 use crate::folder::OnWarning;
@@ -32,10 +33,16 @@ pub(super) const ROWS_MAX: usize = 256;
 /// Most records that the rows on disk do not have: each opening replays them.
 pub(super) const RECORDS_MAX: u64 = 32;
 
-/// How many groups' worth of rows and records sled may lack while many changes come at once: it then gets them together.
-const GROUPS_MAX: usize = 16;
-/// Most rows and records that sled may lack even then, until the folder is closed.
-const BUSY_MAX: usize = 4_096;
+/// How many groups' worth of rows and records sled may lack while many changes come at once: it then gets them together, and of rows
+/// that are changed over and over only the last.
+const GROUPS_MAX: usize = 64;
+/// Most rows that sled may lack even then, until the folder is closed: each group copies references to them.
+const BUSY_ROWS_MAX: usize = 8_192;
+/// Most records.
+const BUSY_RECORDS_MAX: u64 = 16_384;
+
+/// Most entries that are kept as values after the rows on disk got them.
+const SETTLED_MAX: usize = 4_096;
 
 /// Rows of a data folder.
 pub(crate) struct Index {
@@ -98,8 +105,8 @@ impl Group {
     fn leaves_room(&self, below: &Below, rows: usize, records: u64) -> bool {
         let (mut rows_max, mut records_max) = (ROWS_MAX, RECORDS_MAX);
         if let Below::Sled(_) = below {
-            rows_max = rows_max.max(self.rows.saturating_mul(GROUPS_MAX).min(BUSY_MAX));
-            records_max = records_max.max(self.records.saturating_mul(GROUPS_MAX as u64).min(BUSY_MAX as u64));
+            rows_max = rows_max.max(self.rows.saturating_mul(GROUPS_MAX).min(BUSY_ROWS_MAX));
+            records_max = records_max.max(self.records.saturating_mul(GROUPS_MAX as u64).min(BUSY_RECORDS_MAX));
         }
         rows <= rows_max && records <= records_max
     }
@@ -115,14 +122,14 @@ pub(super) struct Layers {
     pub(super) changes: Changes,
     /// The last record whose changes are here.
     pub(super) mark: Mark,
-    /// Entries that were changed lately.
-    pub(super) recent: Arc<Recent>,
+    /// Entries that the rows on disk got last, so that whoever changes one again need not read it.
+    pub(super) settled: Arc<HashMap<ComponentId, Arc<Entry>>>,
 }
 
 impl Layers {
     /// Nothing over rows that have everything up to `mark`.
     pub(super) fn nothing_over(below: Arc<Below>, mark: Mark) -> Self {
-        Self { below, below_seq: mark.seq, changes: Changes::default(), mark, recent: Arc::default() }
+        Self { below, below_seq: mark.seq, changes: Changes::default(), mark, settled: Arc::default() }
     }
 
     fn absorb(&mut self, changes: Changes, mark: Mark) {
@@ -150,8 +157,11 @@ impl Rows for Layers {
         merged_scan(self.below.rows(), &self.changes, tree, from, visit)
     }
 
-    fn recent(&self) -> Option<&Recent> {
-        Some(&self.recent)
+    fn known_entry(&self, id: &ComponentId) -> Known {
+        match self.changes.known_entry(id) {
+            Known::Below => self.settled.get(id).map_or(Known::Below, |entry| Known::Here(entry.clone())),
+            known => known,
+        }
     }
 }
 
@@ -241,7 +251,8 @@ impl Index {
         let changed = self.old.keep(sled, &layers.changes, change);
         if changed.is_ok() {
             let nothing_over = Layers::nothing_over(layers.below.clone(), layers.mark.clone());
-            self.show(Layers { recent: layers.recent.clone(), ..nothing_over });
+            let settled = layers.changes.entries().take(SETTLED_MAX).map(|entry| (entry.id.clone(), entry.clone()));
+            self.show(Layers { settled: Arc::new(settled.collect()), ..nothing_over });
         }
         self.changing.fetch_add(1, Ordering::AcqRel);
         changed?;
@@ -266,7 +277,7 @@ impl Index {
         let mut over = followed.layers;
         for (tree, key, value) in layers.changes.rows().filter(|(tree, ..)| *tree == Tree::Usage) {
             match value {
-                Some(value) => over.changes.put(tree, key.to_vec(), value.to_vec()),
+                Some(value) => over.changes.put(tree, key.to_vec(), value.bytes()?.into_owned()),
                 None => over.changes.remove(tree, key.to_vec()),
             }
         }

@@ -6,7 +6,7 @@ use std::sync::{PoisonError, RwLock};
 
 use domain::ports::StorageError;
 
-use super::overlay::Changes;
+use super::overlay::{Changes, Value};
 use super::rows::{Rows, Tree, Visit};
 
 type Map = BTreeMap<(Tree, Vec<u8>), Vec<u8>>;
@@ -19,14 +19,15 @@ pub(crate) struct MapRows {
 
 impl MapRows {
     /// Makes the changes, all at one moment.
-    pub(crate) fn change(&self, changes: Changes) {
+    pub(crate) fn change(&self, changes: &Changes) -> Result<(), StorageError> {
         let mut rows = self.rows.write().unwrap_or_else(PoisonError::into_inner);
-        for (key, value) in changes.into_rows() {
-            match value {
-                Some(value) => rows.insert(key, value),
-                None => rows.remove(&key),
+        for (tree, key, value) in changes.rows() {
+            match value.map(Value::bytes).transpose()? {
+                Some(value) => rows.insert((tree, key.to_vec()), value.into_owned()),
+                None => rows.remove(&(tree, key.to_vec())),
             };
         }
+        Ok(())
     }
 }
 

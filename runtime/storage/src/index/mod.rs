@@ -16,7 +16,6 @@ mod map;
 mod overlay;
 mod pack;
 mod packed;
-mod recent;
 mod recover;
 mod rows;
 mod sled;

@@ -1,58 +1,117 @@
 //! Changes that are not made yet, laid over the rows that they will change.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
+use std::ops::{Bound, ControlFlow};
+use std::sync::Arc;
 
+use domain::ComponentId;
+use domain::entry::Entry;
 use domain::ports::StorageError;
 
-use super::recent::Recent;
-use super::rows::{Rows, Tree, Visit};
+use super::rows::{Known, Rows, Tree, Visit};
+use super::view::entry_row;
 
-/// Changes of rows: `None` removes a row.
+/// Changes of rows: `None` removes a row. A copy shares keys and values.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Changes {
-    rows: BTreeMap<(Tree, Vec<u8>), Option<Vec<u8>>>,
+    trees: [BTreeMap<Arc<[u8]>, Option<Value>>; Tree::ALL.len()],
+}
+
+/// What a row is to be.
+#[derive(Clone, Debug)]
+pub(crate) enum Value {
+    /// These bytes.
+    Bytes(Arc<[u8]>),
+    /// An entry, which is written when its row is read: many are changed again before.
+    Entry(Arc<Entry>),
+}
+
+impl Value {
+    /// Returns the row.
+    pub(crate) fn bytes(&self) -> Result<Cow<'_, [u8]>, StorageError> {
+        match self {
+            Self::Bytes(bytes) => Ok(Cow::Borrowed(bytes)),
+            Self::Entry(entry) => entry_row(entry).map(Cow::Owned),
+        }
+    }
 }
 
 impl Changes {
     /// Puts a row.
     pub(crate) fn put(&mut self, tree: Tree, key: Vec<u8>, value: Vec<u8>) {
-        self.rows.insert((tree, key), Some(value));
+        self.set(tree, key, Some(Value::Bytes(value.into())));
+    }
+
+    /// Puts the row of an entry.
+    pub(crate) fn put_entry(&mut self, entry: Arc<Entry>) {
+        let key = entry.id.as_str().as_bytes().to_vec();
+        self.set(Tree::Entries, key, Some(Value::Entry(entry)));
     }
 
     /// Removes a row.
     pub(crate) fn remove(&mut self, tree: Tree, key: Vec<u8>) {
-        self.rows.insert((tree, key), None);
+        self.set(tree, key, None);
+    }
+
+    fn set(&mut self, tree: Tree, key: Vec<u8>, value: Option<Value>) {
+        if let Some(rows) = self.trees.get_mut(tree as usize) {
+            rows.insert(key.into(), value);
+        }
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "each tree has its place")]
+    fn of(&self, tree: Tree) -> &BTreeMap<Arc<[u8]>, Option<Value>> {
+        &self.trees[tree as usize]
     }
 
     /// Tells whether a row is put or removed.
     pub(crate) fn has(&self, tree: Tree, key: &[u8]) -> bool {
-        self.rows.contains_key(&(tree, key.to_vec()))
+        self.of(tree).contains_key(key)
     }
 
     /// Adds later changes.
     pub(crate) fn absorb(&mut self, later: Self) {
-        self.rows.extend(later.rows);
+        for (rows, later) in self.trees.iter_mut().zip(later.trees) {
+            match rows.is_empty() {
+                true => *rows = later,
+                false => rows.extend(later),
+            }
+        }
     }
 
     /// Returns every changed row, ordered by tree and key.
-    pub(crate) fn into_rows(self) -> BTreeMap<(Tree, Vec<u8>), Option<Vec<u8>>> {
-        self.rows
+    pub(crate) fn rows(&self) -> impl Iterator<Item = (Tree, &[u8], Option<&Value>)> {
+        let of = |tree: Tree| self.of(tree).iter().map(move |(key, value)| (tree, key.as_ref(), value.as_ref()));
+        Tree::ALL.into_iter().flat_map(of)
     }
 
-    /// Returns every changed row, ordered by tree and key.
-    pub(crate) fn rows(&self) -> impl Iterator<Item = (Tree, &[u8], Option<&[u8]>)> {
-        self.rows.iter().map(|((tree, key), value)| (*tree, key.as_slice(), value.as_deref()))
+    /// Returns the entries that are put as such.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = &Arc<Entry>> {
+        self.of(Tree::Entries).values().filter_map(|value| match value {
+            Some(Value::Entry(entry)) => Some(entry),
+            Some(Value::Bytes(_)) | None => None,
+        })
+    }
+
+    /// Says what is known here of an entry.
+    pub(crate) fn known_entry(&self, id: &ComponentId) -> Known {
+        match self.of(Tree::Entries).get(id.as_str().as_bytes()) {
+            Some(Some(Value::Entry(entry))) => Known::Here(entry.clone()),
+            Some(Some(Value::Bytes(_))) => Known::AsRow,
+            Some(None) => Known::Gone,
+            None => Known::Below,
+        }
     }
 
     /// Tells whether nothing changes.
     pub(crate) fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.trees.iter().all(BTreeMap::is_empty)
     }
 
     /// Returns the number of changed rows.
     pub(crate) fn len(&self) -> usize {
-        self.rows.len()
+        self.trees.iter().map(BTreeMap::len).sum()
     }
 }
 
@@ -84,8 +143,11 @@ impl Rows for Overlay<'_> {
         merged_scan(self.below, &self.changes, tree, from, visit)
     }
 
-    fn recent(&self) -> Option<&Recent> {
-        self.below.recent()
+    fn known_entry(&self, id: &ComponentId) -> Known {
+        match self.changes.known_entry(id) {
+            Known::Below => self.below.known_entry(id),
+            known => known,
+        }
     }
 }
 
@@ -96,11 +158,9 @@ pub(super) fn merged_get(
     tree: Tree,
     key: &[u8],
 ) -> Result<Option<Vec<u8>>, StorageError> {
-    if changes.is_empty() {
-        return below.get(tree, key);
-    }
-    match changes.rows.get(&(tree, key.to_vec())) {
-        Some(changed) => Ok(changed.clone()),
+    match changes.of(tree).get(key) {
+        Some(Some(value)) => value.bytes().map(|bytes| Some(bytes.into_owned())),
+        Some(None) => Ok(None),
         None => below.get(tree, key),
     }
 }
@@ -113,33 +173,32 @@ pub(super) fn merged_scan(
     from: &[u8],
     visit: &mut Visit<'_>,
 ) -> Result<(), StorageError> {
-    let mut changed = changes.rows.range((tree, from.to_vec())..).take_while(|((of, _), _)| *of == tree).peekable();
+    let from_here = (Bound::Included(from), Bound::Unbounded);
+    let mut changed = changes.of(tree).range::<[u8], _>(from_here).map(|(key, value)| (key.as_ref(), value)).peekable();
     let mut ended = false;
     below.scan(tree, from, &mut |key, value| {
-        while let Some(((_, changed_key), changed_value)) = changed.next_if(|((_, k), _)| k.as_slice() < key) {
+        while let Some((changed_key, changed_value)) = changed.next_if(|(changed, _)| *changed < key) {
             if let Some(changed_value) = changed_value
-                && visit(changed_key, changed_value)? == ControlFlow::Break(())
+                && visit(changed_key, &changed_value.bytes()?)? == ControlFlow::Break(())
             {
                 ended = true;
                 return Ok(ControlFlow::Break(()));
             }
         }
-        let replaced = changed.next_if(|((_, k), _)| k.as_slice() == key);
-        let value = match replaced {
+        let flow = match changed.next_if(|(changed, _)| *changed == key) {
             Some((_, None)) => return Ok(ControlFlow::Continue(())),
-            Some((_, Some(value))) => value,
-            None => value,
+            Some((_, Some(value))) => visit(key, &value.bytes()?)?,
+            None => visit(key, value)?,
         };
-        let flow = visit(key, value)?;
         ended |= flow == ControlFlow::Break(());
         Ok(flow)
     })?;
     if ended {
         return Ok(());
     }
-    for ((_, key), value) in changed {
+    for (key, value) in changed {
         if let Some(value) = value
-            && visit(key, value)? == ControlFlow::Break(())
+            && visit(key, &value.bytes()?)? == ControlFlow::Break(())
         {
             return Ok(());
         }
@@ -174,10 +233,10 @@ mod tests {
                 changes
             };
             let below = MapRows::default();
-            below.change(changes(&first));
+            below.change(&changes(&first)).unwrap();
             let made = MapRows::default();
-            made.change(changes(&first));
-            made.change(changes(&second));
+            made.change(&changes(&first)).unwrap();
+            made.change(&changes(&second)).unwrap();
             let mut overlay = Overlay::over(&below);
             overlay.changes.absorb(changes(&second));
             prop_assert_eq!(all(&overlay, Tree::Terms, &[from]), all(&made, Tree::Terms, &[from]));

@@ -1,10 +1,11 @@
 //! Rows of trees, wherever they are kept.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
+use domain::ComponentId;
+use domain::entry::Entry;
 use domain::ports::StorageError;
-
-use super::recent::Recent;
 
 /// One of the fixed trees of the index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,6 +48,18 @@ impl Tree {
 /// Looks at one row, by key and value, and says whether to go on.
 pub(crate) type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>, StorageError> + 'a;
 
+/// What is known of an entry without reading its row.
+pub(crate) enum Known {
+    /// It is this one.
+    Here(Arc<Entry>),
+    /// There is none.
+    Gone,
+    /// Nothing but that it has a row here.
+    AsRow,
+    /// Nothing: whatever is below has to be asked.
+    Below,
+}
+
 /// Rows that can be read.
 pub(crate) trait Rows: Send + Sync {
     /// Returns a row's value.
@@ -55,9 +68,9 @@ pub(crate) trait Rows: Send + Sync {
     /// Visits the rows of a tree with keys of at least `from`, in order, until `visit` breaks off.
     fn scan(&self, tree: Tree, from: &[u8], visit: &mut Visit<'_>) -> Result<(), StorageError>;
 
-    /// Returns where entries that were changed lately are kept as values, if they are.
-    fn recent(&self) -> Option<&Recent> {
-        None
+    /// Says what is known of an entry without reading its row.
+    fn known_entry(&self, _id: &ComponentId) -> Known {
+        Known::Below
     }
 }
 

@@ -13,7 +13,7 @@ use domain::ports::StorageError;
 use serde::{Deserialize, Serialize};
 
 use super::blocks::{Blocks, Failed as InBlock, Puts, has_blocks};
-use super::overlay::Changes;
+use super::overlay::{Changes, Value};
 use super::packed::{is_shortened, pack, unpack};
 use super::rows::{Rows, Tree, Visit};
 use super::totals::Totals;
@@ -245,8 +245,8 @@ impl SledRows {
         let mut totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner);
         let mut after = *totals;
         let (mark, number) = (write(mark)?, write(&generation)?);
-        let beside = [(MARK_KEY, &mark), (GENERATION_KEY, &number)];
-        let beside = beside.map(|(key, value)| (Tree::Meta, key, Some(value.as_slice())));
+        let (mark, number) = (Value::Bytes(mark.into()), Value::Bytes(number.into()));
+        let beside = [(Tree::Meta, MARK_KEY, Some(&mark)), (Tree::Meta, GENERATION_KEY, Some(&number))];
         let mut batches: BTreeMap<Tree, sled::Batch> = BTreeMap::new();
         for (tree, puts) in self.puts(changes.rows().chain(beside), &mut after)? {
             let batch = batches.entry(tree).or_default();
@@ -349,16 +349,17 @@ impl SledRows {
     /// the changes into the totals.
     fn puts<'a>(
         &self,
-        changed: impl Iterator<Item = (Tree, &'a [u8], Option<&'a [u8]>)>,
+        changed: impl Iterator<Item = (Tree, &'a [u8], Option<&'a Value>)>,
         totals: &mut Totals,
     ) -> Result<BTreeMap<Tree, Puts>, StorageError> {
         let (mut puts, mut small) = (BTreeMap::<Tree, Puts>::new(), BTreeMap::<Tree, Vec<_>>::new());
         for (tree, key, value) in changed {
+            let value = value.map(Value::bytes).transpose()?;
             if has_blocks(tree) {
                 small.entry(tree).or_default().push((key, value));
                 continue;
             }
-            let old = self.get(tree, key)?;
+            let (old, value) = (self.get(tree, key)?, value.as_deref());
             if old.as_deref() != value {
                 exchange(totals, tree, key, old.as_deref(), value);
                 let stored = value.map(|value| if is_shortened(tree) { pack(value) } else { value.to_vec() });
@@ -366,6 +367,7 @@ impl SledRows {
             }
         }
         for (tree, changes) in small {
+            let changes: Vec<_> = changes.iter().map(|(key, value)| (*key, value.as_deref())).collect();
             let rewritten =
                 self.blocks(tree).rewrite(&changes, &mut |key, old, new| exchange(totals, tree, key, old, new));
             puts.insert(tree, rewritten.map_err(|error| self.failed_in_block(error))?);

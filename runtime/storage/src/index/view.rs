@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::keys;
-use super::rows::{Rows, Tree, scan_prefix};
+use super::rows::{Known, Rows, Tree, scan_prefix};
 
 /// An entry as it is kept: without its revision, which has a row of its own and never changes.
 #[derive(Serialize, Deserialize)]
@@ -85,10 +85,12 @@ pub(crate) fn bad_row(tree: Tree, what: &str) -> StorageError {
 
 /// Reads an entry.
 pub(crate) fn entry(rows: &dyn Rows, id: &ComponentId) -> Result<Option<Arc<Entry>>, StorageError> {
-    let Some(value) = rows.get(Tree::Entries, &keys::id(id))? else { return Ok(None) };
-    if let Some(known) = rows.recent().and_then(|recent| recent.find(id, &value)) {
-        return Ok(Some(known));
+    match rows.known_entry(id) {
+        Known::Here(entry) => return Ok(Some(entry)),
+        Known::Gone => return Ok(None),
+        Known::AsRow | Known::Below => {}
     }
+    let Some(value) = rows.get(Tree::Entries, id.as_str().as_bytes())? else { return Ok(None) };
     let row: EntryRow = read(Tree::Entries, &value)?;
     let Some(revision) = revision(rows, id, row.revision)? else {
         return Err(bad_row(Tree::Entries, &format!("revision {} of {id} is missing", row.revision)));
@@ -96,7 +98,7 @@ pub(crate) fn entry(rows: &dyn Rows, id: &ComponentId) -> Result<Option<Arc<Entr
     Ok(Some(Arc::new(Entry {
         id: id.clone(),
         status: row.status,
-        revision,
+        revision: Arc::new(revision),
         newest: row.newest,
         dependencies: row.dependencies,
         unresolved: row.unresolved,

@@ -231,15 +231,17 @@ fn mark_unsynced(folder: &JournalFolder, first: u64) -> Result<(), StorageError>
 impl Group {
     /// Adds the records of one decision.
     pub(crate) fn add(&mut self, records: &[Arc<Record>]) -> Result<(), serde_json::Error> {
-        let mut lines = Vec::new();
+        let before = self.bytes.len();
         let mut head = self.head.clone();
         for (rest, record) in (0..records.len()).rev().zip(records) {
-            let line = RecordLine::write(record, self.first, rest, &head.hash)?;
-            head = Head { seq: record.seq, hash: hash(&line) };
-            lines.extend(line);
-            lines.push(b'\n');
+            let start = self.bytes.len();
+            if let Err(error) = RecordLine::write(&mut self.bytes, record, self.first, rest, &head.hash) {
+                self.bytes.truncate(before);
+                return Err(error);
+            }
+            head = Head { seq: record.seq, hash: hash(self.bytes.get(start..).unwrap_or_default()) };
+            self.bytes.push(b'\n');
         }
-        self.bytes.extend(lines);
         self.head = head;
         Ok(())
     }

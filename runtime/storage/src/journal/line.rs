@@ -1,7 +1,8 @@
 //! Lines of a segment as they stand on the disk.
 
-use domain::Timestamp;
 use domain::event::{Actor, EVENT_VERSION, Event, Record};
+use domain::{ComponentId, Timestamp};
+use serde::ser::Error as _;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::Digest as _;
@@ -53,11 +54,16 @@ const CHECKSUM_BYTES: usize = 18;
 
 /// Puts the checksum field at the end of a JSON object.
 pub(crate) fn seal(mut json: Vec<u8>) -> Vec<u8> {
-    json.pop();
-    let checksum = crc32c::crc32c(&json);
-    json.extend(CHECKSUM_FIELD);
-    json.extend(format!("{checksum:08x}\"}}").bytes());
+    seal_from(&mut json, 0);
     json
+}
+
+/// Puts the checksum field at the end of the JSON object that begins at `start` and ends the text.
+fn seal_from(text: &mut Vec<u8>, start: usize) {
+    text.pop();
+    let checksum = crc32c::crc32c(text.get(start..).unwrap_or_default());
+    text.extend(CHECKSUM_FIELD);
+    text.extend(format!("{checksum:08x}\"}}").bytes());
 }
 
 /// Tells whether a line, without its line feed, has the checksum that it says.
@@ -115,8 +121,30 @@ impl HeaderLine {
     }
 }
 
+/// How a record's line begins.
+#[derive(Serialize)]
+struct Beginning<'a> {
+    seq: u64,
+    at: Timestamp,
+    actor: &'a str,
+    event: &'a str,
+    v: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    component: Option<&'a str>,
+}
+
+/// Returns how many bytes an event's JSON begins with before what is neither its name nor its component.
+fn known_fields(event: &[u8], name: &str, component: Option<&str>) -> Option<usize> {
+    let mut rest = event.strip_prefix(b"{\"event\":\"")?.strip_prefix(name.as_bytes())?.strip_prefix(b"\"")?;
+    if let Some(id) = component {
+        rest = rest.strip_prefix(b",\"component\":\"")?.strip_prefix(id.as_bytes())?.strip_prefix(b"\"")?;
+    }
+    let rest = rest.strip_prefix(b",").unwrap_or(rest);
+    Some(event.len() - rest.len())
+}
+
 /// A record's line.
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 pub(crate) struct RecordLine {
     /// Position in the journal.
     seq: u64,
@@ -125,48 +153,56 @@ pub(crate) struct RecordLine {
     event: String,
     /// Version of the event's form.
     v: u32,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     component: Option<String>,
     payload: Map<String, Value>,
     /// First record of the group that was synced together with this one.
     group: u64,
     /// How many records of the same decision follow.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default)]
     rest: usize,
     /// Digest of the line before.
     prev: String,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
-fn is_zero(number: &usize) -> bool {
-    *number == 0
-}
-
 impl RecordLine {
-    /// Writes a record after the line whose digest is `prev`.
-    pub(crate) fn write(record: &Record, group: u64, rest: usize, prev: &str) -> Result<Vec<u8>, serde_json::Error> {
-        let mut payload = match serde_json::to_value(&record.event)? {
-            Value::Object(fields) => fields,
-            other => Map::from_iter([("value".to_owned(), other)]),
-        };
-        payload.remove("event");
-        let component = match payload.remove("component") {
-            Some(Value::String(id)) => Some(id),
-            _ => None,
-        };
-        let line = Self {
+    /// Adds a record's line, without a line feed, to the end of `text`. It follows the line whose digest is `prev`.
+    pub(crate) fn write(
+        text: &mut Vec<u8>,
+        record: &Record,
+        group: u64,
+        rest: usize,
+        prev: &str,
+    ) -> Result<(), serde_json::Error> {
+        let start = text.len();
+        let component = record.event.component().map(ComponentId::as_str);
+        let beginning = Beginning {
             seq: record.seq,
             at: record.at,
-            actor: record.actor.to_string(),
-            event: record.event.name().to_owned(),
+            actor: &record.actor.to_string(),
+            event: record.event.name(),
             v: record.version,
             component,
-            payload,
-            group,
-            rest,
-            prev: prev.to_owned(),
         };
-        serde_json::to_vec(&line).map(seal)
+        serde_json::to_writer(&mut *text, &beginning)?;
+        text.pop();
+        text.extend(b",\"payload\":{");
+        // The event's own JSON begins with its name and its component, which stand in fields of the line already.
+        let event = text.len();
+        serde_json::to_writer(&mut *text, &record.event)?;
+        let written = text.get(event..).unwrap_or_default();
+        let known = known_fields(written, beginning.event, component);
+        let known = known.ok_or_else(|| serde_json::Error::custom("an event does not begin with its name"))?;
+        text.drain(event..event + known);
+        text.extend(format!(",\"group\":{group}").bytes());
+        if rest > 0 {
+            text.extend(format!(",\"rest\":{rest}").bytes());
+        }
+        text.extend(b",\"prev\":\"");
+        text.extend(prev.bytes());
+        text.extend(b"\"}");
+        seal_from(text, start);
+        Ok(())
     }
 
     /// Reads a line whose checksum is known to be right.
@@ -241,6 +277,12 @@ fn read_actor(text: &str) -> Option<Actor> {
 mod tests {
     use super::*;
 
+    fn written(record: &Record, group: u64, rest: usize, prev: &str) -> Vec<u8> {
+        let mut text = b"before\n".to_vec();
+        RecordLine::write(&mut text, record, group, rest, prev).unwrap();
+        text.split_off(7)
+    }
+
     fn record(actor: Actor, event: Event) -> Record {
         Record { seq: 7, at: Timestamp::from_micros(5), actor, version: EVENT_VERSION, event }
     }
@@ -261,22 +303,22 @@ mod tests {
         for actor in [Actor::Cli("a:b".into()), Actor::Api(String::new()), Actor::Component(id), Actor::System] {
             for event in [refused(Some("demo:log")), refused(None)] {
                 let record = record(actor.clone(), event);
-                let line = RecordLine::write(&record, 6, 1, NOTHING).unwrap();
+                let line = written(&record, 6, 1, NOTHING);
                 assert!(is_intact(&line));
                 let read = RecordLine::read(&line).unwrap();
                 assert_eq!((read.group, read.rest, read.prev.as_str()), (6, 1, NOTHING));
                 assert_eq!(read.into_record().unwrap(), record);
             }
         }
-        let line = RecordLine::write(&record(Actor::System, refused(Some("demo:log"))), 7, 0, "ab").unwrap();
+        let line = written(&record(Actor::System, refused(Some("demo:log"))), 7, 0, "ab");
         let text = String::from_utf8(line).unwrap();
-        let start = r#"{"seq":7,"at":"1970-01-01T00:00:00.000005Z","actor":"system","event":"refused","v":1,"component":"demo:log","payload":{"count":2,"#;
+        let start = r#"{"seq":7,"at":"1970-01-01T00:00:00.000005Z","actor":"system","event":"refused","v":1,"component":"demo:log","payload":{"#;
         assert!(text.starts_with(start), "{text}");
     }
 
     #[test]
     fn any_changed_byte_shows() {
-        let line = RecordLine::write(&record(Actor::System, refused(None)), 7, 0, NOTHING).unwrap();
+        let line = written(&record(Actor::System, refused(None)), 7, 0, NOTHING);
         for at in 0..line.len() {
             let mut changed = line.clone();
             changed[at] ^= 1;
@@ -289,7 +331,7 @@ mod tests {
     fn later_versions_are_refused_by_name() {
         let mut later = record(Actor::System, refused(None));
         later.version = EVENT_VERSION + 1;
-        let line = RecordLine::write(&later, 7, 0, NOTHING).unwrap();
+        let line = written(&later, 7, 0, NOTHING);
         let error = RecordLine::read(&line).unwrap().into_record().unwrap_err();
         assert!(matches!(error, LineError::Newer { what: "journal event", .. }), "{error:?}");
         let header = seal(br#"{"format":9,"anything":true}"#.to_vec());

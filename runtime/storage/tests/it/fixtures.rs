@@ -92,7 +92,7 @@ pub(crate) fn unresolved() -> Unresolved {
 pub(crate) fn registered(name: &str, number: u32, dependencies: &[&str]) -> Event {
     Event::Registered {
         component: id(name),
-        revision: Box::new(revision(name, number)),
+        revision: Arc::new(revision(name, number)),
         current: true,
         dependencies: dependencies.iter().map(|on| edge(on)).collect(),
         unresolved: vec![unresolved()],

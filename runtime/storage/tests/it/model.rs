@@ -1,6 +1,7 @@
 //! A plain model of the state, and random histories that must lead storage to the same.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use domain::entry::{Entry, Revision};
 use domain::event::{Event, Record};
@@ -111,7 +112,7 @@ fn event() -> impl Strategy<Value = Event> {
                 4 => Event::Unregistered { component },
                 5 => Event::RevisionSelected {
                     component,
-                    revision: Box::new(revision(name, number)),
+                    revision: Arc::new(revision(name, number)),
                     dependencies: vec![edge(on)],
                     unresolved: vec![],
                 },

@@ -42,7 +42,7 @@ fn answers_after_reopening_as_before() {
     assert_eq!(storage.warnings(), []);
     assert_eq!(storage.state.entry(&id("top")).unwrap().unwrap(), entry);
     assert_eq!((entry.status, entry.newest, entry.error_count, entry.changed_seq), (Status::Registered, 2, 1, 4));
-    assert_eq!(entry.revision, revision("top", 2));
+    assert_eq!(*entry.revision, revision("top", 2));
     assert_eq!(*storage.state.revision(&id("top"), 1).unwrap().unwrap(), revision("top", 1));
     assert_eq!(storage.state.dependents(&id("base")).unwrap(), [id("top")]);
     assert_eq!(storage.state.failures(Some(&id("top")), 9).unwrap()[0].failure.message, "boom");
