@@ -72,7 +72,7 @@ pub struct Entry {
     /// Number of the newest revision; above `revision.number` while a newer one waits for its activation.
     pub newest: u32,
     /// Resolved edges to dependencies, ordered by dependency.
-    pub dependencies: Vec<Edge>,
+    pub dependencies: Arc<Vec<Edge>>,
     /// Imports and declared dependencies for which no single provider is known.
     pub unresolved: Vec<Unresolved>,
     /// When the first revision was registered.

@@ -23,7 +23,7 @@ pub fn apply(record: &Record, entry: Option<Entry>) -> Option<Entry> {
                 status: Status::Registered,
                 revision: revision.clone(),
                 newest: revision.number,
-                dependencies: dependencies.clone(),
+                dependencies: Arc::new(dependencies.clone()),
                 unresolved: unresolved.clone(),
                 registered_at: record.at,
                 changed_at: record.at,
@@ -54,27 +54,28 @@ fn apply_to(event: &Event, entry: &mut Entry) -> bool {
                 entry.revision = revision.clone();
                 entry.probe = None;
             }
-            entry.dependencies.clone_from(dependencies);
+            entry.dependencies = Arc::new(dependencies.clone());
             entry.unresolved.clone_from(unresolved);
         }
         Event::RevisionSelected { revision, dependencies, unresolved, .. } => {
             entry.revision = revision.clone();
             entry.newest = entry.newest.max(revision.number);
             entry.probe = None;
-            entry.dependencies.clone_from(dependencies);
+            entry.dependencies = Arc::new(dependencies.clone());
             entry.unresolved.clone_from(unresolved);
         }
         Event::EdgesResolved { dependencies, unresolved, .. } => {
-            entry.dependencies.clone_from(dependencies);
+            entry.dependencies = Arc::new(dependencies.clone());
             entry.unresolved.clone_from(unresolved);
         }
         Event::EdgeAdded { edge, .. } => {
-            entry.dependencies.retain(|old| !(old.on == edge.on && is_operators(old)));
-            entry.dependencies.push(edge.clone());
-            entry.dependencies.sort_by(|a, b| a.on.cmp(&b.on));
+            let dependencies = Arc::make_mut(&mut entry.dependencies);
+            dependencies.retain(|old| !(old.on == edge.on && is_operators(old)));
+            dependencies.push(edge.clone());
+            dependencies.sort_by(|a, b| a.on.cmp(&b.on));
         }
         Event::EdgeRemoved { on, .. } => {
-            entry.dependencies.retain(|edge| !(edge.on == *on && is_operators(edge)));
+            Arc::make_mut(&mut entry.dependencies).retain(|edge| !(edge.on == *on && is_operators(edge)));
         }
         Event::Activated { .. } => {
             entry.status = Status::Active;

@@ -276,7 +276,7 @@ pub fn closed_cycle(
     }
     while let Some(at) = open.pop() {
         let Some(entry) = state.entry(&at)? else { continue };
-        for edge in &entry.dependencies {
+        for edge in entry.dependencies.iter() {
             if edge.on == *id {
                 return Ok(Some(path_back(id, &at, &came_from)));
             }

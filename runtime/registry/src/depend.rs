@@ -182,7 +182,7 @@ impl Registry {
 
 fn edges_of(view: &dyn StateView, entry: &Arc<Entry>) -> Result<Vec<EdgeView>, RegistryError> {
     let mut edges = Vec::with_capacity(entry.dependencies.len());
-    for edge in &entry.dependencies {
+    for edge in entry.dependencies.iter() {
         edges.push(EdgeView {
             from: edge.on.clone(),
             to: entry.id.clone(),
@@ -210,8 +210,9 @@ fn decide_add(view: &dyn StateView, id: &ComponentId, edge: Edge) -> Result<(Vec
         return Err(RegistryError::Cycle { cycle });
     }
     let mut after = Entry::clone(&entry);
-    after.dependencies.retain(|old| !(old.on == edge.on && is_operators(old)));
-    after.dependencies.push(edge.clone());
+    let dependencies = Arc::make_mut(&mut after.dependencies);
+    dependencies.retain(|old| !(old.on == edge.on && is_operators(old)));
+    dependencies.push(edge.clone());
     let mut events = vec![Event::EdgeAdded { component: id.clone(), edge }];
     events.extend(now_resolved(view, &after)?);
     Ok((events, true))
@@ -239,7 +240,7 @@ fn decide_remove(view: &dyn StateView, id: ComponentId, on: ComponentId) -> Resu
     let edges: Vec<_> = entry.dependencies.iter().filter(|edge| edge.on == on).collect();
     if edges.iter().any(|edge| is_operators(edge)) {
         let mut after = Entry::clone(&entry);
-        after.dependencies.retain(|edge| !(edge.on == on && is_operators(edge)));
+        Arc::make_mut(&mut after.dependencies).retain(|edge| !(edge.on == on && is_operators(edge)));
         let mut events = vec![Event::EdgeRemoved { component: id, on }];
         events.extend(now_resolved(view, &after)?);
         return Ok((events, true));

@@ -1,5 +1,6 @@
 //! What activating targets takes, and what stands in the way.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use domain::graph::path_text;
@@ -72,7 +73,7 @@ fn tries_again_what_is_in_error() {
 #[test]
 fn one_target_in_trouble_does_not_stop_the_others() {
     let mut fake = Fake::of("good:low bad:low,helper helper low");
-    fake.change("bad", |entry| entry.dependencies.push(declared("low", "^2")));
+    fake.change("bad", |entry| Arc::make_mut(&mut entry.dependencies).push(declared("low", "^2")));
     // `helper` is needed by nobody who can start.
     assert_eq!(shown(&plan(&fake, "good bad nobody")), "low | good; blocked: bad: invalid, nobody: not-found");
     assert_eq!(shown(&plan(&fake, "bad")), "blocked: bad: invalid");
@@ -81,7 +82,7 @@ fn one_target_in_trouble_does_not_stop_the_others() {
 #[test]
 fn skips_what_needs_something_blocked_and_names_it() {
     let mut fake = Fake::of("e:d d:b,c c b:a a other");
-    fake.change("a", |entry| entry.dependencies.push(declared("c", ">1")));
+    fake.change("a", |entry| Arc::make_mut(&mut entry.dependencies).push(declared("c", ">1")));
     assert_eq!(shown(&plan(&fake, "e c other")), "c other; blocked: a: invalid; skipped: b for a, d for a, e for a");
     // Through an active component as well, which itself stays what it is.
     fake.change("b", |entry| entry.status = Status::Active);
@@ -211,7 +212,7 @@ fn chain(length: usize) -> Fake {
     let mut fake = Fake::default();
     for n in 0..length {
         let mut entry = entry(&format!("n{n:06}"), "1.0.0", Status::Registered);
-        entry.dependencies.extend((n > 0).then(|| declared(&format!("n{:06}", n - 1), "*")));
+        Arc::make_mut(&mut entry.dependencies).extend((n > 0).then(|| declared(&format!("n{:06}", n - 1), "*")));
         fake.put(entry);
     }
     fake
@@ -226,7 +227,7 @@ fn a_chain_of_a_hundred_thousand_is_walked_without_recursion() {
 #[test]
 fn a_long_ring_is_found_without_recursion() {
     let mut fake = chain(20_000);
-    fake.change("n000000", |entry| entry.dependencies.push(declared("n019999", "*")));
+    fake.change("n000000", |entry| Arc::make_mut(&mut entry.dependencies).push(declared("n019999", "*")));
     assert_eq!(plan(&fake, "n000005").blocked.len(), 20_000);
     assert!(matches!(order_all(&fake), Err(OrderError::Cycle(cycle)) if cycle.path.len() == 20_001));
 }
@@ -236,7 +237,7 @@ fn orders_a_whole_registry_page_by_page() {
     let mut fake = Fake::default();
     for n in 0..3_000 {
         let mut entry = entry(&format!("n{n:04}"), "1.0.0", Status::Inactive);
-        entry.dependencies.extend((n % 3 != 0).then(|| declared(&format!("n{:04}", n - 1), "*")));
+        Arc::make_mut(&mut entry.dependencies).extend((n % 3 != 0).then(|| declared(&format!("n{:04}", n - 1), "*")));
         fake.put(entry);
     }
     let waves = order_all(&fake).unwrap();

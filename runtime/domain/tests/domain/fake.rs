@@ -51,7 +51,7 @@ pub(crate) fn entry(name: &str, version: &str, status: Status) -> Entry {
             registered_at: Timestamp::default(),
         }),
         newest: 1,
-        dependencies: Vec::new(),
+        dependencies: Arc::default(),
         unresolved: Vec::new(),
         registered_at: Timestamp::default(),
         changed_at: Timestamp::default(),
@@ -78,11 +78,11 @@ pub(crate) struct Fake {
 impl Fake {
     pub(crate) fn put(&mut self, entry: Entry) {
         if let Some(old) = self.entries.remove(&entry.id) {
-            for edge in &old.dependencies {
+            for edge in old.dependencies.iter() {
                 self.dependents.get_mut(&edge.on).unwrap().remove(&entry.id);
             }
         }
-        for edge in &entry.dependencies {
+        for edge in entry.dependencies.iter() {
             self.dependents.entry(edge.on.clone()).or_default().insert(entry.id.clone());
         }
         self.entries.insert(entry.id.clone(), Arc::new(entry));
@@ -100,7 +100,8 @@ impl Fake {
                 _ => Status::Registered,
             };
             let mut entry = entry(name.trim_start_matches(['+', '!']), "1.0.0", status);
-            entry.dependencies = needs.split(',').filter(|on| !on.is_empty()).map(|on| declared(on, "*")).collect();
+            entry.dependencies =
+                Arc::new(needs.split(',').filter(|on| !on.is_empty()).map(|on| declared(on, "*")).collect());
             fake.put(entry);
         }
         fake
@@ -132,7 +133,7 @@ impl Fake {
             let mut entry = (*self.entries[&id]).clone();
             let state = Overlay::new(self, &NOTHING_EXPECTED);
             let resolution = resolve(&state, &id, &entry.revision, &entry.dependencies).unwrap();
-            (entry.dependencies, entry.unresolved) = (resolution.dependencies, resolution.unresolved);
+            (entry.dependencies, entry.unresolved) = (Arc::new(resolution.dependencies), resolution.unresolved);
             self.put(entry);
         }
     }

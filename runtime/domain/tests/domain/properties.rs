@@ -1,6 +1,7 @@
 //! What holds for every graph, whatever it looks like.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use domain::graph::{Graph, GraphEdge};
 use domain::plan::{plan_activation, plan_deactivation, plan_unregistration};
@@ -57,7 +58,7 @@ fn registry(nodes: usize, edges: &[(usize, usize, bool)], seeds: &[u8]) -> Fake 
     for n in 0..nodes {
         let mut entry = entry(&name(n), "1.2.3", status(seeds[n % seeds.len()]));
         let needs: BTreeSet<_> = edges.iter().filter(|(from, _, _)| *from == n).map(|(_, to, _)| *to).collect();
-        entry.dependencies = needs.iter().map(|to| declared(&name(*to), "^1")).collect();
+        entry.dependencies = Arc::new(needs.iter().map(|to| declared(&name(*to), "^1")).collect());
         fake.put(entry);
     }
     fake
@@ -198,7 +199,7 @@ proptest! {
         let mut fake = registry(nodes, &edges, &[1]);
         let bad: BTreeSet<_> = bad.into_iter().map(|n| id(&name(n % nodes))).collect();
         for id in &bad {
-            fake.change(id.as_str(), |entry| entry.dependencies.push(declared("gone", "*")));
+            fake.change(id.as_str(), |entry| Arc::make_mut(&mut entry.dependencies).push(declared("gone", "*")));
         }
         let all: Vec<_> = fake.entries.keys().cloned().collect();
         let plan = plan_activation(&fake, &all).unwrap();

@@ -43,8 +43,8 @@ pub(super) fn decide(
         Some(_) => (RegisterOutcome::NewRevision, true),
     };
     let (previous, kept) = match &entry {
-        Some(entry) if !current => (entry.dependencies.clone(), Some(entry.unresolved.clone())),
-        Some(entry) => (entry.dependencies.clone(), None),
+        Some(entry) if !current => (entry.dependencies.to_vec(), Some(entry.unresolved.clone())),
+        Some(entry) => (entry.dependencies.to_vec(), None),
         None => (Vec::new(), None),
     };
     if let Some(unresolved) = kept {
@@ -96,7 +96,7 @@ pub(crate) fn entry_after(
             status: Status::Registered,
             revision: revision.clone(),
             newest: revision.number,
-            dependencies: Vec::new(),
+            dependencies: Arc::default(),
             unresolved: Vec::new(),
             registered_at: revision.registered_at,
             changed_at: revision.registered_at,
@@ -108,7 +108,7 @@ pub(crate) fn entry_after(
         },
     };
     after.revision = revision.clone();
-    after.dependencies.clone_from(&resolution.dependencies);
+    after.dependencies = Arc::new(resolution.dependencies.clone());
     after.unresolved.clone_from(&resolution.unresolved);
     after
 }

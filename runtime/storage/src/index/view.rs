@@ -20,8 +20,8 @@ pub(super) struct EntryRow {
     status: Status,
     pub(super) revision: u32,
     newest: u32,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    dependencies: Vec<Edge>,
+    #[serde(default, skip_serializing_if = "is_empty")]
+    dependencies: Arc<Vec<Edge>>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     unresolved: Vec<Unresolved>,
     registered_at: Timestamp,
@@ -35,6 +35,10 @@ pub(super) struct EntryRow {
     state: Option<StateRef>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     probe: Option<bool>,
+}
+
+fn is_empty(edges: &[Edge]) -> bool {
+    edges.is_empty()
 }
 
 /// Writes an entry without its revision.

@@ -97,7 +97,9 @@ impl Journal {
         if self.must_turn || self.end() >= self.folder.segment_bytes() {
             self.turn(now)?;
         }
-        Ok(Group { bytes: Vec::new(), head: self.head.clone(), first: self.head.seq + 1 })
+        // Its memory is used over and over.
+        let bytes = if self.gathered.is_empty() { std::mem::take(&mut self.gathered) } else { Vec::new() };
+        Ok(Group { bytes, head: self.head.clone(), first: self.head.seq + 1 })
     }
 
     /// Appends a group and returns once it survives what `durability` says.
@@ -112,7 +114,11 @@ impl Journal {
             self.is_marked = true;
         }
         let before = self.end();
-        self.gathered.extend(bytes);
+        if self.gathered.is_empty() {
+            self.gathered = bytes;
+        } else {
+            self.gathered.extend(bytes);
+        }
         let done = match durability {
             Durability::None if self.gathered.len() < GATHERED_BYTES_MAX => Ok(()),
             Durability::None | Durability::Process => self.write(),

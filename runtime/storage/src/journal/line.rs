@@ -1,6 +1,8 @@
 //! Lines of a segment as they stand on the disk.
 
 use domain::event::{Actor, EVENT_VERSION, Event, Record};
+use std::io::Write as _;
+
 use domain::{ComponentId, Timestamp};
 use serde::ser::Error as _;
 use serde::{Deserialize, Serialize};
@@ -194,13 +196,11 @@ impl RecordLine {
         let known = known_fields(written, beginning.event, component);
         let known = known.ok_or_else(|| serde_json::Error::custom("an event does not begin with its name"))?;
         text.drain(event..event + known);
-        text.extend(format!(",\"group\":{group}").bytes());
-        if rest > 0 {
-            text.extend(format!(",\"rest\":{rest}").bytes());
-        }
-        text.extend(b",\"prev\":\"");
-        text.extend(prev.bytes());
-        text.extend(b"\"}");
+        let written = match rest {
+            0 => write!(text, ",\"group\":{group},\"prev\":\"{prev}\"}}"),
+            rest => write!(text, ",\"group\":{group},\"rest\":{rest},\"prev\":\"{prev}\"}}"),
+        };
+        written.map_err(serde_json::Error::io)?;
         seal_from(text, start);
         Ok(())
     }
