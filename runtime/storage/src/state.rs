@@ -161,7 +161,17 @@ impl JournaledState {
 
     /// Asks a question that looks at several rows.
     fn ask<T>(&self, question: impl Fn(&RowsView<'_>) -> Result<T, StorageError>) -> Result<T, StorageError> {
-        self.index()?.ask(|rows| question(&RowsView { rows, last_seq: self.last_seq() }))
+        let index = self.index()?;
+        let ask = || index.ask(|rows| question(&RowsView { rows, last_seq: self.last_seq() }));
+        match ask() {
+            Err(error) if index.has_met(&error) && self.catch_up().is_ok() => ask(),
+            answer => answer,
+        }
+    }
+
+    /// Has the index brought up to date that could not be, as on a full disk.
+    fn catch_up(&self) -> Result<(), StorageError> {
+        self.queue()?.catch_up()
     }
 }
 
