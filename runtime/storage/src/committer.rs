@@ -117,10 +117,10 @@ impl Queue {
     /// [`StorageError`] of the disk.
     pub(crate) fn freeze(self, segment: Segment) -> Result<Frozen, StorageError> {
         let (answer, receiver) = sync_channel(1);
-        self.0.send(Box::new(Job::Freeze(segment, answer))).map_err(|_| StorageError::Closed)?;
+        self.0.send(Box::new(Job::Freeze(segment, answer))).map_err(|_| gone())?;
         // Waiting with a handle of the queue would keep the committer from ending.
         drop(self.0);
-        receiver.recv().unwrap_or(Err(StorageError::Closed))
+        receiver.recv().unwrap_or_else(|_| Err(gone()))
     }
 
     /// Gives the index on disk what it could not be given before.
@@ -129,9 +129,9 @@ impl Queue {
     /// [`StorageError`] of the disk.
     pub(crate) fn catch_up(self) -> Result<(), StorageError> {
         let (answer, receiver) = sync_channel(1);
-        self.0.send(Box::new(Job::CatchUp(answer))).map_err(|_| StorageError::Closed)?;
+        self.0.send(Box::new(Job::CatchUp(answer))).map_err(|_| gone())?;
         drop(self.0);
-        receiver.recv().unwrap_or(Err(StorageError::Closed))
+        receiver.recv().unwrap_or_else(|_| Err(gone()))
     }
 }
 
@@ -159,12 +159,11 @@ impl Committer {
     /// Lets the committer carry out what waits, and waits for its end.
     ///
     /// # Errors
-    /// [`StorageError`] if records that were only gathered in memory could not be written.
+    /// [`StorageError`] if records that were only gathered in memory could not be written, or it is not known whether they were.
     pub(crate) fn end(self) -> Result<(), StorageError> {
         drop(self.jobs);
         match self.thread.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            // A committer that panicked has answered nobody; its callers got `Closed`.
-            Thread::Running(thread) => thread.join().unwrap_or(Ok(())),
+            Thread::Running(thread) => thread.join().unwrap_or_else(|_| Err(gone())),
             Thread::Waiting(..) | Thread::Failed => Ok(()),
         }
     }
@@ -178,9 +177,14 @@ impl Committer {
             return Ok(());
         }
         let (answer, receiver) = sync_channel(1);
-        self.queue()?.0.send(Box::new(Job::Write(answer))).map_err(|_| StorageError::Closed)?;
-        receiver.recv().unwrap_or(Err(StorageError::Closed))
+        self.queue()?.0.send(Box::new(Job::Write(answer))).map_err(|_| gone())?;
+        receiver.recv().unwrap_or_else(|_| Err(gone()))
     }
+}
+
+/// Returns what those hear who do not get an answer. The committer carries out what waits before it ends, so it has panicked.
+pub(crate) fn gone() -> StorageError {
+    StorageError::Defect { reason: "the thread that makes them panicked".to_owned() }
 }
 
 impl Thread {
