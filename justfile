@@ -75,7 +75,7 @@ fmt:
 # Crash storage at every point where it writes, and cut and flip what it wrote, for minutes (`just test` does a little of it)
 [group('work on the project')]
 crash:
-    STORAGE_SEEDS=10000 STORAGE_CRASHES=1000 STORAGE_TRIALS=1000 cargo test --package storage -- power_loss crashes damage_trials
+    STORAGE_SEEDS=100000 STORAGE_CRASHES=1000 STORAGE_TRIALS=1000 cargo test --package storage -- power_loss crashes damage_trials
 
 # Kill the program at a thousand moments while it is used, and damage a thousand of its folders (`just test` does a tenth of it)
 [group('work on the project')]

@@ -421,6 +421,7 @@ fn storage_code(error: &StorageError) -> &'static str {
         StorageError::MissingBlob { .. } => "missing-blob",
         StorageError::Index { .. } => "index",
         StorageError::Closed => "closed",
+        StorageError::Defect { .. } => "internal",
         StorageError::Io { .. } => "io",
     }
 }

@@ -39,6 +39,7 @@ enum Job {
     Decide(Asked),
     AddUsage(Counted),
     Write(SyncSender<Result<(), StorageError>>),
+    CatchUp(SyncSender<Result<(), StorageError>>),
     Secure(Durability, oneshot::Sender<Result<(), StorageError>>),
     Freeze(Segment, SyncSender<Result<Frozen, StorageError>>),
 }
@@ -116,10 +117,21 @@ impl Queue {
     /// [`StorageError`] of the disk.
     pub(crate) fn freeze(self, segment: Segment) -> Result<Frozen, StorageError> {
         let (answer, receiver) = sync_channel(1);
-        self.0.send(Box::new(Job::Freeze(segment, answer))).map_err(|_| StorageError::Closed)?;
+        self.0.send(Box::new(Job::Freeze(segment, answer))).map_err(|_| gone())?;
         // Waiting with a handle of the queue would keep the committer from ending.
         drop(self.0);
-        receiver.recv().unwrap_or(Err(StorageError::Closed))
+        receiver.recv().unwrap_or_else(|_| Err(gone()))
+    }
+
+    /// Gives the index on disk what it could not be given before.
+    ///
+    /// # Errors
+    /// [`StorageError`] of the disk.
+    pub(crate) fn catch_up(self) -> Result<(), StorageError> {
+        let (answer, receiver) = sync_channel(1);
+        self.0.send(Box::new(Job::CatchUp(answer))).map_err(|_| gone())?;
+        drop(self.0);
+        receiver.recv().unwrap_or_else(|_| Err(gone()))
     }
 }
 
@@ -147,12 +159,11 @@ impl Committer {
     /// Lets the committer carry out what waits, and waits for its end.
     ///
     /// # Errors
-    /// [`StorageError`] if records that were only gathered in memory could not be written.
+    /// [`StorageError`] if records that were only gathered in memory could not be written, or it is not known whether they were.
     pub(crate) fn end(self) -> Result<(), StorageError> {
         drop(self.jobs);
         match self.thread.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            // A committer that panicked has answered nobody; its callers got `Closed`.
-            Thread::Running(thread) => thread.join().unwrap_or(Ok(())),
+            Thread::Running(thread) => thread.join().unwrap_or_else(|_| Err(gone())),
             Thread::Waiting(..) | Thread::Failed => Ok(()),
         }
     }
@@ -166,9 +177,14 @@ impl Committer {
             return Ok(());
         }
         let (answer, receiver) = sync_channel(1);
-        self.queue()?.0.send(Box::new(Job::Write(answer))).map_err(|_| StorageError::Closed)?;
-        receiver.recv().unwrap_or(Err(StorageError::Closed))
+        self.queue()?.0.send(Box::new(Job::Write(answer))).map_err(|_| gone())?;
+        receiver.recv().unwrap_or_else(|_| Err(gone()))
     }
+}
+
+/// Returns what those hear who do not get an answer. The committer carries out what waits before it ends, so it has panicked.
+pub(crate) fn gone() -> StorageError {
+    StorageError::Defect { reason: "the thread that makes them panicked".to_owned() }
 }
 
 impl Thread {
@@ -220,6 +236,7 @@ impl Work {
                 match job {
                     Job::AddUsage(Counted { usage, answer }) => drop(answer.send(self.index.add_usage(&usage))),
                     Job::Write(answer) => drop(answer.send(self.write_gathered())),
+                    Job::CatchUp(answer) => drop(answer.send(self.catch_up())),
                     Job::Secure(durability, answer) => drop(answer.send(self.secure(durability))),
                     Job::Freeze(segment, answer) => drop(answer.send(self.freeze(segment))),
                     // Decisions are taken as they come.
@@ -236,6 +253,16 @@ impl Work {
         }
         self.journal.write()?;
         self.all_is_written();
+        Ok(())
+    }
+
+    /// Gives the index on disk what it could not be given before.
+    fn catch_up(&mut self) -> Result<(), StorageError> {
+        if self.index.is_behind() {
+            // It reads the journal's files.
+            self.write_gathered()?;
+            self.index.catch_up()?;
+        }
         Ok(())
     }
 
@@ -284,12 +311,12 @@ impl Work {
         answers: &mut Vec<(oneshot::Sender<Answer>, Answer)>,
     ) -> Result<(), StorageError> {
         let index = self.index.clone();
-        let rows = index.rows();
-        let mut overlay = Overlay::over(&*rows);
-        let mut group = match self.journal.begin_group(self.clock.now()) {
+        let mut group = match self.catch_up().and_then(|()| self.journal.begin_group(self.clock.now())) {
             Ok(group) => group,
             Err(error) => return self.refuse_group(&error, first, queue, others, answers),
         };
+        let rows = index.rows();
+        let mut overlay = Overlay::over(&*rows);
         let (end, head) = (self.journal.end(), self.journal.head().clone());
         let mut waiting = || next_asked(queue, others);
         let mut strongest = Durability::None;
@@ -310,6 +337,9 @@ impl Work {
                 }
                 Ok(records)
             });
+            if let Err(error) = &committed {
+                index.has_met(error);
+            }
             answers.push((answer, committed));
             if answers.len() < GROUP_MAX && overlay.changes.len() < GROUP_ROWS {
                 next = waiting();
@@ -329,11 +359,7 @@ impl Work {
             }
         }
         let mark = Mark { seq: after.seq, hash: after.hash };
-        if let Err(error) = index.change(overlay.into_changes(), mark.clone()) {
-            // Nothing was acknowledged yet: journal and index both stay as they were.
-            self.journal.take_back(end, head);
-            return Err(error);
-        }
+        index.change(overlay.into_changes(), mark.clone());
         self.last_seq.store(mark.seq, Ordering::Release);
         match self.journal.is_gathering() {
             false => index.tell_head(None),
@@ -347,7 +373,7 @@ impl Work {
 }
 
 impl Work {
-    /// Refuses the changes that wait, where the journal cannot be written; whoever changes nothing is answered as always.
+    /// Refuses the changes that wait, where journal or index cannot be written; whoever changes nothing is answered as always.
     fn refuse_group(
         &self,
         error: &StorageError,

@@ -85,3 +85,61 @@ fn goes_on_by_itself_after_a_failure_at_any_step() {
         }
     }
 }
+
+/// Fails at the step `first`, at the `second` one after the first refusal, and the process ends with the next refusal. Returns
+/// whether there was one of each.
+fn leave(folder: &Path, first: u64, second: u64) -> bool {
+    let disk = ForgetfulDisk::default();
+    disk.contents().steps = u64::MAX;
+    let open = |disk: &ForgetfulDisk| {
+        let folder = JournalFolder::on(Arc::new(disk.clone()), &folder.join("journal"), 1_500);
+        let opened = journal::open(&folder, &Head::start(), Timestamp::from_micros(1)).unwrap();
+        (opened.journal, folder)
+    };
+    let append = |journal: &mut Journal| {
+        let seq = journal.head().seq + 1;
+        let mut group = journal.begin_group(Timestamp::from_micros(8))?;
+        group.add(&[Arc::new(record(seq))]).unwrap();
+        journal.append(group, Durability::Power)
+    };
+    let (mut journal, _) = open(&disk);
+    disk.contents().taken = 0;
+    disk.contents().failing = first..first + 1;
+    disk.contents().error = Some(ErrorKind::Other);
+    let mut refused = 0;
+    while refused < 2 && journal.head().seq < RECORDS {
+        if append(&mut journal).is_err() {
+            refused += 1;
+            let mut disk = disk.contents();
+            let from = disk.taken + second;
+            disk.failing = from..from + 1;
+        }
+    }
+    // The disk works again, and the next process relies on what it finds.
+    drop(journal);
+    disk.contents().error = None;
+    let (mut journal, _) = open(&disk);
+    append(&mut journal).unwrap();
+    for seed in 0..16 {
+        let after = ForgetfulDisk::default();
+        *after.contents() = disk.contents().clone();
+        after.contents().crash(&mut Dice(seed));
+        let (found, folder) = open(&after);
+        assert_eq!(found.head().seq, journal.head().seq, "{first} {second} {seed}");
+        let read = journal::records(&folder, 1, found.head().seq, usize::MAX).unwrap();
+        assert_eq!(read, (1..=found.head().seq).map(record).collect::<Vec<_>>(), "{first} {second} {seed}");
+    }
+    refused == 2
+}
+
+#[test]
+fn the_next_process_makes_durable_what_one_left_that_could_not_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut left = 0;
+    for first in 1..60 {
+        for second in 1..14 {
+            left += u64::from(leave(folder.path(), first, second));
+        }
+    }
+    assert!(left > 200, "{left}");
+}

@@ -32,6 +32,8 @@ mod fixtures;
 mod folder;
 #[cfg(test)]
 mod forgetful_disk;
+#[cfg(test)]
+mod full_index;
 mod group;
 mod index;
 mod journal;

@@ -192,7 +192,15 @@ mod tests {
         std::fs::create_dir(&folder).unwrap();
         let lock = FolderLock::acquire(&folder, "first", Duration::ZERO).unwrap();
         std::thread::scope(|scope| {
-            let second = scope.spawn(|| FolderLock::acquire(&folder, "second", Duration::from_secs(60)).unwrap());
+            let second = scope.spawn(|| {
+                loop {
+                    match FolderLock::acquire(&folder, "second", Duration::from_secs(60)) {
+                        // It began at the moment at which neither folder was there.
+                        Err(StorageError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {}
+                        acquired => return acquired.unwrap(),
+                    }
+                }
+            });
             std::fs::rename(&folder, &aside).unwrap();
             std::fs::create_dir(&folder).unwrap();
             drop(lock);

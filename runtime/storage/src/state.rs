@@ -12,7 +12,7 @@ use domain::ports::{
 };
 use domain::usage::Usage;
 
-use crate::committer::{Committer, Queue, Segment};
+use crate::committer::{Committer, Queue, Segment, gone};
 use crate::compact::compact;
 use crate::folder::{OpenOptions, Warning};
 use crate::index::{Index, RowsView, Slack, pack_closed, recover, remember};
@@ -88,7 +88,7 @@ impl JournaledState {
     /// to it if that is what was asked for at opening. A compaction that is at work is broken off, a verification is waited for.
     ///
     /// # Errors
-    /// [`StorageError`] if records that were only gathered in memory could not be written.
+    /// [`StorageError`] if records that were only gathered in memory could not be written, or it is not known whether they were.
     pub fn close(&self) -> Result<(), StorageError> {
         self.closing.store(true, Ordering::Release);
         // Whoever goes through the journal breaks off, and must have let go of its files before the lock is.
@@ -161,7 +161,17 @@ impl JournaledState {
 
     /// Asks a question that looks at several rows.
     fn ask<T>(&self, question: impl Fn(&RowsView<'_>) -> Result<T, StorageError>) -> Result<T, StorageError> {
-        self.index()?.ask(|rows| question(&RowsView { rows, last_seq: self.last_seq() }))
+        let index = self.index()?;
+        let ask = || index.ask(|rows| question(&RowsView { rows, last_seq: self.last_seq() }));
+        match ask() {
+            Err(error) if index.has_met(&error) && self.catch_up().is_ok() => ask(),
+            answer => answer,
+        }
+    }
+
+    /// Has the index brought up to date that could not be, as on a full disk.
+    fn catch_up(&self) -> Result<(), StorageError> {
+        self.queue()?.catch_up()
     }
 }
 
@@ -192,17 +202,17 @@ impl StateStore for JournaledState {
         durability: Durability,
     ) -> BoxFuture<'static, Result<Committed, StorageError>> {
         let queued = self.queue().map(|queue| queue.put(actor, decide, durability));
-        Box::pin(async move { queued?.ok_or(StorageError::Closed)?.await.unwrap_or(Err(StorageError::Closed)) })
+        Box::pin(async move { queued?.ok_or_else(gone)?.await.unwrap_or_else(|_| Err(gone())) })
     }
 
     fn secure(&self, durability: Durability) -> BoxFuture<'static, Result<(), StorageError>> {
         let queued = self.queue().map(|queue| queue.secure(durability));
-        Box::pin(async move { queued?.ok_or(StorageError::Closed)?.await.unwrap_or(Err(StorageError::Closed)) })
+        Box::pin(async move { queued?.ok_or_else(gone)?.await.unwrap_or_else(|_| Err(gone())) })
     }
 
     fn add_usage(&self, usage: Vec<(ComponentId, Usage)>) -> BoxFuture<'static, Result<(), StorageError>> {
         let queued = self.queue().map(|queue| queue.add(usage));
-        Box::pin(async move { queued?.ok_or(StorageError::Closed)?.await.unwrap_or(Err(StorageError::Closed)) })
+        Box::pin(async move { queued?.ok_or_else(gone)?.await.unwrap_or_else(|_| Err(gone())) })
     }
 
     fn is_in_memory(&self) -> bool {

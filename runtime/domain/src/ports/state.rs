@@ -321,9 +321,15 @@ pub enum StorageError {
         /// What it said.
         reason: String,
     },
-    /// The store was closed, or its committer died.
+    /// The store was closed.
     #[error("the data folder was closed")]
     Closed,
+    /// A fault of the program itself: what makes the changes has ended, so that none can be made until the folder is opened again.
+    #[error("no changes can be made until the data folder is opened again: {reason}")]
+    Defect {
+        /// What is known of it.
+        reason: String,
+    },
     /// Another error of the system.
     #[error("cannot access {}", path.display())]
     Io {
@@ -343,9 +349,11 @@ impl StorageError {
             Self::Denied { .. } => ErrorKind::Denied,
             Self::NotAFolder { .. } | Self::NewerFormat { .. } => ErrorKind::Invalid,
             Self::Held { .. } | Self::ReadOnly { .. } | Self::Closed => ErrorKind::Unavailable,
-            Self::Damaged { .. } | Self::MissingBlob { .. } | Self::Index { .. } | Self::Io { .. } => {
-                ErrorKind::Internal
-            }
+            Self::Damaged { .. }
+            | Self::MissingBlob { .. }
+            | Self::Index { .. }
+            | Self::Defect { .. }
+            | Self::Io { .. } => ErrorKind::Internal,
         }
     }
 
@@ -376,6 +384,7 @@ impl StorageError {
             Self::MissingBlob { digest } => Self::MissingBlob { digest: *digest },
             Self::Index { reason } => Self::Index { reason: reason.clone() },
             Self::Closed => Self::Closed,
+            Self::Defect { reason } => Self::Defect { reason: reason.clone() },
         }
     }
 

@@ -211,6 +211,11 @@ fn storage(error: &StorageError) -> Vec<String> {
         StorageError::Io { path, .. } if path.parent().is_some_and(|folder| folder.ends_with("index")) => {
             vec!["delete the folder `index` in the data folder: it is rebuilt from the journal".to_owned()]
         }
+        StorageError::Defect { .. } => vec![
+            "open the registry again, or restart `runtime serve`: what was acknowledged and written is there"
+                .to_owned(),
+            "`runtime log` says what was done".to_owned(),
+        ],
         StorageError::Closed | StorageError::Io { .. } => vec![],
     }
 }

@@ -57,6 +57,11 @@ impl OldRows {
         change()
     }
 
+    /// Tells whether somebody looks at an earlier moment.
+    pub(super) fn is_looked_at(&self) -> bool {
+        self.lock().is_some()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Option<Kept>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -77,7 +82,7 @@ impl Frozen {
     pub(super) fn new(below: Arc<Below>, old: Arc<OldRows>, mark: Mark) -> Result<Self, StorageError> {
         let entries = match &*below {
             Below::Sled(sled) => sled.number(Tree::Entries),
-            Below::Image(_) => 0,
+            Below::Image(_) | Below::Gone(_) => 0,
         };
         let mut kept = old.lock();
         if kept.is_some() {

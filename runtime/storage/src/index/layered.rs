@@ -21,7 +21,9 @@ use super::head::HeadFile;
 use super::image::{self, Image};
 use super::overlay::{Changes, Overlay, merged_get, merged_scan};
 use super::pack::Slack;
-use super::recover::{Truth, over_sled};
+use super::recover::{Followed, Truth, over_sled};
+use super::reopen::{SledState, let_go};
+use super::room::{Before, look_for_room};
 use super::rows::{Known, Rows, Tree, Visit};
 use super::sled::{Mark, SledRows};
 use super::usage_file::{UsageFile, UsageLine};
@@ -46,24 +48,25 @@ const SETTLED_MAX: usize = 4_096;
 
 /// Rows of a data folder.
 pub(crate) struct Index {
-    folder: PathBuf,
-    journal: JournalFolder,
-    slack: Slack,
+    pub(super) folder: PathBuf,
+    pub(super) journal: JournalFolder,
+    pub(super) slack: Slack,
     layers: RwLock<Arc<Layers>>,
     /// What sled's rows were at a moment that somebody looks at.
-    old: Arc<OldRows>,
+    pub(super) old: Arc<OldRows>,
     /// Even while the rows on disk are at rest, odd while they are being changed.
-    changing: AtomicU64,
+    pub(super) changing: AtomicU64,
     /// Held while rows are changed, so that changes come one after the other.
     files: Mutex<Files>,
     /// Hears what is mended after the opening.
     on_warning: Option<Arc<OnWarning>>,
 }
 
-/// What is written beside the rows.
-struct Files {
+/// What is written beside the rows, and how the rows on disk are.
+pub(super) struct Files {
     usage: UsageFile,
     head: HeadFile,
+    pub(super) sled: SledState,
 }
 
 /// The rows on disk.
@@ -72,23 +75,24 @@ pub(super) enum Below {
     Image(Image),
     /// Sled's.
     Sled(SledRows),
+    /// None, because sled could not be opened again.
+    Gone(StorageError),
 }
 
 impl Rows for Below {
     fn get(&self, tree: Tree, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
-        self.rows().get(tree, key)
+        match self {
+            Self::Image(image) => image.get(tree, key),
+            Self::Sled(sled) => sled.get(tree, key),
+            Self::Gone(error) => Err(error.again()),
+        }
     }
 
     fn scan(&self, tree: Tree, from: &[u8], visit: &mut Visit<'_>) -> Result<(), StorageError> {
-        self.rows().scan(tree, from, visit)
-    }
-}
-
-impl Below {
-    fn rows(&self) -> &dyn Rows {
         match self {
-            Self::Image(image) => image,
-            Self::Sled(sled) => sled,
+            Self::Image(image) => image.scan(tree, from, visit),
+            Self::Sled(sled) => sled.scan(tree, from, visit),
+            Self::Gone(error) => Err(error.again()),
         }
     }
 }
@@ -150,11 +154,11 @@ impl Layers {
 
 impl Rows for Layers {
     fn get(&self, tree: Tree, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
-        merged_get(self.below.rows(), &self.changes, tree, key)
+        merged_get(&*self.below, &self.changes, tree, key)
     }
 
     fn scan(&self, tree: Tree, from: &[u8], visit: &mut Visit<'_>) -> Result<(), StorageError> {
-        merged_scan(self.below.rows(), &self.changes, tree, from, visit)
+        merged_scan(&*self.below, &self.changes, tree, from, visit)
     }
 
     fn known_entry(&self, id: &ComponentId) -> Known {
@@ -183,7 +187,7 @@ impl Index {
             old: Arc::default(),
             layers: RwLock::new(Arc::new(layers)),
             changing: AtomicU64::new(0),
-            files: Mutex::new(Files { usage, head }),
+            files: Mutex::new(Files { usage, head, sled: SledState::default() }),
             on_warning,
         })
     }
@@ -197,18 +201,16 @@ impl Index {
     }
 
     /// Makes the changes and moves the mark, all at one moment. The journal has every record up to the mark; where it has
-    /// them only in memory, the changes stay in memory as well. [`Self::tell_head`] is left to the caller.
-    pub(crate) fn change(&self, changes: Changes, mark: Mark) -> Result<(), StorageError> {
+    /// them only in memory, the changes stay in memory as well, and so they do where sled cannot have them:
+    /// [`Self::catch_up`] is to come before the next ones. [`Self::tell_head`] is left to the caller.
+    pub(crate) fn change(&self, changes: Changes, mark: Mark) {
         let mut files = self.files();
         let mut layers = Layers::clone(&self.layers());
         let group = Group { rows: changes.len(), records: mark.seq.saturating_sub(layers.mark.seq) };
         layers.absorb(changes, mark);
-        if layers.fits_after(&group) {
+        if layers.fits_after(&group) || self.write_through(&mut files, &layers).is_err() {
             self.show(layers);
-        } else {
-            self.write_through(&mut files, layers)?;
         }
-        Ok(())
     }
 
     /// Tells whether the changes of so many records would stay in memory alone.
@@ -223,7 +225,7 @@ impl Index {
         let mut files = self.files();
         let mut layers = Layers::clone(&self.layers());
         let mut overlay = Overlay::over(&layers);
-        add_usage(&mut overlay, usage)?;
+        add_usage(&mut overlay, usage).inspect_err(|error| self.note(&mut files, error))?;
         let changes = overlay.into_changes();
         if changes.is_empty() {
             return Ok(());
@@ -235,31 +237,68 @@ impl Index {
             self.show(layers);
             return Ok(());
         }
-        self.write_through(&mut files, layers)
+        let had_failed = matches!(files.sled, SledState::Failed(_));
+        match self.write_through(&mut files, &layers) {
+            // Part of them may be in sled's memory, so all of them are shown; they are written once sled was opened again.
+            Err(_) if !had_failed && matches!(files.sled, SledState::Failed(_)) => Ok(()),
+            written => written,
+        }
     }
 
-    /// Gives sled all that it lacks of `layers`. What fails changes nothing.
-    fn write_through(&self, files: &mut Files, layers: Layers) -> Result<(), StorageError> {
-        let layers = match &*layers.below {
-            Below::Sled(_) => layers,
-            Below::Image(_) => self.put_sled_below(files, &layers)?,
-        };
-        let Below::Sled(sled) = &*layers.below else { return Ok(()) };
+    /// Gives sled all that it lacks of `layers`. What fails without sled having been touched changes nothing; else `layers` are
+    /// shown, over rows that may have some of it already.
+    pub(super) fn write_through(&self, files: &mut Files, layers: &Layers) -> Result<(), StorageError> {
+        if let SledState::Failed(error) = &files.sled {
+            return Err(error.again());
+        }
+        files.sled = SledState::Behind;
+        look_for_room(&self.folder, &layers.changes, Before::Changing)?;
+        match &*layers.below {
+            Below::Sled(sled) => self.give(files, sled, layers, layers),
+            Below::Gone(error) => Err(error.again()),
+            Below::Image(_) => {
+                let opened = self.put_sled_below(files, layers)?;
+                let Below::Sled(sled) = &*opened.below else { return Ok(()) };
+                let given = self.give(files, sled, &opened, layers);
+                let_go(opened);
+                given
+            }
+        }
+    }
+
+    /// Gives `sled` all that it lacks of `layers`, in whose place `otherwise` are shown if that fails.
+    fn give(
+        &self,
+        files: &mut Files,
+        sled: &SledRows,
+        layers: &Layers,
+        otherwise: &Layers,
+    ) -> Result<(), StorageError> {
         let generation = sled.generation() + 1;
         self.changing.fetch_add(1, Ordering::AcqRel);
         let change = || sled.change(&layers.changes, &layers.mark, generation);
         let changed = self.old.keep(sled, &layers.changes, change);
-        if changed.is_ok() {
-            let nothing_over = Layers::nothing_over(layers.below.clone(), layers.mark.clone());
-            let settled = layers.changes.entries().take(SETTLED_MAX).map(|entry| (entry.id.clone(), entry.clone()));
-            self.show(Layers { settled: Arc::new(settled.collect()), ..nothing_over });
-        }
+        self.show(match &changed {
+            Ok(()) => {
+                let nothing_over = Layers::nothing_over(layers.below.clone(), layers.mark.clone());
+                let settled = layers.changes.entries().take(SETTLED_MAX).map(|entry| (entry.id.clone(), entry.clone()));
+                Layers { settled: Arc::new(settled.collect()), ..nothing_over }
+            }
+            Err(_) => otherwise.clone(),
+        });
         self.changing.fetch_add(1, Ordering::AcqRel);
-        changed?;
-        // The journal has everything but counters of use, and of those the old file goes on telling until sled is safe.
-        let flushed = sled.flush();
+        if let Err(error) = changed.and_then(|()| sled.flush()) {
+            // Sled may lack on disk what it has in memory.
+            self.show(otherwise.clone());
+            if let Below::Sled(_) = &*otherwise.below {
+                files.sled = SledState::Failed(error.again());
+            }
+            return Err(error);
+        }
+        files.sled = SledState::Fine;
+        // The journal has everything but counters of use, and of those the old file went on telling until sled was safe.
         files.usage.turn(generation);
-        flushed.and_then(|()| files.usage.remove_old())
+        files.usage.remove_old()
     }
 
     /// Opens sled, and returns `layers` with sled's rows in the place of the image.
@@ -268,14 +307,23 @@ impl Index {
         image::remove(&self.folder)?;
         let truth = Truth { journal: &self.journal, end: layers.mark.clone(), told: layers.mark.clone() };
         let followed = over_sled(&self.folder, SledRows::open(&self.folder)?, &truth, self.slack, Some(layers))?;
+        self.take_up(files, followed, &layers.changes)
+    }
+
+    /// Returns the layers of sled that was opened, with the counters of use among `changes`, which it may not have been told of.
+    pub(super) fn take_up(
+        &self,
+        files: &mut Files,
+        followed: Followed,
+        changes: &Changes,
+    ) -> Result<Layers, StorageError> {
         files.usage = followed.usage;
         files.head = HeadFile::open(&self.folder)?;
         if let Some(on_warning) = &self.on_warning {
             followed.warnings.iter().for_each(|warning| on_warning(warning));
         }
-        // Sled has not been told yet of counters that are being added right now.
         let mut over = followed.layers;
-        for (tree, key, value) in layers.changes.rows().filter(|(tree, ..)| *tree == Tree::Usage) {
+        for (tree, key, value) in changes.rows().filter(|(tree, ..)| *tree == Tree::Usage) {
             match value {
                 Some(value) => over.changes.put(tree, key.to_vec(), value.bytes()?.into_owned()),
                 None => over.changes.remove(tree, key.to_vec()),
@@ -289,10 +337,11 @@ impl Index {
     /// # Errors
     /// [`StorageError`] of the disk; and if the rows are frozen already.
     pub(crate) fn freeze(&self) -> Result<Frozen, StorageError> {
+        self.catch_up()?;
         let mut files = self.files();
-        let layers = Layers::clone(&self.layers());
+        let layers = self.layers();
         if !layers.changes.is_empty() || layers.below_seq < layers.mark.seq || self.is_in_memory() {
-            self.write_through(&mut files, layers)?;
+            self.write_through(&mut files, &layers)?;
         }
         let layers = self.layers();
         Frozen::new(layers.below.clone(), self.old.clone(), layers.mark.clone())
@@ -305,10 +354,12 @@ impl Index {
         let layers = self.layers();
         if !layers.fits() {
             // What fails is replayed by the next opening.
-            let _ = self.write_through(&mut files, Layers::clone(&layers));
+            let _ = self.write_through(&mut files, &layers);
         }
         let layers = self.layers();
-        let Below::Sled(sled) = &*layers.below else { return false };
+        let (Below::Sled(sled), SledState::Fine | SledState::Behind) = (&*layers.below, &files.sled) else {
+            return false;
+        };
         // A process that ends leaves no thread to write what is still in sled's memory. What fails costs the next one a rebuild.
         let is_flushed = sled.flush().is_ok();
         if sled.len() <= image::ROWS_MAX {
@@ -323,7 +374,7 @@ impl Index {
         matches!(*self.layers().below, Below::Image(_))
     }
 
-    fn show(&self, layers: Layers) {
+    pub(super) fn show(&self, layers: Layers) {
         *self.layers.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(layers);
     }
 
@@ -351,11 +402,11 @@ impl Index {
         self.layers()
     }
 
-    fn layers(&self) -> Arc<Layers> {
+    pub(super) fn layers(&self) -> Arc<Layers> {
         self.layers.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn files(&self) -> MutexGuard<'_, Files> {
+    pub(super) fn files(&self) -> MutexGuard<'_, Files> {
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

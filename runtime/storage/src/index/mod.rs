@@ -17,6 +17,8 @@ mod overlay;
 mod pack;
 mod packed;
 mod recover;
+mod reopen;
+mod room;
 mod rows;
 mod sled;
 mod snapshot;
@@ -34,6 +36,8 @@ pub(crate) use map::MapRows;
 pub(crate) use overlay::{Changes, Overlay};
 pub(crate) use pack::{Slack, pack_closed};
 pub(crate) use recover::recover;
+#[cfg(test)]
+pub(crate) use room::{Before, UNSEEN};
 pub(crate) use rows::Rows;
 pub(crate) use sled::Mark;
 pub(crate) use snapshot::{check_snapshot, write_snapshot};

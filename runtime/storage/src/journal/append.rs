@@ -108,10 +108,9 @@ impl Journal {
     /// [`StorageError`] of the disk; the journal then ends where it ended before.
     pub(crate) fn append(&mut self, group: Group, durability: Durability) -> Result<(), StorageError> {
         let Group { bytes, head, first } = group;
-        if durability < Durability::Power && !self.is_marked {
+        if durability < Durability::Power {
             // Before anything that may get lost is written: whoever opens the journal then knows that it is no damage.
-            mark_unsynced(&self.folder, first)?;
-            self.is_marked = true;
+            self.mark(first)?;
         }
         let before = self.end();
         if self.gathered.is_empty() {
@@ -174,6 +173,15 @@ impl Journal {
             return Err(refusal(&self.path, error));
         }
         self.unmark();
+        Ok(())
+    }
+
+    /// Writes down that the records from `first` on may get lost, unless that of earlier ones is.
+    pub(super) fn mark(&mut self, first: u64) -> Result<(), StorageError> {
+        if !self.is_marked {
+            mark_unsynced(&self.folder, first)?;
+            self.is_marked = true;
+        }
         Ok(())
     }
 

@@ -3,7 +3,8 @@
 //! After a failed sync the system may throw away what it could not write and count it as written: the next sync succeeds, and the
 //! bytes are on no disk. So such a file is never synced again. Its end is read and checked, all of it is written to a new file,
 //! and that one is synced and put in its place; what cannot be written then is tried again at the next change, and nothing is
-//! acknowledged before.
+//! acknowledged before. Meanwhile the journal is marked as one that may lose records, so that whoever opens it syncs file and
+//! folder.
 
 use domain::ports::StorageError;
 
@@ -31,6 +32,8 @@ impl Journal {
             let reason = "its end is not what was written, after the disk failed".to_owned();
             return Err(refuse(&self.path, self.written, LineError::Broken(reason)));
         }
+        // Should the new file be there and its name not be durable, the next process has to see to that before it relies on it.
+        self.mark(self.head.seq + 1)?;
         replace(self.folder.disk(), &self.path, &bytes).map_err(|error| refusal(&self.path, error))?;
         self.file = self.folder.disk().append(&self.path).map_err(files::at(&self.path))?;
         self.written = bytes.len() as u64;

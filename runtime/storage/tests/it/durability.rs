@@ -1,12 +1,15 @@
 //! What is acknowledged at each level, and what is left of it.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use domain::Timestamp;
 use domain::event::Actor;
-use domain::ports::{Durability, StateStore, StateView};
+use domain::ports::{Clock, Durability, StateStore, StateView, StorageError};
 use storage::{OpenOptions, Storage, Warning};
 
-use crate::fixtures::{Ticks, commit, id, open, options, registered, segments, setting, wait};
+use crate::fixtures::{Ticks, commit, id, open, options, registered, segments, setting, try_commit, wait};
 
 fn journal_files(folder: &std::path::Path) -> Vec<String> {
     segments(folder).iter().map(|path| path.file_name().unwrap().to_str().unwrap().to_owned()).collect()
@@ -118,4 +121,37 @@ fn what_is_there_can_be_made_as_safe_as_is_wanted_later() {
     assert_eq!(crate::fixtures::lines(folder.path()).len(), 4);
     assert_eq!(journal_files(folder.path()), ["00000000000000000001.jsonl"]);
     storage.close().unwrap();
+}
+
+/// A clock that panics once it is told to.
+struct Bomb(Arc<Ticks>, AtomicBool);
+
+impl Clock for Bomb {
+    fn now(&self) -> Timestamp {
+        assert!(!self.1.load(Ordering::Acquire), "told to");
+        self.0.now()
+    }
+}
+
+#[test]
+fn who_waits_and_who_closes_hear_that_the_committer_panicked() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(Bomb(Ticks::new(), AtomicBool::new(false)));
+    let options = OpenOptions { durability: Durability::None, ..options() };
+    let storage = Storage::open(folder.path(), &options, clock.clone()).unwrap();
+    commit(&*storage.state, vec![registered("a", 1, &[])]);
+    clock.1.store(true, Ordering::Release);
+    for _ in 0..2 {
+        let refused = try_commit(&*storage.state, vec![registered("b", 1, &[])]);
+        assert!(matches!(refused, Err(StorageError::Defect { .. })), "{refused:?}");
+    }
+    assert!(matches!(wait(storage.state.secure(Durability::Power)), Err(StorageError::Defect { .. })));
+    assert!(matches!(storage.verify(), Err(StorageError::Defect { .. })));
+    assert!(storage.state.entry(&id("a")).unwrap().is_some());
+    // Nobody knows whether the first one was written.
+    assert!(matches!(storage.close(), Err(StorageError::Defect { .. })));
+    let storage = open(folder.path());
+    assert!(storage.state.last_seq() <= 1);
+    commit(&*storage.state, vec![registered("c", 1, &[])]);
+    assert_eq!(storage.verify().unwrap().differences, []);
 }
