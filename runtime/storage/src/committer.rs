@@ -38,7 +38,7 @@ type Answer = Result<Committed, StorageError>;
 enum Job {
     Decide(Asked),
     AddUsage(Counted),
-    Write(SyncSender<Result<(), StorageError>>),
+    Write(SyncSender<Vec<u8>>),
     CatchUp(SyncSender<Result<(), StorageError>>),
     Secure(Durability, oneshot::Sender<Result<(), StorageError>>),
     Freeze(Segment, SyncSender<Result<Frozen, StorageError>>),
@@ -168,17 +168,17 @@ impl Committer {
         }
     }
 
-    /// Sees to it that everything acknowledged is in the journal's files.
+    /// Sees to it that everything acknowledged is in the journal's files, and returns the lines that cannot be written there.
     ///
     /// # Errors
-    /// [`StorageError`] of the disk.
-    pub(crate) fn write_gathered(&self) -> Result<(), StorageError> {
+    /// [`StorageError::Defect`] if the committer is gone.
+    pub(crate) fn write_gathered(&self) -> Result<Vec<u8>, StorageError> {
         if !self.gathering.load(Ordering::Acquire) {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let (answer, receiver) = sync_channel(1);
         self.queue()?.0.send(Box::new(Job::Write(answer))).map_err(|_| gone())?;
-        receiver.recv().unwrap_or_else(|_| Err(gone()))
+        receiver.recv().map_err(|_| gone())
     }
 }
 
@@ -235,7 +235,10 @@ impl Work {
             for job in others {
                 match job {
                     Job::AddUsage(Counted { usage, answer }) => drop(answer.send(self.index.add_usage(&usage))),
-                    Job::Write(answer) => drop(answer.send(self.write_gathered())),
+                    Job::Write(answer) => {
+                        let _ = self.write_gathered();
+                        drop(answer.send(self.journal.gathered().to_vec()));
+                    }
                     Job::CatchUp(answer) => drop(answer.send(self.catch_up())),
                     Job::Secure(durability, answer) => drop(answer.send(self.secure(durability))),
                     Job::Freeze(segment, answer) => drop(answer.send(self.freeze(segment))),

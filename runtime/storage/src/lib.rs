@@ -41,6 +41,8 @@ mod lock;
 mod memory;
 mod output;
 #[cfg(test)]
+mod pack_crashes;
+#[cfg(test)]
 mod power_loss;
 mod repair;
 mod scratch;

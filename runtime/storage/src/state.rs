@@ -230,13 +230,28 @@ impl StateStore for JournaledState {
         if limit == 0 || from > last_seq {
             return Ok(Vec::new());
         }
-        {
+        let unwritten = {
             let parts = self.parts.read().unwrap_or_else(PoisonError::into_inner);
-            parts.as_ref().ok_or(StorageError::Closed)?.committer.write_gathered()?;
-        }
-        let mut from = from;
+            parts.as_ref().ok_or(StorageError::Closed)?.committer.write_gathered()?
+        };
+        // What no disk has room for is read where it is.
+        let unwritten = journal::records_in(&self.journal, &unwritten)?;
+        let written = unwritten.first().map_or(last_seq, |first| last_seq.min(first.seq - 1));
+        let mut records = self.written_records(from, written, limit)?;
+        let left = limit - records.len();
+        records.extend(unwritten.into_iter().filter(|record| (from..=last_seq).contains(&record.seq)).take(left));
+        Ok(records)
+    }
+}
+
+impl JournaledState {
+    /// Returns up to `limit` records from `from` up to `to`, which are in the journal's files.
+    fn written_records(&self, mut from: u64, to: u64, limit: usize) -> Result<Vec<Record>, StorageError> {
         loop {
-            match journal::records(&self.journal, from, last_seq, limit) {
+            if from > to {
+                return Ok(Vec::new());
+            }
+            match journal::records(&self.journal, from, to, limit) {
                 // A segment was removed between looking for it and opening it: there are later ones.
                 Err(StorageError::Io { source, .. })
                     if source.kind() == std::io::ErrorKind::NotFound && self.first_seq()? > from =>

@@ -17,6 +17,11 @@ use crate::folder::Warning;
 /// How many bytes of rows are copied at once.
 const BATCH_BYTES: usize = 4 << 20;
 
+/// Ends the name of the folder that is packed into, and of the old one once they have changed places.
+const NEW: &str = ".packed";
+/// Ends the name of the old one where they cannot change places in one step.
+const OLD: &str = ".packed-old";
+
 /// How much of sled's file may be waste.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Slack {
@@ -42,29 +47,40 @@ impl Slack {
 pub(super) fn pack(folder: &Path, sled: SledRows, mark: &Mark) -> Result<(SledRows, Warning), StorageError> {
     let began = Instant::now();
     let before = sled.bytes().0;
-    let new = beside(folder, ".packed");
+    let new = beside(folder, NEW);
     remove_folder(&new)?;
+    fail::point("before pack", folder);
     {
         let packed = empty(&new)?;
         copy_rows(&sled, &packed)?;
         packed.change(&Changes::default(), mark, sled.generation())?;
         packed.flush()?;
+        fail::point("after flush", &new);
     }
     // Sled keeps the lock until all of it is gone.
     drop(sled);
     for file in files::list(folder)?.into_iter().filter(|file| is_ours(file.name())) {
+        fail::point("before copy", &file.path);
         std::fs::copy(&file.path, new.join(file.name())).map_err(files::at(&file.path))?;
     }
     fail::point("before exchange", folder);
     let old = files::exchange(&new, folder)?;
+    fail::point("after exchange", folder);
     fail::point("before remove", &old);
-    // What cannot be removed goes with the next one.
+    // What cannot be removed goes at the next opening.
     let _ = remove_folder(&old);
     let OpenedSled::Whole(sled, _) = SledRows::open(folder)? else {
         return Err(StorageError::Index { reason: "the packed index cannot be read".to_owned() });
     };
     let after = sled.bytes().0;
     Ok((sled, Warning::IndexPacked { before, after, took: began.elapsed() }))
+}
+
+/// Removes what a crash left of packing the index in `folder`: as much as the index was before, perhaps.
+pub(super) fn remove_left(folder: &Path) {
+    for left in [NEW, OLD] {
+        let _ = remove_folder(&beside(folder, left));
+    }
 }
 
 /// Packs the index in `folder` if it has more waste than `slack` allows. Nobody has it open.

@@ -14,7 +14,7 @@ use super::head::HeadFile;
 use super::image::{self, Image};
 use super::layered::{Below, Index, Layers, RECORDS_MAX, ROWS_MAX};
 use super::overlay::{Changes, Overlay};
-use super::pack::{Slack, pack};
+use super::pack::{Slack, pack, remove_left};
 use super::rows::Rows;
 use super::sled::{Mark, OpenedSled, SledRows};
 use super::snapshot::{check_snapshot, load_snapshot};
@@ -168,6 +168,7 @@ pub(super) fn over_sled(
     slack: Slack,
     known: Option<&dyn Rows>,
 ) -> Result<Followed, StorageError> {
+    remove_left(index_folder);
     let fit = match opened {
         OpenedSled::New(sled) if truth.end.seq == 0 => {
             sled.change(&Changes::default(), &Mark::default(), 1)?;

@@ -193,6 +193,11 @@ impl Journal {
         }
     }
 
+    /// Returns the lines that are gathered in memory.
+    pub(crate) fn gathered(&self) -> &[u8] {
+        &self.gathered
+    }
+
     /// Tells whether records are gathered in memory.
     pub(crate) fn is_gathering(&self) -> bool {
         !self.gathered.is_empty()

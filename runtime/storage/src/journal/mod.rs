@@ -22,7 +22,7 @@ pub(crate) use disk::DiskFile;
 pub(crate) use disk::{Disk, SystemDisk};
 pub(crate) use line::{CHECKSUM_FIELD, Head, LineError, is_intact, seal};
 pub(crate) use open::{OpenedJournal, open, unsynced};
-pub(crate) use read::{header_time, records, refuse, replay};
+pub(crate) use read::{header_time, records, records_in, refuse, replay};
 pub(crate) use snapshot::{SnapshotHeader, SnapshotWriter, read_snapshot};
 pub(crate) use survey::{Surveyed, survey};
 

@@ -9,6 +9,7 @@ use domain::ports::StorageError;
 
 use super::JournalFolder;
 use super::line::{Head, HeaderLine, LineError, Position, RecordLine, hash, is_intact};
+use super::open::split;
 use crate::files;
 
 /// Makes the error for a bad line.
@@ -186,4 +187,17 @@ pub(crate) fn records(folder: &JournalFolder, from: u64, to: u64, limit: usize) 
         }
     }
     Ok(found)
+}
+
+/// Returns the records of lines that are in no file yet, in order.
+///
+/// # Errors
+/// [`StorageError::Damaged`] if they are no records.
+pub(crate) fn records_in(folder: &JournalFolder, lines: &[u8]) -> Result<Vec<Record>, StorageError> {
+    let records = split(lines).map(|(offset, line)| {
+        let line = line.ok_or_else(|| LineError::Broken("the line is cut".to_owned()));
+        let record = line.and_then(RecordLine::read).and_then(RecordLine::into_record);
+        record.map_err(|error| refuse(folder.path(), offset as u64, error))
+    });
+    records.collect()
 }

@@ -4,17 +4,19 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use domain::ports::{
-    BackupError, BackupPlace, BlobStore, CodeCache, CodeKey, GuestOutput, OutputLine, OutputSink, OutputStream,
-    SettingsStore, StorageError,
+    BackupError, BackupPlace, BlobStore, CodeCache, CodeKey, Durability, GuestOutput, OutputLine, OutputSink,
+    OutputStream, SettingsStore, StateStore, StorageError,
 };
 use domain::{Digest, Timestamp};
 use rustix::process::{Resource, Rlimit, setrlimit};
+use storage::{OpenOptions, Storage};
 
 use crate::backups::{back_up, fill, tree, try_restore};
-use crate::fixtures::{commit, id, open, setting};
+use crate::fixtures::{Ticks, commit, id, open, options, segments, setting};
 
 const FOLDER: &str = "STORAGE_FULL_DISK_FOLDER";
 const OTHERS: &str = "STORAGE_FULL_DISK_OTHERS";
+const GATHERED: &str = "STORAGE_FULL_DISK_GATHERED";
 
 /// The largest file: every limit below it ends a backup.
 const LARGEST: usize = 900_000;
@@ -129,6 +131,44 @@ fn writes_everything_else_for_another_test() {
 fn nothing_is_half_written_when_the_disk_is_full() {
     let folder = tempfile::tempdir().unwrap();
     run("full_disk::writes_everything_else_for_another_test", OTHERS, folder.path());
+}
+
+/// Changes at the level `none` are only in memory while the disk is full.
+#[test]
+fn gathers_records_for_another_test() {
+    let Ok(folder) = std::env::var(GATHERED) else { return };
+    let folder = PathBuf::from(folder);
+    let options = OpenOptions { durability: Durability::None, ..options() };
+    let storage = Storage::open(&folder, &options, Ticks::new()).unwrap();
+    let state = &*storage.state;
+    commit(state, (0..3).map(|_| setting("written")).collect());
+    assert_eq!(state.records(1, 9).unwrap().len(), 3);
+    let written = std::fs::metadata(&segments(&folder)[0]).unwrap().len();
+    limited(Some(written + 10), || {
+        for _ in 0..4 {
+            commit(state, vec![setting("gathered")]);
+        }
+        let seqs = |from, limit| {
+            let records = state.records(from, limit).unwrap();
+            records.iter().map(|record| record.seq).collect::<Vec<_>>()
+        };
+        assert_eq!(seqs(1, 99), [1, 2, 3, 4, 5, 6, 7]);
+        assert_eq!(seqs(3, 2), [3, 4]);
+        assert_eq!(seqs(5, 2), [5, 6]);
+        assert_eq!(seqs(8, 2), Vec::<u64>::new());
+        assert_eq!(state.records(4, 1).unwrap()[0].event, setting("gathered"));
+        assert_eq!(std::fs::metadata(&segments(&folder)[0]).unwrap().len(), written, "they are only in memory");
+    });
+    assert_eq!(state.records(1, 99).unwrap().len(), 7);
+    assert!(std::fs::metadata(&segments(&folder)[0]).unwrap().len() > written);
+    storage.close().unwrap();
+    assert_eq!(open(&folder).state.records(1, 99).unwrap().len(), 7);
+}
+
+#[test]
+fn records_that_cannot_be_written_yet_are_read_all_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    run("full_disk::gathers_records_for_another_test", GATHERED, folder.path());
 }
 
 /// Runs a test in a process that survives reaching its limit: without the trap the system ends it.
