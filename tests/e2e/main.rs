@@ -26,4 +26,5 @@ mod processes;
 mod registering;
 mod serving;
 mod settings;
+mod transfer;
 mod upkeep;

@@ -10,7 +10,9 @@ mod observer;
 mod state;
 mod upkeep;
 
-pub use backup::{ArchivedComponent, BackupError, BackupPlace, BackupReport};
+pub use backup::{
+    ArchivePart, ArchivedComponent, ArchivedComponents, ArchivedRegistry, BackupError, BackupPlace, BackupReport,
+};
 pub use blobs::{BlobStore, CodeCache, CodeKey};
 pub use clock::Clock;
 pub use engine::{

@@ -1,9 +1,8 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
-use super::{ArchivedComponent, BackupError, BackupPlace, BackupReport, StorageError};
+use super::{ArchivePart, ArchivedComponents, BackupError, BackupPlace, BackupReport, StorageError};
 use crate::digest::Digest;
 use crate::id::ComponentId;
 use crate::stats::FolderSizes;
@@ -191,7 +190,7 @@ pub trait Upkeep: Send + Sync {
     fn backup(&self, place: &BackupPlace, progress: &mut dyn FnMut(BytesProgress))
     -> Result<BackupReport, BackupError>;
 
-    /// Writes components in their order, with their bytes, to the archive at `path`; returns its size.
+    /// Writes components in their order, with their bytes, and what belongs to the registry, to the archive at `path`; returns its size.
     ///
     /// # Errors
     /// [`BackupError::NotABackup`] if another file is at the path; [`BackupError::Storage`], with [`StorageError::MissingBlob`] or
@@ -199,20 +198,15 @@ pub trait Upkeep: Send + Sync {
     fn write_components(
         &self,
         path: &Path,
-        components: &[ArchivedComponent],
+        archived: &ArchivedComponents,
         progress: &mut dyn FnMut(BytesProgress),
     ) -> Result<u64, BackupError>;
 
-    /// Checks all of the archive at `path`, then hands its components to `take`, in their order, until that returns `false`. The
-    /// second argument of `take` is how many there are.
+    /// Checks all of the archive at `path`, then hands its parts to `take`, in their order, until that returns `false`.
     ///
     /// # Errors
-    /// [`BackupError::NotABackup`]; [`BackupError::Damaged`], before the first component if the file does not change meanwhile.
-    fn read_components(
-        &self,
-        path: &Path,
-        take: &mut dyn FnMut(ArchivedComponent, usize, Arc<[u8]>) -> bool,
-    ) -> Result<(), BackupError>;
+    /// [`BackupError::NotABackup`]; [`BackupError::Damaged`], before the first part if the file does not change meanwhile.
+    fn read_components(&self, path: &Path, take: &mut dyn FnMut(ArchivePart) -> bool) -> Result<(), BackupError>;
 
     /// Writes a snapshot of the state as it is now, and removes the segments of the journal that it stands for, but for those that `keep`
     /// asks for. Changes go on meanwhile. `progress` hears how many entries of how many are written.

@@ -14,8 +14,8 @@ use std::time::{Duration, SystemTime};
 
 use domain::Digest;
 use domain::ports::{
-    ArchivedComponent, AuditWindow, BackupError, BackupPlace, BackupReport, BlobCheck, BlobSweep, BlobsInUse,
-    BytesProgress, Clock, Compacted, StateView, StorageError, Upkeep, Verified,
+    ArchivePart, ArchivedComponents, AuditWindow, BackupError, BackupPlace, BackupReport, BlobCheck, BlobSweep,
+    BlobsInUse, BytesProgress, Clock, Compacted, StateView, StorageError, Upkeep, Verified,
 };
 use domain::stats::FolderSizes;
 
@@ -99,17 +99,13 @@ impl Upkeep for FolderUpkeep {
     fn write_components(
         &self,
         path: &Path,
-        components: &[ArchivedComponent],
+        archived: &ArchivedComponents,
         progress: &mut dyn FnMut(BytesProgress),
     ) -> Result<u64, BackupError> {
-        components::write(&self.blobs, self.clock.now(), path, components, progress)
+        components::write(&self.blobs, self.clock.now(), path, archived, progress)
     }
 
-    fn read_components(
-        &self,
-        path: &Path,
-        take: &mut dyn FnMut(ArchivedComponent, usize, Arc<[u8]>) -> bool,
-    ) -> Result<(), BackupError> {
+    fn read_components(&self, path: &Path, take: &mut dyn FnMut(ArchivePart) -> bool) -> Result<(), BackupError> {
         components::read(path, take)
     }
 
