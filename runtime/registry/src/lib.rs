@@ -6,6 +6,7 @@
 //! `register.rs` and `activate.rs`.
 
 mod activate;
+mod breakable;
 mod builder;
 mod call;
 mod commit;
@@ -37,6 +38,7 @@ mod unregister;
 mod upkeep;
 mod view;
 
+pub use breakable::Breakable;
 pub use builder::{OnWarning, Registry, RegistryBuilder};
 pub use call::InstanceHandle;
 pub use discover::Candidate;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::ports::{AuditWindow, Clock, Compacted, Durability, StorageError, Verified};
+use domain::ports::{AuditWindow, Clock, Compacted, Durability, Stop, StorageError, Verified};
 
 use crate::blobs::FileBlobs;
 use crate::code_cache::{CACHE_BYTES_MAX, FileCodeCache};
@@ -149,7 +149,7 @@ impl Storage {
     /// [`StorageError`] of the disk, [`StorageError::Closed`] if the folder is being closed. Broken off at any place, it leaves
     /// a folder that opens with all that was acknowledged.
     pub fn compact(&self, keep: AuditWindow, progress: &dyn Fn(u64, u64)) -> Result<Compacted, StorageError> {
-        self.state.compact(keep, progress)
+        self.state.compact(keep, progress, &Stop::default())
     }
 
     /// Checks every line of the journal and the chain between them, every snapshot, and the index against both, as of the moment
@@ -161,7 +161,7 @@ impl Storage {
     /// # Errors
     /// [`StorageError`] of the disk, [`StorageError::Closed`]. Damage is no error but a [`crate::Difference`].
     pub fn verify(&self) -> Result<Verified, StorageError> {
-        self.state.verify(&self.path.join("index"))
+        self.state.verify(&self.path.join("index"), &Stop::default())
     }
 
     /// Reads all blobs, slowly and over and over, compares each with its digest, and tells `on_damage` once of each that is

@@ -8,6 +8,7 @@ mod clock;
 mod engine;
 mod observer;
 mod state;
+mod stop;
 mod upkeep;
 
 pub use backup::{
@@ -22,6 +23,7 @@ pub use observer::{CallRecord, EngineObserver, GuestOutput, OutputLine, OutputSi
 pub use state::{
     Committed, Decision, Durability, DurabilityError, Provider, SettingsStore, StateStore, StateView, StorageError,
 };
+pub use stop::Stop;
 pub use upkeep::{
     AuditWindow, BlobCheck, BlobSweep, BlobsInUse, BytesProgress, Compacted, DIFFERENCES_MAX, DamagedBlob, Difference,
     Upkeep, Verified,

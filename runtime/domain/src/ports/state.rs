@@ -324,6 +324,9 @@ pub enum StorageError {
     /// The store was closed, or its committer died.
     #[error("the data folder was closed")]
     Closed,
+    /// Whoever asked for the work does not wait for it any more.
+    #[error("it was broken off")]
+    BrokenOff,
     /// Another error of the system.
     #[error("cannot access {}", path.display())]
     Io {
@@ -342,7 +345,7 @@ impl StorageError {
             Self::Full { .. } => ErrorKind::Exhausted,
             Self::Denied { .. } => ErrorKind::Denied,
             Self::NotAFolder { .. } | Self::NewerFormat { .. } => ErrorKind::Invalid,
-            Self::Held { .. } | Self::ReadOnly { .. } | Self::Closed => ErrorKind::Unavailable,
+            Self::Held { .. } | Self::ReadOnly { .. } | Self::Closed | Self::BrokenOff => ErrorKind::Unavailable,
             Self::Damaged { .. } | Self::MissingBlob { .. } | Self::Index { .. } | Self::Io { .. } => {
                 ErrorKind::Internal
             }
@@ -376,6 +379,7 @@ impl StorageError {
             Self::MissingBlob { digest } => Self::MissingBlob { digest: *digest },
             Self::Index { reason } => Self::Index { reason: reason.clone() },
             Self::Closed => Self::Closed,
+            Self::BrokenOff => Self::BrokenOff,
         }
     }
 

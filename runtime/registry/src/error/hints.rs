@@ -211,6 +211,6 @@ fn storage(error: &StorageError) -> Vec<String> {
         StorageError::Io { path, .. } if path.parent().is_some_and(|folder| folder.ends_with("index")) => {
             vec!["delete the folder `index` in the data folder: it is rebuilt from the journal".to_owned()]
         }
-        StorageError::Closed | StorageError::Io { .. } => vec![],
+        StorageError::Closed | StorageError::BrokenOff | StorageError::Io { .. } => vec![],
     }
 }

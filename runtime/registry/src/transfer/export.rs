@@ -7,7 +7,6 @@ use domain::{ComponentId, Entry, Status};
 
 use super::{ExportReport, LeftOut};
 use crate::Registry;
-use crate::commit::blocking;
 use crate::error::RegistryError;
 use crate::names::unknown;
 
@@ -29,7 +28,7 @@ impl Registry {
         let (ids, path) = (ids.to_vec(), path.to_owned());
         let state = self.inner.state.clone();
         let settings = self.inner.settings_store.clone();
-        blocking(move || {
+        self.breakable(move |stop| {
             let (components, left_out) = to_export(&*state, &ids)?;
             let registry = match ids.is_empty() {
                 true => Some(ArchivedRegistry {
@@ -39,7 +38,7 @@ impl Registry {
                 false => None,
             };
             let archived = ArchivedComponents { components, registry };
-            let bytes = upkeep.write_components(&path, &archived, &mut progress)?;
+            let bytes = upkeep.write_components(&path, &archived, &mut progress, stop)?;
             Ok(ExportReport {
                 path,
                 bytes,

@@ -2,7 +2,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use domain::entry::{DeclaredBy, EdgeKind};
-use domain::ports::{ArchivePart, ArchivedComponent, ArchivedRegistry, BackupError};
+use domain::ports::{ArchivePart, ArchivedComponent, ArchivedRegistry};
 use domain::settings::Settings;
 use domain::{ComponentId, Edge, VersionReq};
 use tokio::sync::mpsc;
@@ -64,9 +64,9 @@ impl Registry {
         };
         let (send, mut receive) = mpsc::channel(READ_AHEAD);
         let archive = path.to_owned();
-        let reading = tokio::task::spawn_blocking(move || {
+        let reading = self.breakable(move |stop| {
             // Whoever imports may have gone away: then nothing more is read.
-            upkeep.read_components(&archive, &mut |part| send.blocking_send(part).is_ok())
+            Ok(upkeep.read_components(&archive, &mut |part| send.blocking_send(part).is_ok(), stop)?)
         });
         let mut carried = Vec::new();
         let mut registry = None;
@@ -83,9 +83,7 @@ impl Registry {
                 }
             }
         });
-        let mut drafts = self.draft_all(requests, INSPECTED_AT_ONCE).await;
-        let read: Result<(), BackupError> =
-            reading.await.map_err(|died| RegistryError::Internal(format!("a blocking task died: {died}")))?;
+        let (mut drafts, read) = tokio::join!(self.draft_all(requests, INSPECTED_AT_ONCE), reading);
         read?;
         for (draft, carried) in drafts.drafts.iter_mut().zip(&carried) {
             if let Ok(draft) = draft {

@@ -29,7 +29,7 @@ mod tests {
     use std::fs::File;
     use std::path::Path;
 
-    use domain::ports::{ArchivePart, ArchivedRegistry, BackupError, StorageError};
+    use domain::ports::{ArchivePart, ArchivedRegistry, BackupError, Stop, StorageError};
     use domain::{Digest, Timestamp};
 
     use super::list::LIST;
@@ -88,13 +88,13 @@ mod tests {
     }
 
     fn refused(path: &Path) -> BackupError {
-        read(path, &mut |_| panic!("something was handed out")).unwrap_err()
+        read(path, &mut |_| panic!("something was handed out"), &Stop::default()).unwrap_err()
     }
 
     /// Reads an archive: what it has of the registry, and `id, imports with provider, bytes` of each component.
     fn taken(path: &Path) -> (Option<ArchivedRegistry>, Vec<String>) {
         let (mut contents, mut components) = (None, Vec::new());
-        read(path, &mut |part| {
+        let mut take = |part| {
             match part {
                 ArchivePart::Contents { components: 1, registry } => contents = Some(registry),
                 ArchivePart::Contents { components, .. } => panic!("{components} components"),
@@ -105,8 +105,8 @@ mod tests {
                 }
             }
             true
-        })
-        .unwrap();
+        };
+        read(path, &mut take, &Stop::default()).unwrap();
         (contents.unwrap(), components)
     }
 

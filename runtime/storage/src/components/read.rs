@@ -4,7 +4,7 @@ use std::path::Path;
 
 use domain::Digest;
 use domain::manifest::ComponentManifest;
-use domain::ports::{ArchivePart, ArchivedRegistry, BackupError, StorageError};
+use domain::ports::{ArchivePart, ArchivedRegistry, BackupError, Stop, StorageError};
 use domain::settings::Settings;
 
 use super::list::{LIST, LIST_BYTES_MAX, List, Listed, ListedRegistry};
@@ -14,7 +14,7 @@ use crate::backup::damaged;
 use crate::files;
 
 /// Checks all of the archive at `path`, then hands its parts to `take` until that returns `false`.
-pub(crate) fn read(path: &Path, take: &mut dyn FnMut(ArchivePart) -> bool) -> Result<(), BackupError> {
+pub(crate) fn read(path: &Path, take: &mut dyn FnMut(ArchivePart) -> bool, stop: &Stop) -> Result<(), BackupError> {
     let not_one = |reason: &str| BackupError::NotABackup { path: path.to_owned(), reason: reason.to_owned() };
     match std::fs::metadata(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(not_one("there is no such file")),
@@ -23,7 +23,8 @@ pub(crate) fn read(path: &Path, take: &mut dyn FnMut(ArchivePart) -> bool) -> Re
         Ok(_) => {}
     }
     // Nothing is handed out before all of it is known to be good.
-    read_once(path, &mut |_| true)?;
+    read_once(path, &mut |_| !stop.is_set())?;
+    stop.check()?;
     read_once(path, take)
 }
 

@@ -8,6 +8,7 @@ use domain::{Digest, Timestamp};
 use super::list::{LIST, LIST_BYTES_MAX, List, Listed, ListedRegistry};
 use super::{FORMAT, KIND, SETTINGS, names};
 use crate::archive::{Reader, Writer, sealed};
+use crate::backup::Watch;
 use crate::blobs::FileBlobs;
 use crate::files;
 
@@ -17,10 +18,10 @@ pub(crate) fn write(
     now: Timestamp,
     path: &Path,
     archived: &ArchivedComponents,
-    progress: &mut dyn FnMut(BytesProgress),
+    watch: Watch<'_>,
 ) -> Result<u64, BackupError> {
     check_place(path)?;
-    let written = files::replace_with(path, |partial, file| write_new(blobs, now, (partial, file), archived, progress));
+    let written = files::replace_with(path, |partial, file| write_new(blobs, now, (partial, file), archived, watch));
     written.map_err(|error| match error {
         BackupError::NotABackup { reason, .. } => BackupError::NotABackup { path: path.to_owned(), reason },
         other => other,
@@ -47,7 +48,7 @@ fn write_new(
     now: Timestamp,
     (partial, file): (&Path, File),
     archived: &ArchivedComponents,
-    progress: &mut dyn FnMut(BytesProgress),
+    watch: Watch<'_>,
 ) -> Result<(u64, File), BackupError> {
     let components = &archived.components;
     let (list, texts) = list(now, partial, archived)?;
@@ -63,11 +64,12 @@ fn write_new(
     }
     let mut said = BytesProgress { done: 0, total: components.iter().map(|component| component.size).sum() };
     for (at, (component, text)) in components.iter().zip(&texts).enumerate() {
+        watch.stop.check()?;
         let (manifest_name, name) = names(at);
         put(&manifest_name, text.as_bytes())?;
         put(&name, &blobs.get(&component.digest)?)?;
         said.done += component.size;
-        progress(said);
+        (watch.progress)(said);
     }
     let out = archive.finish().map_err(files::at(partial))?;
     let file = out.into_inner().map_err(|error| StorageError::io(partial, error.into_error()))?;

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod backups;
 #[cfg(test)]
+mod breaking_off;
+#[cfg(test)]
 mod children;
 #[cfg(test)]
 mod compacting;
