@@ -26,6 +26,8 @@ mod operations;
 mod output;
 mod processes;
 mod registering;
+#[cfg(unix)]
+mod restoring;
 mod serving;
 mod settings;
 mod transfer;

@@ -8,6 +8,7 @@ mod contents;
 mod copy;
 #[cfg(test)]
 mod crashes;
+mod ended;
 mod file;
 mod folder;
 mod manifest;
@@ -23,6 +24,7 @@ use domain::ports::{BackupError, BackupPlace, BackupReport, BytesProgress, Stop}
 
 use crate::blobs::FileBlobs;
 
+pub(crate) use ended::after_restore;
 pub use restore::{RestoreOptions, RestoreReport, restore};
 
 /// Name of the manifest in a backup.

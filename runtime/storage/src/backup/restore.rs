@@ -84,8 +84,8 @@ pub fn restore(
         "" => crate::lock::command_line(std::process::id()),
         given => given.to_owned(),
     };
-    let place = Place::take(folder, options, &command)?;
-    let work = Workplace::beside(&place.folder, &command)?;
+    let place = Place::take(folder, options, &command, clock.now())?;
+    let work = Workplace::beside(&place, &command)?;
     let manifest = unpack(backup, &work.path, Watch { progress, stop: &options.stop })?;
     let missing = check(backup, &work, &manifest, clock.clone(), &command)?;
     let opened = File::open(&work.path).map_err(files::at(&work.path))?;
