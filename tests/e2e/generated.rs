@@ -2,25 +2,16 @@
 
 use std::collections::HashMap;
 
+use crate::harness::generated::Numbers;
 use crate::harness::sandbox::{string, strings};
 use crate::harness::{Sandbox, wat};
 
 /// Components of the generated graph.
 const COUNT: usize = 300;
 
-/// A seeded source of numbers, the same in every run.
-struct Numbers(u64);
-
-impl Numbers {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) as usize % bound
-    }
-}
-
 /// Each component needs up to three with a lower number; names are shuffled so that their order says nothing.
 fn graph() -> Vec<(String, Vec<String>)> {
-    let mut numbers = Numbers(7);
+    let mut numbers = Numbers::new(7);
     let mut names: Vec<String> = (0..COUNT).map(|n| format!("n{n}")).collect();
     for at in (1..COUNT).rev() {
         names.swap(at, numbers.below(at + 1));

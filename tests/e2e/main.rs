@@ -12,6 +12,8 @@ mod bad_arguments;
 mod bad_components;
 mod bad_folders;
 mod bad_graphs;
+#[cfg(unix)]
+mod breaking_off;
 mod calls;
 mod dependencies;
 mod files;
@@ -24,6 +26,9 @@ mod operations;
 mod output;
 mod processes;
 mod registering;
+#[cfg(unix)]
+mod restoring;
 mod serving;
 mod settings;
+mod transfer;
 mod upkeep;

@@ -1,23 +1,25 @@
 //! One run of the program: opens the registry when a verb first needs it, and closes it whatever happens.
 
+mod drive;
+
+pub(crate) use drive::{drive, run};
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use domain::Actor;
+use domain::ports::Stop;
 use embed::ScrubOptions;
-use registry::Registry;
+use registry::{Breakable, Registry, RegistryError};
 use tokio::sync::OnceCell;
 
-use crate::args::{Args, Globals, Verb};
-use crate::commands;
-use crate::error::{CliError, Done};
+use crate::args::Globals;
+use crate::error::CliError;
 use crate::guest_output::GuestPrinter;
-use crate::interrupt::{Interrupts, Signals};
 use crate::output::{Output, human_duration};
 use crate::progress::CompileDisplay;
-use crate::remote;
 use crate::screen::Screen;
 use crate::serving::Audience;
 use crate::terminal::Terminal;
@@ -26,8 +28,6 @@ use crate::terminal::Terminal;
 const WAIT_NOTE_AFTER: Duration = Duration::from_secs(1);
 /// Journal records read at once.
 const RECORDS_AT_ONCE: usize = 1_000;
-/// Most threads that run guests.
-const WORKERS_MAX: usize = 4;
 
 /// What a verb works with.
 pub(crate) struct Session {
@@ -41,6 +41,8 @@ pub(crate) struct Session {
     opened_at_seq: AtomicU64,
     /// Of the process that asked, where this one is a server.
     asked_by: Option<AskedBy>,
+    /// Work on the data folder itself, without a registry.
+    breakable: Breakable,
 }
 
 /// What a verb that runs in a server has to know of the process that asked for it.
@@ -59,6 +61,7 @@ impl Session {
             registry: OnceCell::new(),
             opened_at_seq: AtomicU64::new(0),
             asked_by: None,
+            breakable: Breakable::default(),
         }
     }
 
@@ -77,6 +80,7 @@ impl Session {
             opened_at_seq: AtomicU64::new(registry.last_seq()),
             registry: OnceCell::new_with(Some(registry)),
             asked_by: Some(AskedBy { directory, input }),
+            breakable: Breakable::default(),
         }
     }
 
@@ -212,8 +216,24 @@ impl Session {
         Ok(registry)
     }
 
-    /// Closes the registry if it was opened: guests end in order, usage is written.
+    /// Runs work that blocks, on the data folder itself. Where the verb is interrupted it is told to stop, and waited for.
+    ///
+    /// # Errors
+    /// Those of the work.
+    pub(crate) async fn breakable<T, E>(
+        &self,
+        work: impl FnOnce(&Stop) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, CliError>
+    where
+        T: Send + 'static,
+        RegistryError: From<E>,
+    {
+        Ok(self.breakable.run(move |stop| Ok(work(stop)?)).await?)
+    }
+
+    /// Closes the registry if it was opened: guests end in order, usage is written. What was broken off puts away what it had begun.
     async fn close(&self) -> Result<(), CliError> {
+        self.breakable.end().await;
         match (&self.asked_by, self.registry.get()) {
             (None, Some(registry)) => registry.close().await.map_err(CliError::from),
             // The server's registry stays open.
@@ -243,135 +263,6 @@ impl Session {
         }
         Ok(counts.iter().map(|(name, count)| format!("{count} {name}")).collect::<Vec<_>>().join(", "))
     }
-}
-
-/// Runs one verb and returns the exit code.
-pub(crate) fn run(args: Args) -> u8 {
-    let started = Instant::now();
-    let Args { globals, verb } = args;
-    let session = Session::new(globals);
-    if let Some(directory) = &session.globals.directory
-        && let Err(error) = std::env::set_current_dir(directory)
-    {
-        let error = CliError::file(directory, "change to", &error);
-        error.report(&session.out, &session.terminal);
-        return crate::error::exit_code(error.kind);
-    }
-    let code = match threads(&verb) {
-        Ok(threads) => {
-            let code = threads.block_on(here_or_there(&session, verb));
-            // A compilation that was interrupted goes on until the process ends: it is not waited for.
-            threads.shutdown_background();
-            code
-        }
-        Err(error) => {
-            let error = CliError::internal(format!("cannot start threads: {error}"));
-            error.report(&session.out, &session.terminal);
-            crate::error::exit_code(error.kind)
-        }
-    };
-    session.terminal.detail(&format!("took {}", human_duration(started.elapsed())));
-    code
-}
-
-/// Makes as many threads as the verb can use: starting one costs time. Code is compiled on threads of its own in any case.
-fn threads(verb: &Verb) -> std::io::Result<tokio::runtime::Runtime> {
-    if verb.runs_many_guests() {
-        let workers = std::thread::available_parallelism().map_or(1, usize::from).clamp(1, WORKERS_MAX);
-        tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()
-    } else {
-        tokio::runtime::Builder::new_current_thread().enable_all().build()
-    }
-}
-
-/// Runs a verb in the server of the data folder, if there is one, else in this process.
-async fn here_or_there(session: &Session, verb: Verb) -> u8 {
-    // What is wrong with the data folder is found out, and said, by whoever opens it.
-    let socket = session.data_folder().map(|folder| server::socket_path(&folder)).ok();
-    if let Some(socket) = socket.filter(|socket| verb.can_be_served() && socket.exists()) {
-        match remote::run(&socket, &verb).await {
-            Ok(Some(code)) => return code,
-            Ok(None) => {}
-            Err(error) => {
-                error.report(&session.out, &session.terminal);
-                return crate::error::exit_code(error.kind);
-            }
-        }
-    }
-    if let Verb::Serve(_) = verb {
-        // It hears signals itself: for it they are no interruption.
-        return finish(session, commands::run(session, verb).await, Ok(()));
-    }
-    match Signals::new() {
-        Ok(signals) => drive(session, verb, Interrupts::Signals(signals)).await,
-        Err(error) => {
-            let error = CliError::internal(format!("cannot listen to signals: {error}"));
-            error.report(&session.out, &session.terminal);
-            crate::error::exit_code(error.kind)
-        }
-    }
-}
-
-/// Runs a verb to its end or to an interrupt, and closes what it opened.
-pub(crate) async fn drive(session: &Session, verb: Verb, mut interrupts: Interrupts) -> u8 {
-    let streams = verb.streams();
-    let ended = tokio::select! {
-        result = commands::run(session, verb) => Ok(result),
-        interrupt = interrupts.next() => Err(interrupt),
-    };
-    let closed = tokio::select! {
-        closed = session.close() => closed,
-        again = interrupts.next() => return again.exit_code(),
-    };
-    match ended {
-        Ok(result) => finish(session, result, closed),
-        Err(interrupt) if streams => interrupt.exit_code(),
-        Err(interrupt) => {
-            tokio::select! {
-                () = last_words(session) => interrupt.exit_code(),
-                again = interrupts.next() => again.exit_code(),
-            }
-        }
-    }
-}
-
-fn finish(session: &Session, result: Result<Done, CliError>, closed: Result<(), CliError>) -> u8 {
-    let code = match &result {
-        Ok(done) => done.exit_code(),
-        Err(error) => {
-            error.report(&session.out, &session.terminal);
-            crate::error::exit_code(error.kind)
-        }
-    };
-    match closed {
-        Ok(()) => code,
-        Err(error) => {
-            // The result is on standard output already, where there may be only one document.
-            error.print(Some("closing the registry"), &session.terminal);
-            if code == crate::error::EXIT_OK { crate::error::exit_code(error.kind) } else { code }
-        }
-    }
-}
-
-/// Says what an interrupted verb had done.
-async fn last_words(session: &Session) {
-    let (message, hint) = match session.changes().await {
-        Ok(changes) if changes.is_empty() => ("interrupted before anything was changed".to_owned(), None),
-        Ok(changes) => (
-            format!("interrupted; what was done stays: {changes}"),
-            Some("the same command again goes on where this one stopped"),
-        ),
-        Err(error) => (
-            format!("interrupted; what was done cannot be read: {}", error.message),
-            Some("`runtime log` shows what was done"),
-        ),
-    };
-    let error = CliError::interrupted(message);
-    let error = match hint {
-        Some(hint) => error.hint(hint),
-        None => error,
-    };
-    error.report(&session.out, &session.terminal);
 }
 
 /// Returns the folder that holds the registry.

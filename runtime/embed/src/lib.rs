@@ -30,10 +30,11 @@ pub use clock::SystemClock;
 pub use domain;
 pub use open::{OpenError, OpenOptions, open};
 pub use registry::{
-    ActivateReport, Activated, BlobFault, BlobReport, BlobUse, Candidate, ComponentFactory, ComponentSource,
+    ActivateReport, Activated, BlobFault, BlobReport, BlobUse, Breakable, Candidate, ComponentFactory, ComponentSource,
     DependencyFault, DependencyProblem, EdgeView, EntryView, ExportReport, GraphView, ImportReport, ImportSource,
-    InspectReport, InstanceHandle, InstanceWord, KindProfile, ManifestSource, OnWarning, Outcomes, Probe, PruneReport,
-    RegisterOutcome, RegisterRequest, Registered, Registry, RegistryBuilder, RegistryError, Target, Unused,
+    InspectReport, InstanceHandle, InstanceWord, KindProfile, LeftOut, ManifestSource, OnWarning, Outcomes, Probe,
+    PruneReport, RegisterOutcome, RegisterRequest, Registered, Registry, RegistryBuilder, RegistryError, Relinked,
+    SettingChange, TakeSettings, Target, Unused,
 };
 pub use storage::{
     LostRecords, RepairOptions, Repaired, RestoreOptions, RestoreReport, ScrubOptions, repair, restore, verify,

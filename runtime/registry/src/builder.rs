@@ -9,6 +9,7 @@ use domain::settings::Settings;
 use domain::{Actor, ComponentId, Record};
 use tokio::sync::broadcast;
 
+use crate::breakable::Breakable;
 use crate::call::CallIds;
 use crate::error::RegistryError;
 use crate::hooks::Hooks;
@@ -57,6 +58,7 @@ pub(crate) struct Inner {
     pub(crate) hooks: Hooks,
     pub(crate) kinds: Kinds,
     pub(crate) indexes: FunctionIndexes,
+    pub(crate) breakable: Breakable,
     /// Made for the first subscriber: its buffer is large.
     pub(crate) events: OnceLock<broadcast::Sender<Arc<Record>>>,
 }
@@ -222,6 +224,7 @@ impl RegistryBuilder {
                 hooks: Hooks::default(),
                 kinds: Kinds::default(),
                 indexes: FunctionIndexes::default(),
+                breakable: Breakable::default(),
                 events: OnceLock::new(),
                 clock,
             }),

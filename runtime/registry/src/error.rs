@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use domain::failure::{Failure, Phase};
+use domain::failure::Failure;
 use domain::ports::{BackupError, EngineError, StorageError};
 use domain::status::TransitionError;
 use domain::{ComponentId, Digest, ErrorKind, Status, Version, VersionReq};
@@ -319,13 +319,13 @@ impl RegistryError {
             Self::NotActive { .. } => "component-not-active",
             Self::Transition { .. } => "invalid-transition",
             Self::Activation(_) => "component-activation",
-            Self::Call { source, .. } => call_code(source),
+            Self::Call { source, .. } => codes::of_call(source),
             Self::Changed { .. } => "changed",
             Self::InvalidIndexName { .. } => "invalid-index",
             Self::NoIndex { .. } => "index-not-found",
             Self::Settings { .. } => "invalid-setting",
-            Self::Storage(error) => storage_code(error),
-            Self::Backup(error) => backup_code(error),
+            Self::Storage(error) => codes::of_storage(error),
+            Self::Backup(error) => codes::of_backup(error),
             Self::Internal(_) => "internal",
         }
     }
@@ -384,46 +384,5 @@ impl RegistryError {
     }
 }
 
-fn call_code(error: &EngineError) -> &'static str {
-    match error {
-        EngineError::NotAComponent { .. } => "invalid-component",
-        EngineError::Unsupported { .. } => "unsupported-feature",
-        EngineError::UnknownFunction { .. } => "function-not-found",
-        EngineError::AmbiguousFunction { .. } => "ambiguous-function",
-        EngineError::BadArguments { .. } => "invalid-arguments",
-        EngineError::Unusable { .. } => "engine-unusable",
-        EngineError::Failed(failure) => match failure.phase {
-            Phase::Call => "component-failed",
-            _ => "component-activation",
-        },
-    }
-}
-
-fn backup_code(error: &BackupError) -> &'static str {
-    match error {
-        BackupError::NotABackup { .. } => "not-a-backup",
-        BackupError::Damaged { .. } => "damaged-backup",
-        BackupError::NotEmpty { .. } => "folder-not-empty",
-        BackupError::NotADataFolder { .. } => "not-a-data-folder",
-        BackupError::Storage(error) => storage_code(error),
-    }
-}
-
-fn storage_code(error: &StorageError) -> &'static str {
-    match error {
-        StorageError::Full { .. } => "disk-full",
-        StorageError::ReadOnly { .. } => "read-only",
-        StorageError::Denied { .. } => "data-folder-denied",
-        StorageError::NotAFolder { .. } => "data-folder-invalid",
-        StorageError::Held { .. } => "data-folder-held",
-        StorageError::NewerFormat { .. } => "newer-format",
-        StorageError::Damaged { .. } => "damaged",
-        StorageError::MissingBlob { .. } => "missing-blob",
-        StorageError::Index { .. } => "index",
-        StorageError::Closed => "closed",
-        StorageError::Defect { .. } => "internal",
-        StorageError::Io { .. } => "io",
-    }
-}
-
+mod codes;
 mod hints;

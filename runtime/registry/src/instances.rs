@@ -208,6 +208,7 @@ impl Registry {
     /// # Errors
     /// [`RegistryError::Storage`] if something could not be written; instances are dropped all the same.
     pub async fn close(&self) -> Result<(), RegistryError> {
+        self.inner.breakable.end().await;
         for unit in self.units_in_service() {
             unit.stop().await;
         }

@@ -6,6 +6,7 @@
 //! `register.rs` and `activate.rs`.
 
 mod activate;
+mod breakable;
 mod builder;
 mod call;
 mod commit;
@@ -37,6 +38,7 @@ mod unregister;
 mod upkeep;
 mod view;
 
+pub use breakable::Breakable;
 pub use builder::{OnWarning, Registry, RegistryBuilder};
 pub use call::InstanceHandle;
 pub use discover::Candidate;
@@ -48,9 +50,10 @@ pub use prune::{PruneReport, Unused};
 pub use query::{ImportSource, InspectReport};
 pub use register::{RegisterOutcome, RegisterRequest, Registered};
 pub use report::{ActivateReport, Activated, Outcomes};
+pub use settings::SettingChange;
 pub use source::{ComponentSource, ManifestSource};
 pub use status::{DependencyFault, DependencyProblem, Probe};
 pub use tracker::Tracker;
-pub use transfer::{ExportReport, ImportReport};
+pub use transfer::{ExportReport, ImportReport, LeftOut, Relinked, TakeSettings};
 pub use upkeep::{BlobFault, BlobReport, BlobUse};
 pub use view::{EdgeView, EntryView, GraphView, InstanceWord};

@@ -61,11 +61,11 @@ impl Registry {
         // Whatever was decided before the sweep began is visible after this; whatever is decided later is pinned.
         self.settle().await?;
         let state = self.inner.state.clone();
-        blocking(move || {
+        self.breakable(move |stop| {
             each_use(&*state, |digest, _| {
                 sweep.named.insert(digest);
             })?;
-            Ok(upkeep.sweep_blobs(&sweep, grace, dry_run)?)
+            Ok(upkeep.sweep_blobs(&sweep, grace, dry_run, stop)?)
         })
         .await
     }
@@ -80,12 +80,12 @@ impl Registry {
     ) -> Result<BlobReport, RegistryError> {
         let upkeep = self.upkeep()?;
         let state = self.inner.state.clone();
-        blocking(move || {
+        self.breakable(move |stop| {
             let mut needed = HashSet::new();
             each_use(&*state, |digest, _| {
                 needed.insert(digest);
             })?;
-            let mut report = BlobReport::from(upkeep.verify_blobs(&needed, &mut progress)?);
+            let mut report = BlobReport::from(upkeep.verify_blobs(&needed, &mut progress, stop)?);
             name_users(&*state, &mut report.faults)?;
             Ok(report)
         })
@@ -128,7 +128,7 @@ impl Registry {
         progress: impl Fn(u64, u64) + Send + 'static,
     ) -> Result<Compacted, RegistryError> {
         let upkeep = self.upkeep()?;
-        blocking(move || Ok(upkeep.compact(keep, &progress)?)).await
+        self.breakable(move |stop| Ok(upkeep.compact(keep, &progress, stop)?)).await
     }
 
     /// Checks the journal, its snapshots and the index against them, as of now, while everything goes on. Blobs are not looked at:
@@ -139,7 +139,7 @@ impl Registry {
     pub async fn verify(&self) -> Result<Verified, RegistryError> {
         let upkeep = self.upkeep()?;
         self.settle().await?;
-        blocking(move || Ok(upkeep.verify()?)).await
+        self.breakable(move |stop| Ok(upkeep.verify(stop)?)).await
     }
 
     /// Copies journal, blobs and settings to `place`, as they are at one sequence number, while everything goes on. Counters of
@@ -156,7 +156,7 @@ impl Registry {
         let upkeep = self.upkeep()?;
         self.flush_failures().await?;
         self.flush_refusals().await?;
-        blocking(move || Ok(upkeep.backup(&place, &mut progress)?)).await
+        self.breakable(move |stop| Ok(upkeep.backup(&place, &mut progress, stop)?)).await
     }
 
     pub(crate) fn upkeep(&self) -> Result<Arc<dyn Upkeep>, RegistryError> {

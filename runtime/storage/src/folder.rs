@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::ports::{AuditWindow, Clock, Compacted, Durability, StorageError, Verified};
+use domain::ports::{AuditWindow, Clock, Compacted, Durability, Stop, StorageError, Verified};
 
+use crate::backup::after_restore;
 use crate::blobs::FileBlobs;
 use crate::code_cache::{CACHE_BYTES_MAX, FileCodeCache};
 use crate::files;
@@ -113,7 +114,9 @@ impl Storage {
         if let Some(socket) = &options.socket {
             lock.answers_at(socket);
         }
-        let (state, warnings) = JournaledState::open(path, clock.clone(), lock, options)?;
+        let restored = after_restore(path, clock.now(), &command);
+        let (state, mut warnings) = JournaledState::open(path, clock.clone(), lock, options)?;
+        warnings.extend(restored);
         let state = Arc::new(state);
         let blobs = Arc::new(FileBlobs::new(path));
         Ok(Self {
@@ -149,7 +152,7 @@ impl Storage {
     /// [`StorageError`] of the disk, [`StorageError::Closed`] if the folder is being closed. Broken off at any place, it leaves
     /// a folder that opens with all that was acknowledged.
     pub fn compact(&self, keep: AuditWindow, progress: &dyn Fn(u64, u64)) -> Result<Compacted, StorageError> {
-        self.state.compact(keep, progress)
+        self.state.compact(keep, progress, &Stop::default())
     }
 
     /// Checks every line of the journal and the chain between them, every snapshot, and the index against both, as of the moment
@@ -161,7 +164,7 @@ impl Storage {
     /// # Errors
     /// [`StorageError`] of the disk, [`StorageError::Closed`]. Damage is no error but a [`crate::Difference`].
     pub fn verify(&self) -> Result<Verified, StorageError> {
-        self.state.verify(&self.path.join("index"))
+        self.state.verify(&self.path.join("index"), &Stop::default())
     }
 
     /// Reads all blobs, slowly and over and over, compares each with its digest, and tells `on_damage` once of each that is
@@ -243,6 +246,16 @@ pub enum Warning {
         /// How long it took.
         took: Duration,
     },
+    /// A restore was ended before it changed anything.
+    RestoreEnded {
+        /// The copy that it was making.
+        left: PathBuf,
+    },
+    /// A restore was ended when this folder was in place, and was completed.
+    RestoreCompleted {
+        /// The registry that it replaced.
+        replaced: PathBuf,
+    },
     /// The index's file was mostly waste, and the rows were put into a new one.
     IndexPacked {
         /// The length of the file before, in bytes.
@@ -278,6 +291,16 @@ impl fmt::Display for Warning {
                 let seconds = took.as_secs_f64();
                 write!(f, "rebuilt the index from {base}{records} journal records in {seconds:.1} s, because {reason}")
             }
+            Self::RestoreEnded { left } => write!(
+                f,
+                "a restore was ended before it changed anything; `runtime restore --replace` again completes it, or remove what it left: {}",
+                left.display()
+            ),
+            Self::RestoreCompleted { replaced } => write!(
+                f,
+                "a restore was ended when all was in place; the registry that it replaced is in {}",
+                replaced.display()
+            ),
             Self::IndexPacked { before, after, took } => {
                 let seconds = took.as_secs_f64();
                 write!(f, "packed the index, of which most was waste, from {before} to {after} bytes in {seconds:.1} s")

@@ -48,13 +48,14 @@ mod repair;
 mod scratch;
 mod settings;
 mod state;
+mod stoppable_disk;
 mod upkeep;
 mod verify;
 
 pub use backup::{RestoreOptions, RestoreReport, restore};
 pub use blobs::FileBlobs;
 pub use code_cache::{CACHE_BYTES_MAX, FileCodeCache};
-pub use domain::ports::{AuditWindow, Compacted, DIFFERENCES_MAX, Difference, Verified};
+pub use domain::ports::{AuditWindow, Compacted, DIFFERENCES_MAX, Difference, Stop, Verified};
 pub use folder::{OnWarning, OpenOptions, Storage, Warning};
 pub use memory::MemoryStore;
 pub use output::{FileOutput, Lost, OUTPUT_BYTES_MAX};

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use domain::event::{Actor, EVENT_VERSION, Event, Record};
-use domain::ports::{Durability, StateView, StorageError};
+use domain::ports::{Durability, StateView, Stop, StorageError};
 use domain::{Status, Timestamp};
 
 use crate::AuditWindow;
@@ -87,7 +87,8 @@ impl Life {
                     let entries = RowsView { rows: &rows, last_seq: seq }.ids(None, 99)?.len() as u64;
                     let frozen = Frozen::of(Arc::new(rows), Mark { seq, hash }, entries);
                     let keep = AuditWindow { age: Duration::ZERO, records: dice.roll(20) };
-                    let compacted = compact(&self.folder, frozen, Timestamp::from_micros(3), keep, &|_| true);
+                    let compacted =
+                        compact(&self.folder, frozen, Timestamp::from_micros(3), keep, &|_| true, &Stop::default());
                     self.goes_on(compacted.map(drop))?;
                 }
             }

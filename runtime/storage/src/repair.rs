@@ -4,19 +4,22 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use domain::Timestamp;
-use domain::ports::{Clock, StorageError};
+use domain::ports::{Clock, Stop, StorageError};
 
 use crate::files;
 use crate::folder::{OpenOptions, Storage, Warning};
 use crate::index::check_snapshot;
 use crate::journal::{Head, Journal, JournalFolder, Surveyed, survey, unsynced};
 use crate::lock::FolderLock;
+use crate::stoppable_disk::{broken_off, stoppable};
 
 /// How a folder is repaired.
 #[derive(Clone, Debug, Default)]
 pub struct RepairOptions {
     /// Only say what would be done.
     pub dry_run: bool,
+    /// Breaks the repair off, up to the moment when something is changed; never by default.
+    pub stop: Stop,
     /// How the folder is opened at the end.
     pub open: OpenOptions,
 }
@@ -85,7 +88,8 @@ pub fn repair(path: &Path, options: &RepairOptions, clock: &Arc<dyn Clock>) -> R
         return Ok(Repaired { first_kept: 1, ..Repaired::default() });
     }
     let now = clock.now();
-    let mut plan = plan(&journal)?;
+    let mut plan = plan(&stoppable(&journal, &options.stop)).map_err(|error| broken_off(&options.stop, error))?;
+    options.stop.check()?;
     let changed = plan.remove.iter().chain(plan.cut.as_ref().map(|(file, _)| file));
     plan.report.files = changed.cloned().collect();
     if !plan.report.files.is_empty() {

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use domain::ComponentId;
 use domain::event::{Actor, Record};
 use domain::ports::{
-    AuditWindow, BoxFuture, Clock, Committed, Compacted, Decision, Durability, StateStore, StateView, StorageError,
-    Verified,
+    AuditWindow, BoxFuture, Clock, Committed, Compacted, Decision, Durability, StateStore, StateView, Stop,
+    StorageError, Verified,
 };
 use domain::usage::Usage;
 
@@ -124,24 +124,30 @@ impl JournaledState {
     }
 
     /// Does what [`crate::Storage::compact`] says.
-    pub(crate) fn compact(&self, keep: AuditWindow, progress: &dyn Fn(u64, u64)) -> Result<Compacted, StorageError> {
+    pub(crate) fn compact(
+        &self,
+        keep: AuditWindow,
+        progress: &dyn Fn(u64, u64),
+        stop: &Stop,
+    ) -> Result<Compacted, StorageError> {
         let _alone = self.going_through.lock().unwrap_or_else(PoisonError::into_inner);
         // Only through the committer, and by nobody else, are rows and journal at one moment.
         let frozen = self.queue()?.freeze(Segment::Fresh)?;
         let entries = frozen.entries;
-        let compacted = compact(&self.journal, frozen, self.clock.now(), keep, &|written| {
+        let goes_on = |written| {
             progress(written, entries);
             !self.closing.load(Ordering::Acquire)
-        })?;
+        };
+        let compacted = compact(&self.journal, frozen, self.clock.now(), keep, &goes_on, stop)?;
         self.packs_index.store(true, Ordering::Release);
         Ok(compacted)
     }
 
     /// Does what [`crate::Storage::verify`] says.
-    pub(crate) fn verify(&self, index: &Path) -> Result<Verified, StorageError> {
+    pub(crate) fn verify(&self, index: &Path, stop: &Stop) -> Result<Verified, StorageError> {
         let _alone = self.going_through.lock().unwrap_or_else(PoisonError::into_inner);
         let frozen = self.queue()?.freeze(Segment::AsItIs)?;
-        verify_open(&self.journal, index, &frozen)
+        verify_open(&self.journal, index, &frozen, stop)
     }
 
     /// Tells whether the folder was let go of, or is about to be.

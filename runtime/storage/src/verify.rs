@@ -4,13 +4,14 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::time::Duration;
 
-use domain::ports::{BlobCheck, BytesProgress, DIFFERENCES_MAX, Difference, StorageError, Verified};
+use domain::ports::{BlobCheck, BytesProgress, DIFFERENCES_MAX, Difference, Stop, StorageError, Verified};
 
 use crate::blobs::FileBlobs;
 use crate::index::{Frozen, Looked, Mark, Page, check_snapshot, compare, look, made_from_journal, page};
 use crate::journal::{Head, JournalFolder, SEGMENT_BYTES, Surveyed, survey, unsynced};
 use crate::lock::FolderLock;
 use crate::scratch::{Scratch, copy_folder};
+use crate::stoppable_disk::{broken_off, stoppable};
 
 /// What a check does with what it finds.
 trait Findings {
@@ -38,17 +39,21 @@ impl Findings for Verified {
 /// snapshot, and the index against both.
 ///
 /// Nothing is repaired, cut or made: the index is looked at in a copy, in the system's folder for temporary files. Memory is
-/// bounded, whatever the number of entries. Blobs are not looked at. Blocks on the disk.
+/// bounded, whatever the number of entries. Blobs are not looked at. Blocks on the disk, until `stop` says so.
 ///
 /// # Errors
-/// [`StorageError::Held`] after `lock_timeout`, [`StorageError::NewerFormat`], and errors of the disk. Damage is no error but a
+/// [`StorageError::BrokenOff`] after `stop`, [`StorageError::Held`] after `lock_timeout`, [`StorageError::NewerFormat`], and errors of the disk. Damage is no error but a
 /// [`Difference`].
-pub fn verify(path: &Path, lock_timeout: Duration) -> Result<Verified, StorageError> {
+pub fn verify(path: &Path, lock_timeout: Duration, stop: &Stop) -> Result<Verified, StorageError> {
     if !path.is_dir() {
         return Err(StorageError::NotAFolder { path: path.to_owned() });
     }
+    verify_closed(path, lock_timeout, stop).map_err(|error| broken_off(stop, error))
+}
+
+fn verify_closed(path: &Path, lock_timeout: Duration, stop: &Stop) -> Result<Verified, StorageError> {
     let _lock = FolderLock::acquire(path, "a verification", lock_timeout)?;
-    let journal = JournalFolder::of(path, SEGMENT_BYTES);
+    let journal = stoppable(&JournalFolder::of(path, SEGMENT_BYTES), stop);
     let mut found = Verified { first_seq: 1, ..Verified::default() };
     if !journal.path().is_dir() {
         return Ok(found);
@@ -65,12 +70,13 @@ pub fn verify(path: &Path, lock_timeout: Duration) -> Result<Verified, StorageEr
                 continue;
             }
             let copied = copy.path().join(file);
-            copy_folder(&index, &copied)?;
+            copy_folder(&index, &copied, stop)?;
             let file = index.join(file);
             match look(&copied, &journal, &end, with_image)? {
                 Looked::Rows(layers, misfit) => {
                     let before = found.differences.len();
-                    compare_rows(&file, &*expected, &|tree, from| page(&*layers, tree, from), &mut found)?;
+                    let page_of = |tree, from: &[u8]| stop.check().and_then(|()| page(&*layers, tree, from));
+                    compare_rows(&file, &*expected, &page_of, &mut found)?;
                     // Which rows says more, where the journal has them.
                     if let Some(reason) = misfit.filter(|_| found.differences.len() == before) {
                         found.differs(&file, None, format!("the index is not what was written: {reason}"));
@@ -94,20 +100,36 @@ pub fn verify_blobs(
     path: &Path,
     lock_timeout: Duration,
     progress: &mut dyn FnMut(BytesProgress),
+    stop: &Stop,
 ) -> Result<BlobCheck, StorageError> {
     let _lock = FolderLock::acquire(path, "a verification", lock_timeout)?;
-    crate::upkeep::check_blobs(&FileBlobs::new(path), &HashSet::new(), progress)
+    crate::upkeep::check_blobs(&FileBlobs::new(path), &HashSet::new(), progress, stop)
 }
 
 /// Checks the journal up to the moment of `frozen`, and the index as it was then.
-pub(crate) fn verify_open(journal: &JournalFolder, index: &Path, frozen: &Frozen) -> Result<Verified, StorageError> {
+pub(crate) fn verify_open(
+    journal: &JournalFolder,
+    index: &Path,
+    frozen: &Frozen,
+    stop: &Stop,
+) -> Result<Verified, StorageError> {
+    let journal = stoppable(journal, stop);
+    verify_frozen(&journal, index, frozen, stop).map_err(|error| broken_off(stop, error))
+}
+
+fn verify_frozen(
+    journal: &JournalFolder,
+    index: &Path,
+    frozen: &Frozen,
+    stop: &Stop,
+) -> Result<Verified, StorageError> {
     let mut found = Verified::default();
     if let Some(end) = check_journal(journal, Some(frozen.mark.seq), &mut found)? {
         if end != frozen.mark {
             found.differs(index, None, format!("the index is at another record {} than the journal", frozen.mark.seq));
         }
         let expected = made_from_journal(journal, &end)?;
-        let page_of = |tree, from: &[u8]| frozen.ask(|rows| page(rows, tree, from));
+        let page_of = |tree, from: &[u8]| stop.check().and_then(|()| frozen.ask(|rows| page(rows, tree, from)));
         compare_rows(&index.join("db"), &*expected, &page_of, &mut found)?;
     }
     Ok(found)

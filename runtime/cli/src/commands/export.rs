@@ -11,8 +11,9 @@ use crate::session::Session;
 
 /// Write components and all that they need to one archive
 ///
-/// Bytes, manifests, configuration and declared dependencies, for `runtime import` into another registry. Of each component the revision
-/// that its entry points to.
+/// Bytes, manifests, configuration, who provides each import and declared dependencies, for `runtime import` into another registry; of the
+/// whole registry also its custom indexes and settings. Of each component the revision that its entry points to. What a backup has beside
+/// that, the archive has not: other revisions, statuses, saved states, failures, the journal.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   runtime export everything.tar
@@ -32,6 +33,28 @@ struct ExportDoc {
     path: String,
     bytes: u64,
     components: Vec<ExportedDoc>,
+    indexes: Vec<String>,
+    settings: bool,
+    left_out: LeftOutDoc,
+}
+
+/// What the components have and the archive has not.
+#[derive(Debug, Serialize)]
+struct LeftOutDoc {
+    revisions: u64,
+    active: u64,
+    states: u64,
+}
+
+impl LeftOutDoc {
+    /// Says in words what would be missed; `None` if that is nothing. That nothing comes active goes without saying.
+    fn text(&self) -> Option<String> {
+        let counts = [(self.revisions, "other revision"), (self.states, "saved state")].into_iter();
+        let counts = counts.filter(|(count, _)| *count > 0);
+        let parts: Vec<_> =
+            counts.map(|(count, word)| plural(usize::try_from(count).unwrap_or(usize::MAX), word)).collect();
+        (!parts.is_empty()).then(|| format!("not in the archive: {}", parts.join(", ")))
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -56,6 +79,13 @@ pub(crate) async fn run(session: &Session, args: Args) -> Result<Done, CliError>
         path: report.path.display().to_string(),
         bytes: report.bytes,
         components: components.map(|(id, version)| ExportedDoc { id, version: version.to_string() }).collect(),
+        indexes: report.indexes,
+        settings: report.settings,
+        left_out: LeftOutDoc {
+            revisions: report.left_out.revisions,
+            active: report.left_out.active,
+            states: report.left_out.states,
+        },
     };
     session.out.result(&document, |document, paint| {
         let mut text = String::new();
@@ -65,5 +95,9 @@ pub(crate) async fn run(session: &Session, args: Args) -> Result<Done, CliError>
         let (count, size) = (plural(document.components.len(), "component"), human_size(document.bytes));
         text + &format!("{}\n", paint.dim(&format!("{count}, {size} in {}", domain::text::escape_line(&document.path))))
     })?;
+    if let Some(text) = document.left_out.text() {
+        session.terminal.note(&text);
+        session.terminal.hint("`runtime backup` copies everything");
+    }
     Ok(Done::All)
 }

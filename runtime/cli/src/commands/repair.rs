@@ -3,7 +3,6 @@ use std::sync::Arc;
 use domain::ports::Clock;
 use domain::text::escape_line;
 use embed::{RepairOptions, Repaired, SystemClock};
-use registry::RegistryError;
 use serde::Serialize;
 
 use crate::error::{CliError, Done};
@@ -73,9 +72,11 @@ pub(crate) async fn run(session: &Session, args: Args) -> Result<Done, CliError>
     let mut options = RepairOptions { dry_run: args.dry_run, ..RepairOptions::default() };
     options.open.lock_timeout = session.lock_timeout();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let repairing = tokio::task::spawn_blocking(move || embed::repair(&folder, &options, &clock));
-    let repaired = repairing.await.map_err(|died| CliError::internal(format!("the repair died: {died}")))?;
-    let document = RepairDoc::new(args.dry_run, repaired.map_err(RegistryError::from)?);
+    let repaired = session.breakable(move |stop| {
+        options.stop = stop.clone();
+        embed::repair(&folder, &options, &clock)
+    });
+    let document = RepairDoc::new(args.dry_run, repaired.await?);
     session.out.result(&document, text)?;
     for warning in &document.warnings {
         session.terminal.warn(warning);

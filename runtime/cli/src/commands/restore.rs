@@ -2,7 +2,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use embed::{RestoreOptions, RestoreReport, SystemClock};
-use registry::RegistryError;
 use serde::Serialize;
 
 use crate::error::{CliError, Done};
@@ -57,19 +56,17 @@ impl From<RestoreReport> for RestoreDoc {
 
 pub(crate) async fn run(session: &Session, args: Args) -> Result<Done, CliError> {
     let folder = session.data_folder()?;
-    let options =
-        RestoreOptions { replace: args.replace, lock_timeout: session.lock_timeout(), ..RestoreOptions::default() };
+    let lock_timeout = session.lock_timeout();
     let place = session.existing(&args.place)?;
     let (bar, mut tell) = progress::bytes(&session.terminal, "restoring");
-    let restoring = tokio::task::spawn_blocking(move || {
+    let restored = session.breakable(move |stop| {
+        let stop = stop.clone();
+        let options = RestoreOptions { replace: args.replace, lock_timeout, stop, ..RestoreOptions::default() };
         embed::restore(&place, &folder, &options, Arc::new(SystemClock), &mut tell)
     });
-    let restored = restoring.await;
+    let restored = restored.await;
     bar.finish_and_clear();
-    let report = restored
-        .map_err(|died| CliError::internal(format!("the restore died: {died}")))?
-        .map_err(RegistryError::from)?;
-    let document = RestoreDoc::from(report);
+    let document = RestoreDoc::from(restored?);
     if !document.missing.is_empty() {
         let blobs = plural(document.missing.len(), "blob");
         session

@@ -1,7 +1,7 @@
 use domain::ports::{Difference, Verified};
 use domain::text::escape_line;
 use domain::{ComponentId, ErrorKind};
-use registry::{BlobFault, BlobReport, RegistryError};
+use registry::{BlobFault, BlobReport};
 use serde::Serialize;
 
 use crate::error::{CliError, Done};
@@ -110,19 +110,17 @@ pub(crate) async fn run(session: &Session, _args: Args) -> Result<Done, CliError
     } else {
         // Opening the registry would mend what is to be found.
         let (folder, patience) = (session.data_folder()?, session.lock_timeout());
-        let verifying = tokio::task::spawn_blocking(move || embed::verify(&folder, patience));
-        let verified = verifying.await.map_err(|died| CliError::internal(format!("the check died: {died}")))?;
-        verified.map_err(RegistryError::from)?
+        session.breakable(move |stop| embed::verify(&folder, patience, stop)).await?
     };
     let mut document = VerifyDoc::new(verified);
     let (bar, mut tell) = progress::bytes(&session.terminal, "reading bytes");
     let checked = if session.is_served() || document.differences.is_empty() {
-        session.registry().await?.verify_blobs(tell).await
+        session.registry().await?.verify_blobs(tell).await.map_err(CliError::from)
     } else {
         let (folder, patience) = (session.data_folder()?, session.lock_timeout());
-        let reading = tokio::task::spawn_blocking(move || embed::verify_blobs(&folder, patience, &mut tell));
-        let read = reading.await.map_err(|died| CliError::internal(format!("the check died: {died}")))?;
-        read.map(BlobReport::from).map_err(RegistryError::from)
+        session
+            .breakable(move |stop| embed::verify_blobs(&folder, patience, &mut tell, stop).map(BlobReport::from))
+            .await
     };
     bar.finish_and_clear();
     let report = checked?;

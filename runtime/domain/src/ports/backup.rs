@@ -1,4 +1,5 @@
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use semver::{Version, VersionReq};
 
@@ -55,6 +56,40 @@ pub struct ArchivedComponent {
     pub manifest: ComponentManifest,
     /// Dependencies that an operator declared, with the versions that will do.
     pub declared: Vec<(ComponentId, VersionReq)>,
+    /// Who provides its imports: the import's name, and the component.
+    pub providers: Vec<(String, ComponentId)>,
+}
+
+/// What an archive of components has besides their bytes.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ArchivedComponents {
+    /// The components, dependencies first.
+    pub components: Vec<ArchivedComponent>,
+    /// What belongs to the registry as a whole, if all its components are in the archive.
+    pub registry: Option<ArchivedRegistry>,
+}
+
+/// What a registry has besides its components.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArchivedRegistry {
+    /// The metadata keys that are indexed.
+    pub indexes: Vec<String>,
+    /// The text of its settings file, empty if there is none.
+    pub settings: String,
+}
+
+/// A piece of an archive that is read.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ArchivePart {
+    /// Comes first.
+    Contents {
+        /// How many components there are.
+        components: usize,
+        /// What belongs to the registry as a whole, of an archive that has it.
+        registry: Option<ArchivedRegistry>,
+    },
+    /// A component and its bytes.
+    Component(Box<ArchivedComponent>, Arc<[u8]>),
 }
 
 /// Why a backup or an archive could not be made or used.

@@ -8,9 +8,12 @@ mod clock;
 mod engine;
 mod observer;
 mod state;
+mod stop;
 mod upkeep;
 
-pub use backup::{ArchivedComponent, BackupError, BackupPlace, BackupReport};
+pub use backup::{
+    ArchivePart, ArchivedComponent, ArchivedComponents, ArchivedRegistry, BackupError, BackupPlace, BackupReport,
+};
 pub use blobs::{BlobStore, CodeCache, CodeKey};
 pub use clock::Clock;
 pub use engine::{
@@ -20,6 +23,7 @@ pub use observer::{CallRecord, EngineObserver, GuestOutput, OutputLine, OutputSi
 pub use state::{
     Committed, Decision, Durability, DurabilityError, Provider, SettingsStore, StateStore, StateView, StorageError,
 };
+pub use stop::Stop;
 pub use upkeep::{
     AuditWindow, BlobCheck, BlobSweep, BlobsInUse, BytesProgress, Compacted, DIFFERENCES_MAX, DamagedBlob, Difference,
     Upkeep, Verified,

@@ -330,6 +330,9 @@ pub enum StorageError {
         /// What is known of it.
         reason: String,
     },
+    /// Whoever asked for the work does not wait for it any more.
+    #[error("it was broken off")]
+    BrokenOff,
     /// Another error of the system.
     #[error("cannot access {}", path.display())]
     Io {
@@ -348,7 +351,7 @@ impl StorageError {
             Self::Full { .. } => ErrorKind::Exhausted,
             Self::Denied { .. } => ErrorKind::Denied,
             Self::NotAFolder { .. } | Self::NewerFormat { .. } => ErrorKind::Invalid,
-            Self::Held { .. } | Self::ReadOnly { .. } | Self::Closed => ErrorKind::Unavailable,
+            Self::Held { .. } | Self::ReadOnly { .. } | Self::Closed | Self::BrokenOff => ErrorKind::Unavailable,
             Self::Damaged { .. }
             | Self::MissingBlob { .. }
             | Self::Index { .. }
@@ -385,6 +388,7 @@ impl StorageError {
             Self::Index { reason } => Self::Index { reason: reason.clone() },
             Self::Closed => Self::Closed,
             Self::Defect { reason } => Self::Defect { reason: reason.clone() },
+            Self::BrokenOff => Self::BrokenOff,
         }
     }
 

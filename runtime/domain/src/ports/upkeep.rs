@@ -1,9 +1,8 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
-use super::{ArchivedComponent, BackupError, BackupPlace, BackupReport, StorageError};
+use super::{ArchivePart, ArchivedComponents, BackupError, BackupPlace, BackupReport, Stop, StorageError};
 use crate::digest::Digest;
 use crate::id::ComponentId;
 use crate::stats::FolderSizes;
@@ -157,14 +156,21 @@ impl Verified {
     }
 }
 
-/// Looks after everything that is kept on the disk. Calls block on it, some for long.
+/// Looks after everything that is kept on the disk. Calls block on it, some for long: those end soon after `stop` says so, with
+/// [`StorageError::BrokenOff`], leave nothing unfinished behind, and can be made again.
 pub trait Upkeep: Send + Sync {
     /// Removes the blobs that are not in use and were written longer ago than `grace`, and unfinished writes of that age.
     /// With `dry_run` nothing is removed.
     ///
     /// # Errors
     /// [`StorageError`] if the folder cannot be read or a file not be removed; what was removed before stays removed.
-    fn sweep_blobs(&self, in_use: &dyn BlobsInUse, grace: Duration, dry_run: bool) -> Result<BlobSweep, StorageError>;
+    fn sweep_blobs(
+        &self,
+        in_use: &dyn BlobsInUse,
+        grace: Duration,
+        dry_run: bool,
+        stop: &Stop,
+    ) -> Result<BlobSweep, StorageError>;
 
     /// Reads every blob and compares it with its digest; tells which of `needed` are not there.
     ///
@@ -174,6 +180,7 @@ pub trait Upkeep: Send + Sync {
         &self,
         needed: &HashSet<Digest>,
         progress: &mut dyn FnMut(BytesProgress),
+        stop: &Stop,
     ) -> Result<BlobCheck, StorageError>;
 
     /// Returns how much there is on the disk.
@@ -188,10 +195,14 @@ pub trait Upkeep: Send + Sync {
     /// # Errors
     /// [`BackupError::NotABackup`] if something else is at the place; [`BackupError::Storage`], with
     /// [`StorageError::Damaged`] for a blob that has changed. What was at the place before is still good then.
-    fn backup(&self, place: &BackupPlace, progress: &mut dyn FnMut(BytesProgress))
-    -> Result<BackupReport, BackupError>;
+    fn backup(
+        &self,
+        place: &BackupPlace,
+        progress: &mut dyn FnMut(BytesProgress),
+        stop: &Stop,
+    ) -> Result<BackupReport, BackupError>;
 
-    /// Writes components in their order, with their bytes, to the archive at `path`; returns its size.
+    /// Writes components in their order, with their bytes, and what belongs to the registry, to the archive at `path`; returns its size.
     ///
     /// # Errors
     /// [`BackupError::NotABackup`] if another file is at the path; [`BackupError::Storage`], with [`StorageError::MissingBlob`] or
@@ -199,19 +210,20 @@ pub trait Upkeep: Send + Sync {
     fn write_components(
         &self,
         path: &Path,
-        components: &[ArchivedComponent],
+        archived: &ArchivedComponents,
         progress: &mut dyn FnMut(BytesProgress),
+        stop: &Stop,
     ) -> Result<u64, BackupError>;
 
-    /// Checks all of the archive at `path`, then hands its components to `take`, in their order, until that returns `false`. The
-    /// second argument of `take` is how many there are.
+    /// Checks all of the archive at `path`, then hands its parts to `take`, in their order, until that returns `false`.
     ///
     /// # Errors
-    /// [`BackupError::NotABackup`]; [`BackupError::Damaged`], before the first component if the file does not change meanwhile.
+    /// [`BackupError::NotABackup`]; [`BackupError::Damaged`], before the first part if the file does not change meanwhile.
     fn read_components(
         &self,
         path: &Path,
-        take: &mut dyn FnMut(ArchivedComponent, usize, Arc<[u8]>) -> bool,
+        take: &mut dyn FnMut(ArchivePart) -> bool,
+        stop: &Stop,
     ) -> Result<(), BackupError>;
 
     /// Writes a snapshot of the state as it is now, and removes the segments of the journal that it stands for, but for those that `keep`
@@ -219,12 +231,12 @@ pub trait Upkeep: Send + Sync {
     ///
     /// # Errors
     /// [`StorageError`] of the disk. Broken off at any place, it leaves a folder that opens with all that was acknowledged.
-    fn compact(&self, keep: AuditWindow, progress: &dyn Fn(u64, u64)) -> Result<Compacted, StorageError>;
+    fn compact(&self, keep: AuditWindow, progress: &dyn Fn(u64, u64), stop: &Stop) -> Result<Compacted, StorageError>;
 
     /// Checks every line of the journal and the chain between them, every snapshot, and the index against both, as of the moment of the
     /// call. Changes go on meanwhile. Blobs are not looked at.
     ///
     /// # Errors
     /// [`StorageError`] of the disk. Damage is no error but a [`Difference`].
-    fn verify(&self) -> Result<Verified, StorageError>;
+    fn verify(&self, stop: &Stop) -> Result<Verified, StorageError>;
 }

@@ -216,6 +216,6 @@ fn storage(error: &StorageError) -> Vec<String> {
                 .to_owned(),
             "`runtime log` says what was done".to_owned(),
         ],
-        StorageError::Closed | StorageError::Io { .. } => vec![],
+        StorageError::Closed | StorageError::BrokenOff | StorageError::Io { .. } => vec![],
     }
 }

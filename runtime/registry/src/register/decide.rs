@@ -44,8 +44,12 @@ pub(super) fn decide(
     };
     let (previous, kept) = match &entry {
         Some(entry) if !current => (entry.dependencies.to_vec(), Some(entry.unresolved.clone())),
-        Some(entry) => (entry.dependencies.to_vec(), None),
-        None => (Vec::new(), None),
+        // The providers it has here go before those that it had elsewhere; what was declared elsewhere is for whoever imports to declare.
+        Some(entry) => {
+            let carried = draft.carried.iter().filter(|edge| !edge.is_declared());
+            (entry.dependencies.iter().chain(carried).cloned().collect(), None)
+        }
+        None => (draft.carried.clone(), None),
     };
     if let Some(unresolved) = kept {
         let event = registered(draft, revision, false, Resolution { dependencies: previous, unresolved });
@@ -168,7 +172,7 @@ pub(crate) fn resolve_dependents(
 }
 
 /// Resolves the needs of `id` again; `None` if nothing changes.
-fn resolve_again(overlay: &mut Overlay<'_>, id: &ComponentId) -> Result<Option<Event>, RegistryError> {
+pub(super) fn resolve_again(overlay: &mut Overlay<'_>, id: &ComponentId) -> Result<Option<Event>, RegistryError> {
     let Some(entry) = overlay.entry(id)? else { return Ok(None) };
     let resolution = resolve(overlay, id, &entry.revision, &entry.dependencies)?;
     let unchanged: (&[_], &[Unresolved]) = (&entry.dependencies, &entry.unresolved);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use domain::inspection::Inspection;
 use domain::manifest::ComponentManifest;
 use domain::ports::Engine;
-use domain::{ComponentId, Revision, Timestamp, Version, text};
+use domain::{ComponentId, Edge, Revision, Timestamp, Version, text};
 
 use super::RegisterRequest;
 use crate::error::RegistryError;
@@ -29,6 +29,8 @@ pub(crate) struct Draft {
     pub(crate) path: Option<PathBuf>,
     pub(crate) last_modified: Option<Timestamp>,
     pub(super) override_version: bool,
+    /// Edges that the component had in the registry that it comes from: imports keep those providers where they serve here, too.
+    pub(crate) carried: Vec<Edge>,
     /// Keeps the bytes from being swept until they are registered.
     pub(super) pin: Option<Arc<Pin>>,
 }
@@ -79,6 +81,7 @@ impl Draft {
             path: loaded.path,
             last_modified: loaded.last_modified,
             override_version: request.override_version,
+            carried: Vec::new(),
             pin: None,
         })
     }

@@ -1,18 +1,15 @@
 //! Registering: from bytes and a manifest to an entry with edges.
 
+mod batch;
 mod decide;
 mod draft;
 
-use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use domain::entry::Need;
 use domain::manifest::Kind;
-use domain::resolve::{Expected, NOTHING_EXPECTED, Overlay};
-use domain::{ComponentId, Version, reduce};
-use futures::StreamExt as _;
+use domain::resolve::Expected;
+use domain::{ComponentId, Version};
 
 use crate::Registry;
 use crate::commit::blocking;
@@ -22,11 +19,6 @@ use crate::view::EntryView;
 
 pub(crate) use decide::{entry_after, refuse_cycles, resolve_dependents, resolve_waiting, touched_keys};
 pub(crate) use draft::Draft;
-
-/// Registrations of one batch that are read, inspected and written at once.
-const BATCH_WIDTH: usize = 16;
-/// Registrations of one batch that wait for the same sync.
-const BATCH_COMMITS: usize = 256;
 
 /// What to register.
 #[derive(Clone, Debug)]
@@ -111,84 +103,6 @@ impl Registry {
         }
     }
 
-    /// Registers many components; results stand in the order of the requests, and one that fails does not keep the others.
-    ///
-    /// They count as registered together: an import that two of them could provide is ambiguous, whichever comes first.
-    pub async fn register_many(&self, requests: Vec<RegisterRequest>) -> Vec<Result<Registered, RegistryError>> {
-        self.register_many_with(requests, |_| {}).await
-    }
-
-    /// As [`Registry::register_many`], and calls `done` after each with how many are finished.
-    pub async fn register_many_with(
-        &self,
-        requests: Vec<RegisterRequest>,
-        done: impl FnMut(usize),
-    ) -> Vec<Result<Registered, RegistryError>> {
-        let (mut results, unsettled) = self.register_batch(requests, done).await;
-        if let Err(RegistryError::Storage(error)) = self.secure().await {
-            // What was registered is there, but nobody can count on it.
-            results.iter_mut().filter(|result| result.is_ok()).for_each(|result| *result = Err(error.again().into()));
-        }
-        for error in results.iter().filter_map(|result| result.as_ref().err()).chain(&unsettled) {
-            self.record_refusal("register", None, error).await;
-        }
-        results
-    }
-
-    /// Registers many components without a record of those that are refused. Beside the results stands why those that waited for
-    /// a choice between components of the batch could not be linked anew, if they could not.
-    pub(crate) async fn register_batch(
-        &self,
-        requests: Vec<RegisterRequest>,
-        mut done: impl FnMut(usize),
-    ) -> (Vec<Result<Registered, RegistryError>>, Option<RegistryError>) {
-        let width = BATCH_WIDTH.min(std::thread::available_parallelism().map_or(4, |n| n.get() * 4));
-        let mut expected = Expected::new();
-        let mut drafts = Vec::with_capacity(requests.len());
-        let mut reading = futures::stream::iter(requests).map(|request| self.draft(request)).buffered(width);
-        while let Some(draft) = reading.next().await {
-            if let Ok(draft) = &draft {
-                for key in draft.inspection.exports.iter().filter_map(reduce::provided_key) {
-                    expected.entry(key).or_default().insert(draft.id.clone());
-                }
-            }
-            drafts.push(draft);
-        }
-        let order = providers_first(&drafts, &expected);
-        // Only keys with rivals matter from here on.
-        expected.retain(|_, ids| ids.len() > 1);
-        let expected = Arc::new(expected);
-        let mut drafts: Vec<_> = drafts.into_iter().map(Some).collect();
-        let mut results: Vec<_> = drafts.iter().map(|_| None).collect();
-        let ordered: Vec<_> = order.into_iter().filter_map(|at| Some((at, drafts.get_mut(at)?.take()?))).collect();
-        let mut commits = futures::stream::iter(ordered)
-            .map(|(at, draft)| {
-                let committing = draft.map(|draft| self.commit_draft(draft, expected.clone()));
-                async move {
-                    match committing {
-                        Ok(committing) => (at, committing.await),
-                        Err(error) => (at, Err(error)),
-                    }
-                }
-            })
-            .buffered(BATCH_COMMITS);
-        let mut count = 0;
-        while let Some((at, result)) = commits.next().await {
-            if let Some(slot) = results.get_mut(at) {
-                *slot = Some(result);
-            }
-            count += 1;
-            done(count);
-        }
-        let results: Vec<_> = results.into_iter().flatten().collect();
-        drop(commits);
-        let unsettled = match !expected.is_empty() && results.iter().any(Result::is_err) {
-            true => self.settle_expected(expected).await.err(),
-            false => None,
-        };
-        (results, unsettled)
-    }
-
     /// Reads, inspects and stores the bytes of one request.
     async fn draft(&self, request: RegisterRequest) -> Result<Draft, RegistryError> {
         let registry = self.clone();
@@ -241,58 +155,4 @@ impl Registry {
             Ok(Registered { entry, revision, version, outcome, warnings })
         }
     }
-
-    /// Resolves again what waited for a choice between components of a batch, some of which were not registered after all.
-    async fn settle_expected(&self, expected: Arc<Expected>) -> Result<(), RegistryError> {
-        let keys: Vec<_> = expected.keys().cloned().collect();
-        self.commit(move |view| {
-            let mut overlay = Overlay::new(view, &NOTHING_EXPECTED);
-            let events = resolve_waiting(view, &mut overlay, &keys)?;
-            refuse_cycles(&overlay, &events)?;
-            Ok((events, ()))
-        })
-        .await
-    }
-}
-
-/// Returns the places of `drafts` so that those that provide what others import come first, otherwise as given.
-///
-/// An importer then finds its providers there, and nothing has to be resolved a second time. Drafts in a circle keep their order.
-fn providers_first(drafts: &[Result<Draft, RegistryError>], provided: &Expected) -> Vec<usize> {
-    let places: HashMap<&ComponentId, usize> =
-        drafts.iter().enumerate().filter_map(|(at, draft)| Some((&draft.as_ref().ok()?.id, at))).collect();
-    let providers = |draft: &Draft| -> BTreeSet<usize> {
-        let keys = draft.inspection.imports.iter().map(|import| reduce::wanted_key(&Need::Import(import.name.clone())));
-        let ids = keys.filter_map(|key| provided.get(&key)).flatten().chain(draft.manifest.dependencies.keys());
-        ids.filter_map(|id| places.get(id).copied()).collect()
-    };
-    let mut users: Vec<Vec<usize>> = vec![Vec::new(); drafts.len()];
-    let mut missing = vec![0_usize; drafts.len()];
-    for (at, draft) in drafts.iter().enumerate() {
-        let Ok(draft) = draft else { continue };
-        for provider in providers(draft).into_iter().filter(|provider| *provider != at) {
-            if let (Some(users), Some(missing)) = (users.get_mut(provider), missing.get_mut(at)) {
-                users.push(at);
-                *missing += 1;
-            }
-        }
-    }
-    let mut ready: BinaryHeap<_> =
-        missing.iter().enumerate().filter(|(_, missing)| **missing == 0).map(|(at, _)| Reverse(at)).collect();
-    let mut order = Vec::with_capacity(drafts.len());
-    let mut placed = vec![false; drafts.len()];
-    while let Some(Reverse(at)) = ready.pop() {
-        order.push(at);
-        placed.get_mut(at).into_iter().for_each(|placed| *placed = true);
-        for user in users.get(at).into_iter().flatten() {
-            if let Some(missing) = missing.get_mut(*user) {
-                *missing -= 1;
-                if *missing == 0 {
-                    ready.push(Reverse(*user));
-                }
-            }
-        }
-    }
-    order.extend(placed.iter().enumerate().filter(|(_, placed)| !**placed).map(|(at, _)| at));
-    order
 }

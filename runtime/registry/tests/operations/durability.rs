@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use domain::ports::Durability;
 use domain::{ErrorKind, Status};
-use registry::Registry;
+use registry::{Registry, TakeSettings};
 use storage::{OpenOptions, Storage};
 
 use crate::fakes::{Ticking, World, component, id};
@@ -109,7 +109,10 @@ async fn one_operation_on_many_is_synced_once_at_its_end() {
     let weak = registry.with_durability(Some(Durability::Process));
     assert_eq!(weak.prune(Duration::ZERO, false).await.unwrap().pruned.len(), 20);
     assert!(!is_unsynced(folder.path()));
-    let report = check(folder.path(), registry, async |weak| weak.import(&archive, |_, _| {}).await.unwrap()).await;
+    let report = check(folder.path(), registry, async |weak| {
+        weak.import(&archive, TakeSettings::IfEmpty, |_, _| {}).await.unwrap()
+    })
+    .await;
     assert_eq!(report.registered.len(), 20);
     // The handle's level is its own: others are not touched, and what is no operation on many returns at it.
     world.have("name demo:x\nversion 1.0.0").await;

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use domain::ports::SettingsStore;
 use domain::{ErrorKind, Status};
-use registry::{ManifestSource, RegisterOutcome};
+use registry::{ManifestSource, RegisterOutcome, TakeSettings};
 use storage::{OpenOptions, Storage};
 
 use crate::fakes::{Ticking, World, component, id};
@@ -39,7 +39,7 @@ async fn a_whole_registry_goes_into_another_one_without_being_activated() {
     assert_eq!(exported.components.len(), 4);
     let (_other, to) = world(&folder.path().join("to")).await;
     let mut steps = Vec::new();
-    let report = to.registry.import(&archive, |done, of| steps.push((done, of))).await.unwrap();
+    let report = to.registry.import(&archive, TakeSettings::IfEmpty, |done, of| steps.push((done, of))).await.unwrap();
     assert_eq!(steps, [(1, 4), (2, 4), (3, 4), (4, 4)]);
     assert!(report.failed.is_empty() && report.undeclared.is_empty(), "{report:?}");
     assert!(report.registered.iter().all(|registered| registered.outcome == RegisterOutcome::New));
@@ -54,7 +54,7 @@ async fn a_whole_registry_goes_into_another_one_without_being_activated() {
     assert!(to.steps.lock().unwrap().is_empty());
     // A second time nothing changes.
     let before = to.events().await;
-    let again = to.registry.import(&archive, |_, _| {}).await.unwrap();
+    let again = to.registry.import(&archive, TakeSettings::IfEmpty, |_, _| {}).await.unwrap();
     assert!(again.registered.iter().all(|registered| registered.outcome == RegisterOutcome::Unchanged));
     assert_eq!((again.declared.len(), to.events().await), (0, before));
 }
@@ -85,7 +85,7 @@ async fn a_conflict_is_that_of_one_component() {
     from.registry.export(&[], &archive, |_| {}).await.unwrap();
     let (_other, to) = world(&folder.path().join("to")).await;
     to.have("name demo:rich\nversion 2.0.0\n# other bytes").await;
-    let report = to.registry.import(&archive, |_, _| {}).await.unwrap();
+    let report = to.registry.import(&archive, TakeSettings::IfEmpty, |_, _| {}).await.unwrap();
     let failed: Vec<_> = report.failed.iter().map(|(id, error)| (id.as_str(), error.code())).collect();
     assert_eq!(failed, [("demo:rich", "version-conflict")]);
     assert_eq!((report.registered.len(), report.declared.len()), (3, 0));
@@ -104,15 +104,18 @@ async fn a_damaged_archive_registers_nothing() {
         changed[at] ^= 1 << (at % 8);
         for bytes in [&changed[..], &whole[..at]] {
             std::fs::write(&archive, bytes).unwrap();
-            let error = to.registry.import(&archive, |_, _| {}).await.unwrap_err();
+            let error = to.registry.import(&archive, TakeSettings::IfEmpty, |_, _| {}).await.unwrap_err();
             assert_eq!(error.code(), "damaged-backup", "{at}: {error}");
         }
     }
     // Another archive of ours is not one of components, and the other way round.
     let backup = folder.path().join("backup.tar");
     to.registry.backup(domain::ports::BackupPlace::File(backup.clone()), |_| {}).await.unwrap();
-    assert_eq!(to.registry.import(&backup, |_, _| {}).await.unwrap_err().code(), "not-a-backup");
-    assert_eq!(to.registry.import(folder.path(), |_, _| {}).await.unwrap_err().code(), "not-a-backup");
+    assert_eq!(to.registry.import(&backup, TakeSettings::IfEmpty, |_, _| {}).await.unwrap_err().code(), "not-a-backup");
+    assert_eq!(
+        to.registry.import(folder.path(), TakeSettings::IfEmpty, |_, _| {}).await.unwrap_err().code(),
+        "not-a-backup"
+    );
     std::fs::write(&archive, &whole).unwrap();
     let restored = storage::restore(
         &archive,

@@ -117,3 +117,32 @@ async fn a_registry_is_backed_up_while_it_runs() {
     let error = again.registry.backup(BackupPlace::File(file), |_| {}).await.unwrap_err();
     assert_eq!((error.kind(), error.code()), (ErrorKind::Invalid, "not-a-backup"));
 }
+
+#[tokio::test]
+async fn work_that_nobody_waits_for_breaks_off_and_closing_waits_for_that() {
+    let (folder, storage) = storage();
+    let world = World::in_folder(&storage).await;
+    world.have(&format!("name demo:a\nversion 1.0.0\n# {}", "x".repeat(1_000_000))).await;
+    let file = folder.path().join("backup.tar");
+    let (begun, mut has_begun) = tokio::sync::mpsc::channel(1);
+    let (go_on, goes_on) = std::sync::mpsc::channel::<()>();
+    let mut heard = 0;
+    let place = BackupPlace::File(file.clone());
+    let backup = world.registry.backup(place.clone(), move |_| {
+        heard += 1;
+        assert_eq!(heard, 1, "it goes on after it was broken off");
+        begun.blocking_send(()).unwrap();
+        goes_on.recv().unwrap();
+    });
+    tokio::select! {
+        _ = backup => panic!("it waits to go on"),
+        begun = has_begun.recv() => assert_eq!(begun, Some(())),
+    }
+    // The future is gone; the work learns of it at its next step.
+    go_on.send(()).unwrap();
+    world.registry.close().await.unwrap();
+    let partial = |file: &std::fs::DirEntry| file.path().extension().is_some_and(|extension| extension == "partial");
+    assert!(!std::fs::read_dir(folder.path()).unwrap().any(|file| partial(&file.unwrap())));
+    assert!(!file.exists());
+    world.registry.backup(place, |_| {}).await.unwrap();
+}

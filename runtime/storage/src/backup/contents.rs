@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, ErrorKind, Seek};
 use std::path::{Path, PathBuf};
 
 use domain::Digest;
-use domain::ports::{BackupError, StorageError};
+use domain::ports::{BackupError, Stop, StorageError};
 use serde::Deserialize;
 use sha2::Digest as _;
 
@@ -58,8 +58,13 @@ impl Contents {
 }
 
 /// Finds out what a backup of `folder` has; `last_seq` returns the sequence number up to which records are durable now.
-pub(super) fn gather(folder: &Path, blobs: &FileBlobs, last_seq: &dyn Fn() -> u64) -> Result<Contents, BackupError> {
-    let journal = journal_now(&folder.join("journal"), last_seq)?;
+pub(super) fn gather(
+    folder: &Path,
+    blobs: &FileBlobs,
+    last_seq: &dyn Fn() -> u64,
+    stop: &Stop,
+) -> Result<Contents, BackupError> {
+    let journal = journal_now(&folder.join("journal"), last_seq, stop)?;
     let (seq, hash) = (journal.seq, journal.hash);
     let mut items = journal.items;
     // Blobs come before the records that name them, so all that these records name are here by now.
@@ -86,7 +91,7 @@ struct JournalPart {
 }
 
 /// Opens the files of the journal so that they fit together, although segments may be put together in a snapshot meanwhile.
-fn journal_now(folder: &Path, last_seq: &dyn Fn() -> u64) -> Result<JournalPart, StorageError> {
+fn journal_now(folder: &Path, last_seq: &dyn Fn() -> u64, stop: &Stop) -> Result<JournalPart, StorageError> {
     for _ in 0..LOOKS_MAX {
         let seq = last_seq();
         let before = names_in(folder)?;
@@ -98,7 +103,7 @@ fn journal_now(folder: &Path, last_seq: &dyn Fn() -> u64) -> Result<JournalPart,
             && after.iter().all(|name| before.contains(name) || is_segment(name))
             && before.iter().all(|name| is_segment(name) || number(name) <= seq);
         if fits {
-            return up_to(folder, opened, seq);
+            return up_to(folder, opened, seq, stop);
         }
         std::thread::yield_now();
     }
@@ -130,12 +135,13 @@ fn open_all(folder: &Path, names: &[String]) -> Result<Option<Vec<(String, File)
 }
 
 /// Takes the files whole, but for the last segment that is needed, which is cut after the record `seq`.
-fn up_to(folder: &Path, opened: Vec<(String, File)>, seq: u64) -> Result<JournalPart, StorageError> {
+fn up_to(folder: &Path, opened: Vec<(String, File)>, seq: u64, stop: &Stop) -> Result<JournalPart, StorageError> {
     let needed = |name: &String| !name.ends_with(".jsonl") || number(name) <= seq.saturating_add(1);
     let last = opened.iter().map(|(name, _)| name).filter(|name| name.ends_with(".jsonl") && needed(name)).max();
     let last = last.cloned();
     let mut part = JournalPart { seq, hash: journal::Head::start().hash, items: Vec::new() };
     for (name, mut file) in opened.into_iter().filter(|(name, _)| needed(name)) {
+        stop.check()?;
         let path = folder.join(&name);
         let (size, digest) = if Some(&name) == last.as_ref() {
             let cut = cut(&mut file, &path, seq)?;

@@ -4,10 +4,10 @@ use std::fs::File;
 use std::io::{Read, Write};
 
 use domain::Digest;
-use domain::ports::BytesProgress;
+use domain::ports::{BytesProgress, StorageError};
 use sha2::Digest as _;
 
-use super::OnProgress;
+use super::Watch;
 
 /// How much is copied at once.
 const PIECE_BYTES: usize = 64 << 10;
@@ -19,6 +19,8 @@ pub(super) enum CopyError {
     Read(std::io::Error),
     /// The copy cannot be written.
     Write(std::io::Error),
+    /// Nobody waits for it any more.
+    Stopped,
     /// The bytes are not those that were expected.
     Other(String),
 }
@@ -35,6 +37,9 @@ pub(super) fn copy(
     let mut piece = vec![0; PIECE_BYTES.min(usize::try_from(size).unwrap_or(PIECE_BYTES)).max(1)];
     let mut left = size;
     while left > 0 {
+        if said.watch.stop.is_set() {
+            return Err(CopyError::Stopped);
+        }
         let wanted = piece.len().min(usize::try_from(left).unwrap_or(usize::MAX));
         let room = piece.get_mut(..wanted).unwrap_or_default();
         let read = match from.read(room) {
@@ -75,18 +80,23 @@ pub(super) fn digest_of(file: &mut File, size: u64) -> std::io::Result<Option<Di
 
 /// Says how far all copies together are.
 pub(super) struct Said<'a> {
-    progress: OnProgress<'a>,
+    watch: Watch<'a>,
     so_far: BytesProgress,
 }
 
 impl<'a> Said<'a> {
-    pub(super) fn new(total: u64, progress: OnProgress<'a>) -> Self {
-        Self { progress, so_far: BytesProgress { done: 0, total } }
+    pub(super) fn new(total: u64, watch: Watch<'a>) -> Self {
+        Self { watch, so_far: BytesProgress { done: 0, total } }
+    }
+
+    /// Stands between two files.
+    pub(super) fn check(&self) -> Result<(), StorageError> {
+        self.watch.stop.check()
     }
 
     /// Adds bytes that are done.
     pub(super) fn add(&mut self, bytes: u64) {
         self.so_far.done += bytes;
-        (self.progress)(self.so_far);
+        (self.watch.progress)(self.so_far);
     }
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::Ordering;
 
-use domain::ports::{BackupPlace, BlobStore, StateView, Upkeep};
+use domain::ports::{BackupPlace, BlobStore, StateView, Stop, Upkeep};
 
 use super::{RestoreOptions, restore};
 use crate::Storage;
@@ -63,7 +63,10 @@ fn crash_everywhere(is_filled: bool) {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
         let storage = fill(&data, &["new-1", "new-2", "new-3"]);
-        storage.upkeep.backup(&BackupPlace::File(folder.path().join("backup.tar")), &mut |_| {}).unwrap();
+        storage
+            .upkeep
+            .backup(&BackupPlace::File(folder.path().join("backup.tar")), &mut |_| {}, &Stop::default())
+            .unwrap();
         storage.close().unwrap();
         std::fs::remove_dir_all(&data).unwrap();
         if is_filled {

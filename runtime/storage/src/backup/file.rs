@@ -10,7 +10,7 @@ use domain::ports::{BackupError, BackupReport, StorageError};
 use super::contents::{Contents, Item, Origin};
 use super::copy::{CopyError, Said, copy};
 use super::manifest::{MANIFEST_BYTES_MAX, Manifest};
-use super::{MANIFEST, OnProgress};
+use super::{MANIFEST, Watch};
 use crate::archive::{Reader, Writer};
 use crate::files;
 
@@ -19,10 +19,10 @@ pub(super) fn write(
     path: &Path,
     contents: Contents,
     now: Timestamp,
-    progress: OnProgress<'_>,
+    watch: Watch<'_>,
 ) -> Result<BackupReport, BackupError> {
     check_place(path)?;
-    let report = files::replace_with(path, |partial, file| write_new(partial, file, contents, now, progress))?;
+    let report = files::replace_with(path, |partial, file| write_new(partial, file, contents, now, watch))?;
     Ok(BackupReport { path: path.to_owned(), ..report })
 }
 
@@ -50,9 +50,9 @@ fn write_new(
     file: File,
     contents: Contents,
     now: Timestamp,
-    progress: OnProgress<'_>,
+    watch: Watch<'_>,
 ) -> Result<(BackupReport, File), BackupError> {
-    let mut said = Said::new(contents.bytes(), progress);
+    let mut said = Said::new(contents.bytes(), watch);
     let manifest = Manifest::new(now, contents.seq, &contents.hash, contents.listed());
     let text = manifest.write()?;
     let mtime = u64::try_from(now.as_micros() / 1_000_000).unwrap_or(0);
@@ -95,6 +95,7 @@ pub(super) fn copy_item(
     copy(&mut *from, to, listed.size, &listed.digest, said).map_err(|error| match error {
         CopyError::Read(error) => StorageError::io(path, error),
         CopyError::Write(error) => StorageError::io(target, error),
+        CopyError::Stopped => StorageError::BrokenOff,
         // A damaged file is not kept for later: whoever restores it would have nothing.
         CopyError::Other(reason) => StorageError::Damaged { path, offset: 0, reason },
     })

@@ -12,7 +12,7 @@ use super::contents::{Contents, Item, Origin};
 use super::copy::{Said, digest_of};
 use super::file::copy_item;
 use super::manifest::{Listed, Manifest};
-use super::{MANIFEST, OnProgress, names};
+use super::{MANIFEST, Watch, names};
 use crate::files::{self, Durability};
 use crate::lock::{FolderLock, command_line};
 
@@ -24,13 +24,13 @@ pub(super) fn write(
     folder: &Path,
     contents: Contents,
     now: Timestamp,
-    progress: OnProgress<'_>,
+    watch: Watch<'_>,
 ) -> Result<BackupReport, BackupError> {
     check_place(folder)?;
     files::create_folder(folder)?;
     let _lock = FolderLock::acquire(folder, &command_line(std::process::id()), LOCK_TIMEOUT)?;
     let known = files_there(folder)?;
-    let mut said = Said::new(contents.bytes(), progress);
+    let mut said = Said::new(contents.bytes(), watch);
     let manifest = Manifest::new(now, contents.seq, &contents.hash, contents.listed());
     let mut report = BackupReport {
         path: folder.to_owned(),
@@ -43,6 +43,7 @@ pub(super) fn write(
         dropped: 0,
     };
     for Item { listed, origin } in contents.files {
+        said.check()?;
         if is_there(folder, &listed, &known)? {
             said.add(listed.size);
             continue;

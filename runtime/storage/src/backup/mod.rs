@@ -8,6 +8,7 @@ mod contents;
 mod copy;
 #[cfg(test)]
 mod crashes;
+mod ended;
 mod file;
 mod folder;
 mod manifest;
@@ -19,10 +20,11 @@ mod swap;
 use std::path::Path;
 
 use domain::Timestamp;
-use domain::ports::{BackupError, BackupPlace, BackupReport, BytesProgress};
+use domain::ports::{BackupError, BackupPlace, BackupReport, BytesProgress, Stop};
 
 use crate::blobs::FileBlobs;
 
+pub(crate) use ended::after_restore;
 pub use restore::{RestoreOptions, RestoreReport, restore};
 
 /// Name of the manifest in a backup.
@@ -31,6 +33,12 @@ const MANIFEST: &str = "manifest.json";
 /// Hears how far a copy is.
 type OnProgress<'a> = &'a mut dyn FnMut(BytesProgress);
 
+/// Whoever waits for a copy: hears how far it is, and may not wait any more.
+pub(crate) struct Watch<'a> {
+    pub(crate) progress: OnProgress<'a>,
+    pub(crate) stop: &'a Stop,
+}
+
 /// Copies the data folder `folder`, whose records up to `last_seq()` are durable, to `place`.
 pub(crate) fn take(
     folder: &Path,
@@ -38,14 +46,14 @@ pub(crate) fn take(
     last_seq: &dyn Fn() -> u64,
     now: Timestamp,
     place: &BackupPlace,
-    progress: OnProgress<'_>,
+    watch: Watch<'_>,
 ) -> Result<BackupReport, BackupError> {
     // No blob may be swept while it waits to be copied.
     let _upkeep = blobs.upkeep.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let contents = contents::gather(folder, blobs, last_seq)?;
+    let contents = contents::gather(folder, blobs, last_seq, watch.stop)?;
     match place {
-        BackupPlace::File(path) => file::write(path, contents, now, progress),
-        BackupPlace::Folder(path) => folder::write(path, contents, now, progress),
+        BackupPlace::File(path) => file::write(path, contents, now, watch),
+        BackupPlace::Folder(path) => folder::write(path, contents, now, watch),
     }
 }
 

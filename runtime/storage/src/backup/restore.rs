@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::ports::{BackupError, Clock, StateView, StorageError};
+use domain::ports::{BackupError, Clock, StateView, Stop, StorageError};
 use domain::{Digest, Timestamp};
 
 use super::contents::cut;
 use super::manifest::Manifest;
 use super::source::unpack;
 use super::swap::{Place, Workplace};
-use super::{OnProgress, damaged};
+use super::{OnProgress, Watch, damaged};
 use crate::files;
 use crate::folder::{OpenOptions, Warning};
 use crate::journal::{self, JournalFolder};
@@ -32,11 +32,13 @@ pub struct RestoreOptions {
     pub lock_timeout: Duration,
     /// What other processes are told of this one while it restores; empty: its command line.
     pub command: String,
+    /// Breaks the restore off, up to the moment when the restored folder takes its place; never by default.
+    pub stop: Stop,
 }
 
 impl Default for RestoreOptions {
     fn default() -> Self {
-        Self { replace: false, lock_timeout: Duration::from_secs(10), command: String::new() }
+        Self { replace: false, lock_timeout: Duration::from_secs(10), command: String::new(), stop: Stop::default() }
     }
 }
 
@@ -70,7 +72,7 @@ pub struct RestoreReport {
 /// # Errors
 /// [`BackupError::NotABackup`] and [`BackupError::Damaged`] with the place; [`BackupError::NotEmpty`] if there is something in `folder`
 /// and it is not to be replaced, [`BackupError::NotADataFolder`] if it is to be replaced and is no registry; [`BackupError::Storage`],
-/// with [`StorageError::Held`] while another process has the folder.
+/// with [`StorageError::Held`] while another process has the folder, and [`StorageError::BrokenOff`].
 pub fn restore(
     backup: &Path,
     folder: &Path,
@@ -82,12 +84,14 @@ pub fn restore(
         "" => crate::lock::command_line(std::process::id()),
         given => given.to_owned(),
     };
-    let place = Place::take(folder, options, &command)?;
-    let work = Workplace::beside(&place.folder, &command)?;
-    let manifest = unpack(backup, &work.path, progress)?;
+    let place = Place::take(folder, options, &command, clock.now())?;
+    let work = Workplace::beside(&place, &command)?;
+    let manifest = unpack(backup, &work.path, Watch { progress, stop: &options.stop })?;
     let missing = check(backup, &work, &manifest, clock.clone(), &command)?;
     let opened = File::open(&work.path).map_err(files::at(&work.path))?;
+    options.stop.check()?;
     rustix::fs::syncfs(&opened).map_err(|error| StorageError::io(&work.path, error.into()))?;
+    options.stop.check()?;
     let (folder, moved_aside) = place.fill(work, clock.now())?;
     Ok(RestoreReport {
         folder,

@@ -9,28 +9,28 @@ use domain::ports::{BackupError, StorageError};
 
 use super::copy::{CopyError, Said, copy};
 use super::manifest::{Listed, MANIFEST_BYTES_MAX, Manifest};
-use super::{MANIFEST, OnProgress, damaged};
+use super::{MANIFEST, Watch, damaged};
 use crate::archive::{Fault, Reader};
 use crate::files;
 
 /// Puts the files of the backup at `backup` into the empty folder `into` and returns its manifest.
-pub(super) fn unpack(backup: &Path, into: &Path, progress: OnProgress<'_>) -> Result<Manifest, BackupError> {
+pub(super) fn unpack(backup: &Path, into: &Path, watch: Watch<'_>) -> Result<Manifest, BackupError> {
     let not_one = |reason: &str| BackupError::NotABackup { path: backup.to_owned(), reason: reason.to_owned() };
     match std::fs::metadata(backup) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(not_one("there is no such file")),
         Err(error) => Err(StorageError::io(backup, error).into()),
-        Ok(found) if found.is_dir() => unpack_folder(backup, into, progress),
-        Ok(found) if found.is_file() => unpack_file(backup, into, progress),
+        Ok(found) if found.is_dir() => unpack_folder(backup, into, watch),
+        Ok(found) if found.is_file() => unpack_file(backup, into, watch),
         Ok(_) => Err(not_one("it is neither a file nor a folder")),
     }
 }
 
-fn unpack_file(backup: &Path, into: &Path, progress: OnProgress<'_>) -> Result<Manifest, BackupError> {
+fn unpack_file(backup: &Path, into: &Path, watch: Watch<'_>) -> Result<Manifest, BackupError> {
     let faulty = |fault: Fault| damaged(backup, &fault.place, fault.reason);
     let file = File::open(backup).map_err(files::at(backup))?;
     let mut archive = Reader::new(BufReader::with_capacity(256 << 10, file));
     let manifest = Manifest::read(&archive.first(MANIFEST, MANIFEST_BYTES_MAX).map_err(faulty)?, backup)?;
-    let mut said = Said::new(manifest.bytes(), progress);
+    let mut said = Said::new(manifest.bytes(), watch);
     for listed in &manifest.files {
         let name = listed.stored();
         let mut bytes = archive.file(&name, listed.size).map_err(faulty)?;
@@ -41,7 +41,7 @@ fn unpack_file(backup: &Path, into: &Path, progress: OnProgress<'_>) -> Result<M
     Ok(manifest)
 }
 
-fn unpack_folder(backup: &Path, into: &Path, progress: OnProgress<'_>) -> Result<Manifest, BackupError> {
+fn unpack_folder(backup: &Path, into: &Path, watch: Watch<'_>) -> Result<Manifest, BackupError> {
     let not_one = || BackupError::NotABackup { path: backup.to_owned(), reason: format!("it has no {MANIFEST}") };
     let path = backup.join(MANIFEST);
     let there = std::fs::symlink_metadata(&path).map_err(|_| not_one())?;
@@ -49,7 +49,7 @@ fn unpack_folder(backup: &Path, into: &Path, progress: OnProgress<'_>) -> Result
         return Err(damaged(backup, MANIFEST, "it is not a plain file of a possible size"));
     }
     let manifest = Manifest::read(&files::read_if_there(&path)?.ok_or_else(not_one)?, backup)?;
-    let mut said = Said::new(manifest.bytes(), progress);
+    let mut said = Said::new(manifest.bytes(), watch);
     for listed in &manifest.files {
         let mut file = open_plain(backup, listed)?;
         put(backup, into, listed, &mut file, &mut said)?;
@@ -97,6 +97,7 @@ fn put(
     match copy(from, &mut file, listed.size, &listed.digest, said) {
         Ok(()) => Ok(file.flush().map_err(files::at(&path))?),
         Err(CopyError::Write(error)) => Err(StorageError::io(path, error).into()),
+        Err(CopyError::Stopped) => Err(StorageError::BrokenOff.into()),
         Err(CopyError::Read(error)) => Err(damaged(backup, &listed.stored(), error)),
         Err(CopyError::Other(reason)) => Err(damaged(backup, &listed.stored(), reason)),
     }

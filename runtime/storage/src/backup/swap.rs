@@ -10,11 +10,10 @@ use domain::ports::{BackupError, StorageError};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use super::RestoreOptions;
+use super::ended::{UNFINISHED, after_restore, announce, take_back};
 use crate::lock::FolderLock;
 use crate::{fail, files};
 
-/// Is in a workplace until it has taken the place it was made for: a folder with this file and the name of a workplace is nobody's data.
-const UNFINISHED: &str = "RESTORING";
 /// Stands in the names of workplaces.
 const WORKPLACE: &str = ".restoring-";
 /// Most folders of one second that are moved aside.
@@ -42,7 +41,12 @@ enum There {
 
 impl Place {
     /// Checks that the folder may be restored to, and takes its lock.
-    pub(super) fn take(folder: &Path, options: &RestoreOptions, command: &str) -> Result<Self, BackupError> {
+    pub(super) fn take(
+        folder: &Path,
+        options: &RestoreOptions,
+        command: &str,
+        now: Timestamp,
+    ) -> Result<Self, BackupError> {
         let folder = match std::fs::canonicalize(folder) {
             Ok(folder) => folder,
             Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -67,6 +71,7 @@ impl Place {
         }
         let lock = FolderLock::acquire(&folder, command, options.lock_timeout)?;
         // Left by a restore that was killed when all was in place: what is here now may soon have the name of a workplace.
+        let _ = after_restore(&folder, now, command);
         files::remove_if_there(&folder.join(UNFINISHED))?;
         Ok(Self { folder, there: There::Folder { _lock: lock, is_filled } })
     }
@@ -92,7 +97,10 @@ impl Place {
                 // From here on the workplace's name belongs to what was here before.
                 work.is_moved();
                 match is_filled {
-                    true => Some(move_aside(&old, &self.folder, now)),
+                    true => {
+                        take_back(&old);
+                        Some(move_aside(&old, &self.folder, now))
+                    }
                     false => {
                         // It has nothing but the lock.
                         let _ = std::fs::remove_dir_all(&old);
@@ -110,7 +118,7 @@ impl Place {
 }
 
 /// Gives the folder that was replaced a name that tells what it is; where that fails it keeps the one it has.
-fn move_aside(old: &Path, folder: &Path, now: Timestamp) -> PathBuf {
+pub(super) fn move_aside(old: &Path, folder: &Path, now: Timestamp) -> PathBuf {
     let time: String = now.to_string().chars().take(19).filter(|c| *c != '-' && *c != ':').collect();
     for number in 0..ASIDE_MAX {
         let mut name = folder.as_os_str().to_owned();
@@ -134,23 +142,40 @@ pub(super) struct Workplace {
     /// Goes with the folder: whoever has the lock has the folder, wherever it is.
     _lock: FolderLock,
     is_ours: std::cell::Cell<bool>,
+    /// The folder that says that this will replace it.
+    replaces: Option<PathBuf>,
 }
 
 impl Workplace {
-    pub(super) fn beside(folder: &Path, command: &str) -> Result<Self, BackupError> {
+    /// Makes an empty workplace beside `place`, where everybody can see for what.
+    pub(super) fn beside(place: &Place, command: &str) -> Result<Self, BackupError> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
+        let folder = &place.folder;
         let parent = folder.parent().unwrap_or(Path::new("/"));
         files::create_folder(parent)?;
         remove_unfinished(folder, parent, command);
         let mut path = folder.as_os_str().to_owned();
         path.push(format!("{WORKPLACE}{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)));
         let path = PathBuf::from(path);
+        let replaces = match place.there {
+            There::Folder { is_filled: true, .. } => Some(folder.clone()),
+            There::Folder { is_filled: false, .. } | There::Nothing => None,
+        };
+        replaces.as_deref().map_or(Ok(()), |folder| announce(folder, &path))?;
+        let made = Self::make(path, replaces.clone(), command);
+        if let (Err(_), Some(folder)) = (&made, &replaces) {
+            take_back(folder);
+        }
+        made
+    }
+
+    fn make(path: PathBuf, replaces: Option<PathBuf>, command: &str) -> Result<Self, BackupError> {
         let mut builder = std::fs::DirBuilder::new();
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
         let mark = || {
             builder.create(&path)?;
             fail::point("restore: made the workplace", &path);
-            std::fs::write(path.join(UNFINISHED), b"")
+            std::fs::write(path.join(UNFINISHED), path.as_os_str().as_encoded_bytes())
         };
         let made = match mark() {
             // Another restore took the empty folder for one that was left behind.
@@ -161,7 +186,7 @@ impl Workplace {
         let locked = made.and_then(|()| FolderLock::acquire(&path, command, Duration::ZERO));
         fail::point("restore: marked the workplace", &path);
         match locked {
-            Ok(lock) => Ok(Self { path, _lock: lock, is_ours: std::cell::Cell::new(true) }),
+            Ok(lock) => Ok(Self { path, _lock: lock, is_ours: std::cell::Cell::new(true), replaces }),
             Err(error) => {
                 let _ = std::fs::remove_dir_all(&path);
                 Err(error.into())
@@ -179,8 +204,11 @@ impl Drop for Workplace {
     fn drop(&mut self) {
         if self.is_ours.get() {
             // What stays is removed by the next restore.
-            let _ = std::fs::write(self.path.join(UNFINISHED), b"");
+            let _ = std::fs::write(self.path.join(UNFINISHED), self.path.as_os_str().as_encoded_bytes());
             let _ = std::fs::remove_dir_all(&self.path);
+            if let Some(folder) = &self.replaces {
+                take_back(folder);
+            }
         }
     }
 }

@@ -17,9 +17,7 @@ mod snapshot;
 mod survey;
 
 pub(crate) use append::Journal;
-#[cfg(test)]
-pub(crate) use disk::DiskFile;
-pub(crate) use disk::{Disk, SystemDisk};
+pub(crate) use disk::{Disk, DiskFile, SystemDisk};
 pub(crate) use line::{CHECKSUM_FIELD, Head, LineError, is_intact, seal};
 pub(crate) use open::{OpenedJournal, open, unsynced};
 pub(crate) use read::{header_time, records, records_in, refuse, replay};
@@ -59,7 +57,6 @@ impl JournalFolder {
     }
 
     /// Makes a journal on another disk.
-    #[cfg(test)]
     pub(crate) fn on(disk: Arc<dyn Disk>, path: &Path, segment_bytes: u64) -> Self {
         Self { path: path.to_owned(), disk, segment_bytes }
     }

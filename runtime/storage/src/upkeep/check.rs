@@ -6,7 +6,7 @@ use std::io::{ErrorKind, Read};
 use std::path::Path;
 
 use domain::Digest;
-use domain::ports::{BlobCheck, BytesProgress, DamagedBlob, StorageError};
+use domain::ports::{BlobCheck, BytesProgress, DamagedBlob, Stop, StorageError};
 use sha2::Digest as _;
 
 use super::{Kind, kind_of, shelves};
@@ -21,6 +21,7 @@ pub(crate) fn check(
     blobs: &FileBlobs,
     needed: &HashSet<Digest>,
     progress: &mut dyn FnMut(BytesProgress),
+    stop: &Stop,
 ) -> Result<BlobCheck, StorageError> {
     let mut found = Vec::new();
     for shelf in shelves(blobs)? {
@@ -30,6 +31,7 @@ pub(crate) fn check(
     let mut checked = BlobCheck::default();
     let mut there = HashSet::with_capacity(found.len());
     for file in found {
+        stop.check()?;
         progress(said);
         match kind_of(&file) {
             Kind::Partial => {}
@@ -39,7 +41,7 @@ pub(crate) fn check(
                 reason: "its name is not that of a blob of this folder".to_owned(),
             }),
             Kind::Blob(digest) => {
-                let reason = match digest_of_file(&file.path, &mut |_| true) {
+                let reason = match digest_of_file(&file.path, &mut |_| !stop.is_set()) {
                     Ok(None) => continue,
                     Ok(Some((actual, bytes))) => {
                         checked.bytes += bytes;
@@ -55,6 +57,7 @@ pub(crate) fn check(
         }
         said.done += file.bytes;
     }
+    stop.check()?;
     progress(BytesProgress { done: said.total, ..said });
     // What was put since the folders were read is there as well.
     let missing: BTreeSet<_> = needed.difference(&there).filter(|digest| !blobs.path(digest).exists()).collect();
@@ -107,7 +110,8 @@ mod tests {
         std::fs::write(&strange, b"?").unwrap();
         let gone = Digest::of(b"never put");
         let mut steps = Vec::new();
-        let checked = check(&blobs, &HashSet::from([good, gone, long]), &mut |step| steps.push(step)).unwrap();
+        let needed = HashSet::from([good, gone, long]);
+        let checked = check(&blobs, &needed, &mut |step| steps.push(step), &Stop::default()).unwrap();
         assert_eq!((checked.blobs, checked.bytes), (3, 7 + 3 * PIECE_BYTES as u64 + 1));
         assert_eq!(checked.missing, [gone]);
         let mut damaged: Vec<_> =
@@ -116,5 +120,31 @@ mod tests {
         assert_eq!(damaged, [(None, strange), (Some(bad), blobs.path(&bad))]);
         assert!(steps.is_sorted_by_key(|step| step.done));
         assert_eq!(steps.last().map(|step| step.done), Some(checked.bytes + 1));
+    }
+
+    #[test]
+    fn breaks_off_between_two_blobs_and_in_the_middle_of_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let blobs = FileBlobs::new(folder.path());
+        let digests: HashSet<_> = (0..20_u8).map(|n| blobs.put(&[n; 10]).unwrap()).collect();
+        for after in 1..=20 {
+            let (stop, mut heard) = (Stop::default(), 0);
+            let mut progress = |_| {
+                heard += 1;
+                if heard == after {
+                    stop.stop();
+                }
+            };
+            let error = check(&blobs, &digests, &mut progress, &stop).unwrap_err();
+            assert!(matches!(error, StorageError::BrokenOff), "{error}");
+            assert_eq!(heard, after, "nothing is begun after that");
+        }
+        let long = blobs.path(&blobs.put(&vec![7; 10 * PIECE_BYTES]).unwrap());
+        let mut pieces = 0;
+        let read = digest_of_file(&long, &mut |_| {
+            pieces += 1;
+            pieces < 3
+        });
+        assert_eq!((read.unwrap(), pieces), (None, 3));
     }
 }

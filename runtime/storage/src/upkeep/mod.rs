@@ -14,12 +14,12 @@ use std::time::{Duration, SystemTime};
 
 use domain::Digest;
 use domain::ports::{
-    ArchivedComponent, AuditWindow, BackupError, BackupPlace, BackupReport, BlobCheck, BlobSweep, BlobsInUse,
-    BytesProgress, Clock, Compacted, StateView, StorageError, Upkeep, Verified,
+    ArchivePart, ArchivedComponents, AuditWindow, BackupError, BackupPlace, BackupReport, BlobCheck, BlobSweep,
+    BlobsInUse, BytesProgress, Clock, Compacted, StateView, Stop, StorageError, Upkeep, Verified,
 };
 use domain::stats::FolderSizes;
 
-use crate::backup;
+use crate::backup::{self, Watch};
 use crate::blobs::FileBlobs;
 use crate::components;
 use crate::files::{self, Found};
@@ -67,8 +67,14 @@ impl FolderUpkeep {
 }
 
 impl Upkeep for FolderUpkeep {
-    fn sweep_blobs(&self, in_use: &dyn BlobsInUse, grace: Duration, dry_run: bool) -> Result<BlobSweep, StorageError> {
-        let mut done = sweep::sweep(&self.blobs, in_use, grace, dry_run)?;
+    fn sweep_blobs(
+        &self,
+        in_use: &dyn BlobsInUse,
+        grace: Duration,
+        dry_run: bool,
+        stop: &Stop,
+    ) -> Result<BlobSweep, StorageError> {
+        let mut done = sweep::sweep(&self.blobs, in_use, grace, dry_run, stop)?;
         let strays = strays::sweep_strays(&self.folder, self.opened, grace, dry_run)?;
         done.removed += strays.removed;
         done.removed_bytes += strays.removed_bytes;
@@ -79,8 +85,9 @@ impl Upkeep for FolderUpkeep {
         &self,
         needed: &HashSet<Digest>,
         progress: &mut dyn FnMut(BytesProgress),
+        stop: &Stop,
     ) -> Result<BlobCheck, StorageError> {
-        check::check(&self.blobs, needed, progress)
+        check::check(&self.blobs, needed, progress, stop)
     }
 
     fn sizes(&self) -> Result<FolderSizes, StorageError> {
@@ -91,34 +98,37 @@ impl Upkeep for FolderUpkeep {
         &self,
         place: &BackupPlace,
         progress: &mut dyn FnMut(BytesProgress),
+        stop: &Stop,
     ) -> Result<BackupReport, BackupError> {
         let last_seq = || self.state.last_seq();
-        backup::take(&self.folder, &self.blobs, &last_seq, self.clock.now(), place, progress)
+        backup::take(&self.folder, &self.blobs, &last_seq, self.clock.now(), place, Watch { progress, stop })
     }
 
     fn write_components(
         &self,
         path: &Path,
-        components: &[ArchivedComponent],
+        archived: &ArchivedComponents,
         progress: &mut dyn FnMut(BytesProgress),
+        stop: &Stop,
     ) -> Result<u64, BackupError> {
-        components::write(&self.blobs, self.clock.now(), path, components, progress)
+        components::write(&self.blobs, self.clock.now(), path, archived, Watch { progress, stop })
     }
 
     fn read_components(
         &self,
         path: &Path,
-        take: &mut dyn FnMut(ArchivedComponent, usize, Arc<[u8]>) -> bool,
+        take: &mut dyn FnMut(ArchivePart) -> bool,
+        stop: &Stop,
     ) -> Result<(), BackupError> {
-        components::read(path, take)
+        components::read(path, take, stop)
     }
 
-    fn compact(&self, keep: AuditWindow, progress: &dyn Fn(u64, u64)) -> Result<Compacted, StorageError> {
-        self.state.compact(keep, progress)
+    fn compact(&self, keep: AuditWindow, progress: &dyn Fn(u64, u64), stop: &Stop) -> Result<Compacted, StorageError> {
+        self.state.compact(keep, progress, stop)
     }
 
-    fn verify(&self) -> Result<Verified, StorageError> {
-        self.state.verify(&self.folder.join("index"))
+    fn verify(&self, stop: &Stop) -> Result<Verified, StorageError> {
+        self.state.verify(&self.folder.join("index"), stop)
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::PoisonError;
 use std::time::{Duration, SystemTime};
 
-use domain::ports::{BlobSweep, BlobsInUse, StorageError};
+use domain::ports::{BlobSweep, BlobsInUse, Stop, StorageError};
 
 use super::{Kind, kind_of, shelves};
 use crate::blobs::FileBlobs;
@@ -16,6 +16,7 @@ pub(super) fn sweep(
     in_use: &dyn BlobsInUse,
     grace: Duration,
     dry_run: bool,
+    stop: &Stop,
 ) -> Result<BlobSweep, StorageError> {
     let _upkeep = blobs.upkeep.lock().unwrap_or_else(PoisonError::into_inner);
     let mut done = BlobSweep::default();
@@ -24,6 +25,7 @@ pub(super) fn sweep(
     let is_old = |file: &Found| now.duration_since(file.modified).unwrap_or_default() >= grace;
     for shelf in shelves(blobs)? {
         for file in files::list(&shelf)? {
+            stop.check()?;
             let Kind::Blob(digest) = kind_of(&file) else { continue };
             let mut unused = false;
             let mut removed = Ok(());
@@ -100,13 +102,13 @@ mod tests {
         }
         let in_use = HashSet::from([used]);
         let expected = BlobSweep { removed: 1, removed_bytes: 7, spared: 1, kept: 2 };
-        assert_eq!(sweep(&blobs, &in_use, day, true).unwrap(), expected);
+        assert_eq!(sweep(&blobs, &in_use, day, true, &Stop::default()).unwrap(), expected);
         assert!(blobs.get(&old).is_ok(), "a dry run removes nothing");
-        assert_eq!(sweep(&blobs, &in_use, day, false).unwrap(), expected);
+        assert_eq!(sweep(&blobs, &in_use, day, false, &Stop::default()).unwrap(), expected);
         assert!(matches!(blobs.get(&old), Err(StorageError::MissingBlob { .. })));
         assert!(blobs.get(&used).is_ok() && blobs.get(&young).is_ok());
         let rest = BlobSweep { removed: 1, removed_bytes: 5, spared: 0, kept: 1 };
-        assert_eq!(sweep(&blobs, &in_use, Duration::ZERO, false).unwrap(), rest);
+        assert_eq!(sweep(&blobs, &in_use, Duration::ZERO, false, &Stop::default()).unwrap(), rest);
     }
 
     #[test]
@@ -119,9 +121,12 @@ mod tests {
         std::fs::write(folder.path().join("blobs/sha256/README"), b"mine").unwrap();
         let in_use = HashSet::from([digest]);
         let hour = Duration::from_secs(3_600);
-        assert_eq!(sweep(&blobs, &in_use, hour, false).unwrap(), BlobSweep { kept: 2, ..BlobSweep::default() });
+        assert_eq!(
+            sweep(&blobs, &in_use, hour, false, &Stop::default()).unwrap(),
+            BlobSweep { kept: 2, ..BlobSweep::default() }
+        );
         let expected = BlobSweep { removed: 1, removed_bytes: 4, spared: 0, kept: 1 };
-        assert_eq!(sweep(&blobs, &in_use, Duration::ZERO, false).unwrap(), expected);
+        assert_eq!(sweep(&blobs, &in_use, Duration::ZERO, false, &Stop::default()).unwrap(), expected);
         assert!(shelf.join("notes.txt").exists() && folder.path().join("blobs/sha256/README").exists());
     }
 
@@ -129,7 +134,7 @@ mod tests {
     fn a_folder_without_blobs_has_nothing_to_sweep() {
         let (_folder, blobs) = blobs();
         let nothing: HashSet<Digest> = HashSet::new();
-        assert_eq!(sweep(&blobs, &nothing, Duration::ZERO, false).unwrap(), BlobSweep::default());
+        assert_eq!(sweep(&blobs, &nothing, Duration::ZERO, false, &Stop::default()).unwrap(), BlobSweep::default());
     }
 
     #[test]
@@ -140,7 +145,7 @@ mod tests {
         std::thread::scope(|scope| {
             let writer = scope.spawn(|| bytes.iter().all(|bytes| blobs.put(bytes).is_ok()));
             while !writer.is_finished() {
-                assert_eq!(sweep(&blobs, &in_use, Duration::ZERO, false).unwrap().removed, 0);
+                assert_eq!(sweep(&blobs, &in_use, Duration::ZERO, false, &Stop::default()).unwrap().removed, 0);
             }
         });
         assert!(in_use.iter().all(|digest| blobs.get(digest).is_ok()));

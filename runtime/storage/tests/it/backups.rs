@@ -18,7 +18,7 @@ pub(crate) fn fill(storage: &Storage, names: &[&str]) {
 }
 
 pub(crate) fn back_up(storage: &Storage, place: &BackupPlace) -> Result<BackupReport, BackupError> {
-    storage.upkeep.backup(place, &mut |_| {})
+    storage.upkeep.backup(place, &mut |_| {}, &domain::ports::Stop::default())
 }
 
 pub(crate) fn try_restore(backup: &Path, folder: &Path, replace: bool) -> Result<RestoreReport, BackupError> {
@@ -88,7 +88,8 @@ fn what_is_backed_up_comes_back() {
     storage.settings.save("allow_override = true\n").unwrap();
     for place in places(folder.path()) {
         let mut steps = Vec::new();
-        let report = storage.upkeep.backup(&place, &mut |step| steps.push(step)).unwrap();
+        let report =
+            storage.upkeep.backup(&place, &mut |step| steps.push(step), &domain::ports::Stop::default()).unwrap();
         assert_eq!((report.seq, report.files, report.copied, report.dropped), (6, 5, 5, 0));
         assert_eq!(steps.last().map(|step| (step.done, step.total)), Some((report.bytes, report.bytes)));
         let target = beside(&place, "restored");

@@ -5,6 +5,8 @@ mod backups;
 #[cfg(test)]
 mod blocks;
 #[cfg(test)]
+mod breaking_off;
+#[cfg(test)]
 mod children;
 #[cfg(test)]
 mod compacting;

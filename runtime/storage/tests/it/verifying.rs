@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use domain::ports::{Clock, StateStore, StateView};
 use domain::usage::Usage;
-use storage::{AuditWindow, OpenOptions, RepairOptions, Repaired, Storage, Verified, verify};
+use storage::{AuditWindow, OpenOptions, RepairOptions, Repaired, Stop, Storage, Verified, verify};
 
 use crate::blocks;
 use crate::fixtures::{Ticks, commit, failed, id, options, registered, setting, wait};
@@ -25,14 +25,14 @@ fn open(folder: &Path) -> Storage {
 
 fn checked(folder: &Path) -> Verified {
     let before = contents(folder);
-    let found = verify(folder, Duration::from_secs(5)).unwrap();
+    let found = verify(folder, Duration::from_secs(5), &Stop::default()).unwrap();
     assert_eq!(contents(folder), before, "nothing is changed by looking");
     found
 }
 
 fn repaired(folder: &Path, dry_run: bool) -> Repaired {
     let clock: Arc<dyn Clock> = Ticks::new();
-    storage::repair(folder, &RepairOptions { dry_run, open: small_segments() }, &clock).unwrap()
+    storage::repair(folder, &RepairOptions { dry_run, open: small_segments(), stop: Stop::default() }, &clock).unwrap()
 }
 
 /// All files but the lock, which names its holder.
