@@ -215,7 +215,12 @@ fn run(role: &str, folder: &Path, program: &[&str], before: &str) -> Option<i32>
     command.args(&program[1..]).arg("-c").arg(format!("trap '' XFSZ; {before} exec \"$@\"")).arg("sh");
     command.arg(std::env::current_exe().unwrap());
     command.args(["--exact", "full_index::plays_a_role_for_another_test", "--nocapture"]);
-    command.env(FOLDER, folder).env(ROLE, role).status().unwrap().code()
+    // Into pipes: what it says may go to a file otherwise, which has the limit as well.
+    let output = command.env(FOLDER, folder).env(ROLE, role).output().unwrap();
+    if !output.status.success() {
+        println!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    }
+    output.status.code()
 }
 
 /// When it is not seen that there is no room, so that sled meets the error.
