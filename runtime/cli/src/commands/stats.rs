@@ -34,6 +34,30 @@ struct StatsDoc {
     /// Of the whole registry; not where components were named.
     #[serde(skip_serializing_if = "Option::is_none")]
     registry_size: Option<RegistrySize>,
+    /// Of the process that has the registry open; not where components were named, nor where the system does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory: Option<MemoryDoc>,
+}
+
+#[derive(Debug, Serialize)]
+struct MemoryDoc {
+    resident_bytes: u64,
+    /// The most since the process began.
+    peak_bytes: u64,
+}
+
+impl MemoryDoc {
+    fn of_this_process() -> Option<Self> {
+        Self::parse(&std::fs::read_to_string("/proc/self/status").ok()?)
+    }
+
+    fn parse(status: &str) -> Option<Self> {
+        let bytes = |name: &str| {
+            let value = status.lines().find_map(|line| line.strip_prefix(name))?;
+            value.trim().strip_suffix("kB")?.trim_end().parse::<u64>().ok()?.checked_mul(1_024)
+        };
+        Some(Self { resident_bytes: bytes("VmRSS:")?, peak_bytes: bytes("VmHWM:")? })
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -60,6 +84,7 @@ impl From<StatsReport> for StatsDoc {
             cache_hit_rate: report.cache_hit_rate,
             components: report.components.into_iter().map(ComponentDoc::from).collect(),
             registry_size: None,
+            memory: None,
         }
     }
 }
@@ -97,6 +122,7 @@ pub(crate) async fn run(session: &Session, args: Args) -> Result<Done, CliError>
     let mut document = StatsDoc::from(report);
     if args.ids.is_empty() {
         document.registry_size = Some(registry.size().await?);
+        document.memory = MemoryDoc::of_this_process();
     }
     session.out.result(&document, text)?;
     Ok(Done::All)
@@ -144,5 +170,32 @@ fn text(document: &StatsDoc, paint: Paint) -> String {
             human_size(folder.cache_bytes),
         ));
     }
+    if let Some(memory) = &document.memory {
+        text.push_str(&format!(
+            "in memory: {}, at most {} so far\n",
+            human_size(memory.resident_bytes),
+            human_size(memory.peak_bytes)
+        ));
+    }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_read_from_what_the_system_says_or_left_out() {
+        let memory = MemoryDoc::parse("Name:\truntime\nVmHWM:\t   20480 kB\nVmRSS:\t   1024 kB\n").unwrap();
+        assert_eq!((memory.resident_bytes, memory.peak_bytes), (1 << 20, 20 << 20));
+        for odd in [
+            "",
+            "VmRSS: 1024 kB",
+            "VmRSS: 1024\nVmHWM: 1",
+            "VmRSS: x kB\nVmHWM: 1 kB",
+            "VmRSS: 99999999999999999999 kB",
+        ] {
+            assert!(MemoryDoc::parse(odd).is_none(), "{odd}");
+        }
+    }
 }
