@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use domain::entry::DeclaredBy;
 use domain::ports::{StateStore, StateView};
-use domain::{Actor, Edge, EdgeKind, Event, Status};
+use domain::{Actor, ComponentId, Edge, EdgeKind, Event, Status, VersionReq};
 use storage::{JournaledState, Storage};
 use tokio::runtime::Runtime;
 
@@ -68,31 +68,44 @@ fn change(tokio: &Runtime, storage: &Storage, at_once: usize) -> Result<(), Fail
 }
 
 async fn changes_of_one(state: std::sync::Arc<JournaledState>, task: usize) -> Result<(), domain::ports::StorageError> {
+    let change = Change { component: id(task + 30), on: id(1), range: VersionReq::STAR };
     for number in 0..CHANGES {
-        let component = id(task + 30);
-        let decision = move |view: &dyn StateView| decide(view, component, number).unwrap_or_default();
+        let change = change.clone();
+        let decision = move |view: &dyn StateView| change.decide(view, number).unwrap_or_default();
         let committed = state.commit(Actor::System, Box::new(decision)).await?;
         assert_eq!(committed.len(), 1, "every decision changes something");
     }
     Ok(())
 }
 
-/// Decides on an edge, a setting or a status, after a look at the entry as operations do.
-fn decide(view: &dyn StateView, component: domain::ComponentId, number: usize) -> Option<Vec<Event>> {
-    let entry = view.entry(&component).ok()??;
-    let on = id(1);
-    let declared = entry.dependencies.iter().any(|edge| edge.on == on);
-    let event = match number % 4 {
-        0 if declared => Event::EdgeRemoved { component, on },
-        0 => {
-            let kind = EdgeKind::Declared { range: "^1".parse().ok()?, origin: DeclaredBy::Operator };
-            Event::EdgeAdded { component, edge: Edge { on, kind } }
-        }
-        1 => Event::ConfigSet { key: "note".to_owned(), old: None, new: Some(number.to_string()) },
-        _ if entry.status == Status::Active => Event::Deactivated { component, old_status: entry.status, reason: None },
-        _ => Event::Activated { component, old_status: entry.status, revision: 1, duration_us: 700, fuel: 4_000 },
-    };
-    Some(vec![event])
+/// What one task changes.
+#[derive(Clone)]
+struct Change {
+    component: ComponentId,
+    on: ComponentId,
+    range: VersionReq,
+}
+
+impl Change {
+    /// Decides on an edge, a setting or a status, after a look at the entry as operations do.
+    fn decide(self, view: &dyn StateView, number: usize) -> Option<Vec<Event>> {
+        let Self { component, on, range } = self;
+        let entry = view.entry(&component).ok()??;
+        let declared = entry.dependencies.iter().any(|edge| edge.on == on);
+        let event = match number % 4 {
+            0 if declared => Event::EdgeRemoved { component, on },
+            0 => {
+                let kind = EdgeKind::Declared { range, origin: DeclaredBy::Operator };
+                Event::EdgeAdded { component, edge: Edge { on, kind } }
+            }
+            1 => Event::ConfigSet { key: "note".to_owned(), old: None, new: Some(number.to_string()) },
+            _ if entry.status == Status::Active => {
+                Event::Deactivated { component, old_status: entry.status, reason: None }
+            }
+            _ => Event::Activated { component, old_status: entry.status, revision: 1, duration_us: 700, fuel: 4_000 },
+        };
+        Some(vec![event])
+    }
 }
 
 /// Returns a line as the journal has it for such a change.

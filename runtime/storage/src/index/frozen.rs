@@ -8,8 +8,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use domain::ports::StorageError;
 
 use super::layered::Below;
-use super::overlay::{Changes, merged_get, merged_scan};
-use super::rows::{Rows, Tree, Visit};
+use super::overlay::{Changes, Over};
+use super::rows::{Rows, Tree};
 use super::sled::{Mark, SledRows};
 
 /// Most bytes of old rows that are put aside; a change that would need more waits for the reader to end.
@@ -106,7 +106,7 @@ impl Frozen {
     ) -> Result<T, StorageError> {
         let kept = self.old.lock();
         match &*kept {
-            Some(kept) => question(&Restored { below: &*self.below, old: &kept.rows }),
+            Some(kept) => question(&Over { below: &*self.below, changes: &kept.rows }),
             None => question(&*self.below),
         }
     }
@@ -116,20 +116,5 @@ impl Drop for Frozen {
     fn drop(&mut self) {
         *self.old.lock() = None;
         self.old.ended.notify_all();
-    }
-}
-
-struct Restored<'a> {
-    below: &'a dyn Rows,
-    old: &'a Changes,
-}
-
-impl Rows for Restored<'_> {
-    fn get(&self, tree: Tree, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
-        merged_get(self.below, self.old, tree, key)
-    }
-
-    fn scan(&self, tree: Tree, from: &[u8], visit: &mut Visit<'_>) -> Result<(), StorageError> {
-        merged_scan(self.below, self.old, tree, from, visit)
     }
 }

@@ -19,7 +19,7 @@ use super::apply::add_usage;
 use super::frozen::{Frozen, OldRows};
 use super::head::HeadFile;
 use super::image::{self, Image};
-use super::overlay::{Changes, Overlay, merged_get, merged_scan};
+use super::overlay::{Changes, Over, Overlay, merged_get, merged_scan};
 use super::pack::Slack;
 use super::recover::{Followed, Truth, over_sled};
 use super::reopen::{SledState, let_go};
@@ -67,6 +67,8 @@ pub(super) struct Files {
     usage: UsageFile,
     head: HeadFile,
     pub(super) sled: SledState,
+    /// How many changes come at once.
+    pace: Group,
 }
 
 /// The rows on disk.
@@ -98,12 +100,22 @@ impl Rows for Below {
 }
 
 /// How much one group changes.
-struct Group {
+#[derive(Clone, Copy, Default)]
+pub(super) struct Group {
     rows: usize,
     records: u64,
 }
 
 impl Group {
+    /// Returns the pace at which changes come after this group, where it was `self` before: a small group now and then does not
+    /// mean that few come.
+    fn then(self, next: Self) -> Self {
+        Self {
+            rows: next.rows.max(self.rows - self.rows / 8),
+            records: next.records.max(self.records - self.records / 8),
+        }
+    }
+
     /// Tells whether so many rows and records may stay in memory after this group. Copying them costs each group, so a small group
     /// puts up with few, a large one with more.
     fn leaves_room(&self, below: &Below, rows: usize, records: u64) -> bool {
@@ -122,8 +134,10 @@ pub(super) struct Layers {
     pub(super) below: Arc<Below>,
     /// The last record that they have.
     pub(super) below_seq: u64,
-    /// What changed since.
-    pub(super) changes: Changes,
+    /// What changed since, but for `newest`.
+    pub(super) changes: Arc<Changes>,
+    /// What changed after that: few, because every change of rows copies them.
+    pub(super) newest: Changes,
     /// The last record whose changes are here.
     pub(super) mark: Mark,
     /// Entries that the rows on disk got last, so that whoever changes one again need not read it.
@@ -133,12 +147,27 @@ pub(super) struct Layers {
 impl Layers {
     /// Nothing over rows that have everything up to `mark`.
     pub(super) fn nothing_over(below: Arc<Below>, mark: Mark) -> Self {
-        Self { below, below_seq: mark.seq, changes: Changes::default(), mark, settled: Arc::default() }
+        let (changes, newest) = Default::default();
+        Self { below, below_seq: mark.seq, changes, newest, mark, settled: Arc::default() }
     }
 
-    fn absorb(&mut self, changes: Changes, mark: Mark) {
-        self.changes.absorb(changes);
-        self.mark = mark;
+    fn absorb(&mut self, changes: Changes) {
+        self.newest.absorb(changes);
+        if self.newest.len() > ROWS_MAX.max(self.changes.len() / 4) {
+            self.join();
+        }
+    }
+
+    /// Puts all that changed into one place.
+    pub(super) fn join(&mut self) {
+        if !self.newest.is_empty() {
+            Arc::make_mut(&mut self.changes).absorb(std::mem::take(&mut self.newest));
+        }
+    }
+
+    /// Returns how many rows the rows on disk lack, those that changed early and late twice.
+    fn lacking(&self) -> usize {
+        self.changes.len() + self.newest.len()
     }
 
     /// Tells whether so much may stay in memory.
@@ -148,21 +177,25 @@ impl Layers {
 
     fn fits_after(&self, group: &Group) -> bool {
         let lag = self.mark.seq.saturating_sub(self.below_seq);
-        group.leaves_room(&self.below, self.changes.len(), lag)
+        group.leaves_room(&self.below, self.lacking(), lag)
     }
 }
 
 impl Rows for Layers {
     fn get(&self, tree: Tree, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
-        merged_get(&*self.below, &self.changes, tree, key)
+        merged_get(&Over { below: &*self.below, changes: &self.changes }, &self.newest, tree, key)
     }
 
     fn scan(&self, tree: Tree, from: &[u8], visit: &mut Visit<'_>) -> Result<(), StorageError> {
-        merged_scan(&*self.below, &self.changes, tree, from, visit)
+        merged_scan(&Over { below: &*self.below, changes: &self.changes }, &self.newest, tree, from, visit)
     }
 
     fn known_entry(&self, id: &ComponentId) -> Known {
-        match self.changes.known_entry(id) {
+        let newest = match self.newest.known_entry(id) {
+            Known::Below => self.changes.known_entry(id),
+            newest => newest,
+        };
+        match newest {
             Known::Below => self.settled.get(id).map_or(Known::Below, |entry| Known::Here(entry.clone())),
             known => known,
         }
@@ -187,7 +220,7 @@ impl Index {
             old: Arc::default(),
             layers: RwLock::new(Arc::new(layers)),
             changing: AtomicU64::new(0),
-            files: Mutex::new(Files { usage, head, sled: SledState::default() }),
+            files: Mutex::new(Files { usage, head, sled: SledState::default(), pace: Group::default() }),
             on_warning,
         })
     }
@@ -207,8 +240,15 @@ impl Index {
         let mut files = self.files();
         let mut layers = Layers::clone(&self.layers());
         let group = Group { rows: changes.len(), records: mark.seq.saturating_sub(layers.mark.seq) };
-        layers.absorb(changes, mark);
-        if layers.fits_after(&group) || self.write_through(&mut files, &layers).is_err() {
+        layers.absorb(changes);
+        layers.mark = mark;
+        files.pace = files.pace.then(group);
+        if layers.fits_after(&files.pace) {
+            self.show(layers);
+            return;
+        }
+        layers.join();
+        if self.write_through(&mut files, &layers).is_err() {
             self.show(layers);
         }
     }
@@ -217,7 +257,7 @@ impl Index {
     pub(crate) fn stays_in_memory(&self, changes: &Changes, records: u64) -> bool {
         let layers = self.layers();
         let lag = records + layers.mark.seq.saturating_sub(layers.below_seq);
-        Group { rows: changes.len(), records }.leaves_room(&layers.below, layers.changes.len() + changes.len(), lag)
+        Group { rows: changes.len(), records }.leaves_room(&layers.below, layers.lacking() + changes.len(), lag)
     }
 
     /// Adds to the counters of use and sees to it that they survive the end of this process.
@@ -230,13 +270,14 @@ impl Index {
         if changes.is_empty() {
             return Ok(());
         }
-        layers.changes.absorb(changes);
+        layers.absorb(changes);
         // The rows on disk get them at once if they get anything; otherwise the file has them before anybody sees them.
-        if layers.fits() && files.usage.has_room() {
+        if layers.fits_after(&files.pace) && files.usage.has_room() {
             files.usage.append(&UsageLine { seq: layers.mark.seq, usage: usage.to_vec() })?;
             self.show(layers);
             return Ok(());
         }
+        layers.join();
         let had_failed = matches!(files.sled, SledState::Failed(_));
         match self.write_through(&mut files, &layers) {
             // Part of them may be in sled's memory, so all of them are shown; they are written once sled was opened again.
@@ -245,7 +286,7 @@ impl Index {
         }
     }
 
-    /// Gives sled all that it lacks of `layers`. What fails without sled having been touched changes nothing; else `layers` are
+    /// Gives sled all that it lacks of `layers`, which are joined. What fails without sled having been touched changes nothing; else `layers` are
     /// shown, over rows that may have some of it already.
     pub(super) fn write_through(&self, files: &mut Files, layers: &Layers) -> Result<(), StorageError> {
         if let SledState::Failed(error) = &files.sled {
@@ -325,10 +366,11 @@ impl Index {
         let mut over = followed.layers;
         for (tree, key, value) in changes.rows().filter(|(tree, ..)| *tree == Tree::Usage) {
             match value {
-                Some(value) => over.changes.put(tree, key.to_vec(), value.bytes()?.into_owned()),
-                None => over.changes.remove(tree, key.to_vec()),
+                Some(value) => over.newest.put(tree, key.to_vec(), value.bytes()?.into_owned()),
+                None => over.newest.remove(tree, key.to_vec()),
             }
         }
+        over.join();
         Ok(over)
     }
 
@@ -339,7 +381,7 @@ impl Index {
     pub(crate) fn freeze(&self) -> Result<Frozen, StorageError> {
         self.catch_up()?;
         let mut files = self.files();
-        let layers = self.layers();
+        let layers = self.joined();
         if !layers.changes.is_empty() || layers.below_seq < layers.mark.seq || self.is_in_memory() {
             self.write_through(&mut files, &layers)?;
         }
@@ -351,7 +393,7 @@ impl Index {
     /// used and its files have all of it.
     pub(crate) fn seal(&self) -> bool {
         let mut files = self.files();
-        let layers = self.layers();
+        let layers = self.joined();
         if !layers.fits() {
             // What fails is replayed by the next opening.
             let _ = self.write_through(&mut files, &layers);
@@ -372,6 +414,13 @@ impl Index {
     /// Tells whether every question is answered from memory.
     pub(crate) fn is_in_memory(&self) -> bool {
         matches!(*self.layers().below, Below::Image(_))
+    }
+
+    /// Returns the layers with all that changed in one place.
+    pub(super) fn joined(&self) -> Layers {
+        let mut layers = Layers::clone(&self.layers());
+        layers.join();
+        layers
     }
 
     pub(super) fn show(&self, layers: Layers) {

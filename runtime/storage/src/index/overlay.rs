@@ -151,6 +151,22 @@ impl Rows for Overlay<'_> {
     }
 }
 
+/// Rows with changes of somebody else's laid over them.
+pub(super) struct Over<'a> {
+    pub(super) below: &'a dyn Rows,
+    pub(super) changes: &'a Changes,
+}
+
+impl Rows for Over<'_> {
+    fn get(&self, tree: Tree, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
+        merged_get(self.below, self.changes, tree, key)
+    }
+
+    fn scan(&self, tree: Tree, from: &[u8], visit: &mut Visit<'_>) -> Result<(), StorageError> {
+        merged_scan(self.below, self.changes, tree, from, visit)
+    }
+}
+
 /// Returns a row's value as it is with `changes` made to the rows `below`.
 pub(super) fn merged_get(
     below: &dyn Rows,

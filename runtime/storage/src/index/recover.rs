@@ -152,7 +152,7 @@ pub(super) fn over_image(
         return Ok(None);
     }
     let image = Layers::nothing_over(Arc::new(Below::Image(image)), truth.end.clone());
-    let layers = Layers { below_seq: from.seq, changes, ..image };
+    let layers = Layers { below_seq: from.seq, changes: Arc::new(changes), ..image };
     Ok(Some(Followed { layers, usage, warnings: Vec::new() }))
 }
 
@@ -251,7 +251,7 @@ pub(super) fn follow(
     match followed {
         Ok((below_seq, changes, usage)) => {
             let sled = Layers::nothing_over(Arc::new(Below::Sled(sled)), truth.end.clone());
-            let layers = Layers { below_seq, changes, ..sled };
+            let layers = Layers { below_seq, changes: Arc::new(changes), ..sled };
             Ok(Followed { layers, usage, warnings: Vec::new() })
         }
         Err(reason) => Err(Discarded::of(&sled, lines, reason)),

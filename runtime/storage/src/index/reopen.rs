@@ -67,7 +67,7 @@ impl Index {
         match &files.sled {
             SledState::Fine => Ok(()),
             SledState::Behind => {
-                let layers = self.layers();
+                let layers = self.joined();
                 self.write_through(&mut files, &layers)
             }
             SledState::Failed(error) => {
@@ -78,7 +78,7 @@ impl Index {
     }
 
     fn reopen(&self, files: &mut Files, error: &StorageError) -> Result<(), StorageError> {
-        let layers = Layers::clone(&self.layers());
+        let layers = self.joined();
         // Sled answers for as long as there is no room for more than that.
         look_for_room(&self.folder, &layers.changes, Before::Opening)?;
         if self.old.is_looked_at() {
@@ -91,22 +91,21 @@ impl Index {
         reopened
     }
 
-    fn put_new_below(&self, files: &mut Files, layers: Layers, error: &StorageError) -> Result<(), StorageError> {
+    fn put_new_below(&self, files: &mut Files, mut layers: Layers, error: &StorageError) -> Result<(), StorageError> {
         let known = matches!(&*layers.below, Below::Sled(_)).then(|| usage_of(&layers)).transpose()?;
-        let Layers { below, below_seq, changes, mark, settled } = layers;
-        let over =
-            |below| Layers { below, below_seq, changes: changes.clone(), mark: mark.clone(), settled: settled.clone() };
+        let gone = |error: &StorageError| Arc::new(Below::Gone(error.again()));
+        let below = std::mem::replace(&mut layers.below, gone(error));
         // Nobody sees that: readers wait until this is over.
-        self.show(over(Arc::new(Below::Gone(error.again()))));
+        self.show(layers.clone());
         if let Err(below) = close(below) {
-            self.show(over(below));
+            self.show(Layers { below, ..layers });
             return Err(error.again());
         }
-        let truth = Truth { journal: &self.journal, end: mark.clone(), told: mark.clone() };
+        let truth = Truth { journal: &self.journal, end: layers.mark.clone(), told: layers.mark.clone() };
         let known = known.as_ref().map(|known| known as &dyn Rows);
         let followed = SledRows::open(&self.folder)
             .and_then(|opened| over_sled(&self.folder, opened, &truth, self.slack, known))
-            .and_then(|followed| self.take_up(files, followed, &changes));
+            .and_then(|followed| self.take_up(files, followed, &layers.changes));
         match followed {
             Ok(layers) => {
                 files.sled = SledState::Fine;
@@ -115,7 +114,7 @@ impl Index {
             }
             Err(error) => {
                 files.sled = SledState::Failed(error.again());
-                self.show(over(Arc::new(Below::Gone(error.again()))));
+                self.show(Layers { below: gone(&error), ..layers });
                 Err(error)
             }
         }
