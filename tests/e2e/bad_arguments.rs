@@ -1,6 +1,6 @@
 //! What wrong names, calls and options get.
 
-use crate::harness::sandbox::string;
+use crate::harness::sandbox::{string, text};
 use crate::harness::{Sandbox, wat};
 
 fn with_adder() -> Sandbox {
@@ -165,3 +165,28 @@ fn a_working_folder_that_is_not_there() {
     let (ran, _) = sandbox.fails(&["-C", "nowhere", "list"], 3);
     assert!(ran.stderr.contains("nowhere"), "{ran:#?}");
 }
+
+#[test]
+fn a_number_that_a_float_cannot_hold_is_refused() {
+    let sandbox = Sandbox::new();
+    sandbox.register("test:half", FLOATS);
+    sandbox.ok(&["-q", "activate", "half"]);
+    assert_eq!(sandbox.ok(&["call", "half", "same(1e3)"]), "1000\n");
+    for word in ["inf", "-inf", "nan"] {
+        assert_eq!(sandbox.ok(&["call", "half", &format!("same({word})")]), format!("{word}\n"));
+    }
+    for call in ["same(1e39)", "same(-340282356779733661637539395458142568448)"] {
+        let (_, error) = sandbox.fails(&["call", "half", call], 2);
+        assert_eq!(error["code"], "invalid-arguments");
+        assert!(error["message"].as_str().unwrap().contains("too large"), "{error}");
+    }
+    let (_, error) = sandbox.fails(&["call", "half", "same", "--json-args", "[1e39]"], 2);
+    assert!(error["message"].as_str().unwrap().contains("f32"), "{error}");
+    assert_eq!(sandbox.ok(&["call", "half", "same", "--json-args", "[\"inf\"]"]), "inf\n");
+}
+
+/// Returns the `f32` that it is given.
+const FLOATS: &str = "(component
+  (core module $m (func (export \"same\") (param f32) (result f32) (local.get 0)))
+  (core instance $i (instantiate $m))
+  (func (export \"same\") (param \"value\" float32) (result float32) (canon lift (core func $i \"same\"))))";
