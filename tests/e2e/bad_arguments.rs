@@ -190,3 +190,35 @@ const FLOATS: &str = "(component
   (core module $m (func (export \"same\") (param f32) (result f32) (local.get 0)))
   (core instance $i (instantiate $m))
   (func (export \"same\") (param \"value\" float32) (result float32) (canon lift (core func $i \"same\"))))";
+
+#[test]
+fn what_should_be_text_and_is_not_is_named() {
+    let sandbox = Sandbox::new().unserved();
+    sandbox.register("test:one", &wat::answer(1));
+    let rubbish = b"# \xff\n";
+    let folder = sandbox.component("test:two", "1.0.0", "", &wat::answer(2));
+    let file = text(&sandbox.write("one.wat", wat::answer(1)));
+    for name in ["components/test-two/component.toml", "statuses.json"] {
+        sandbox.write(name, rubbish);
+    }
+    for (args, named) in [
+        (&["register", &text(&folder)][..], "component.toml"),
+        (&["register", &file, "--manifest", "statuses.json"], "statuses.json"),
+        (&["status", "--set-from", "statuses.json"], "statuses.json"),
+    ] {
+        let ran = sandbox.run_json(args);
+        ran.assert_failed(2);
+        assert!(ran.document().to_string().contains(named), "{ran:#?}");
+    }
+    let piped = std::fs::File::open(sandbox.work().join("statuses.json")).unwrap();
+    let args = ["-o", "json", "status", "--set-from", "-"];
+    let output = sandbox.command(&args).stdin(piped).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    std::fs::write(sandbox.data().join("registry.toml"), rubbish).unwrap();
+    for args in [&["list"][..], &["settings"], &["settings", "limits.fuel=7"]] {
+        let (_, error) = sandbox.fails(args, 2);
+        assert_eq!(error["code"], "invalid-setting");
+        assert!(error["message"].as_str().unwrap().contains("registry.toml"), "{error}");
+    }
+    assert_eq!(std::fs::read(sandbox.data().join("registry.toml")).unwrap(), rubbish);
+}

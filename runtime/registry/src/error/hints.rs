@@ -204,6 +204,9 @@ fn storage(error: &StorageError) -> Vec<String> {
             "or restore the file from a backup".to_owned(),
         ],
         StorageError::Damaged { .. } => vec!["restore the file from a backup".to_owned()],
+        StorageError::NotText { .. } => {
+            vec!["write the file as UTF-8; without the file, the defaults are in force".to_owned()]
+        }
         StorageError::MissingBlob { .. } => vec!["register the component again from its file".to_owned()],
         StorageError::Index { .. } => {
             vec!["delete the folder `index` in the data folder: it is rebuilt from the journal".to_owned()]
