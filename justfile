@@ -50,7 +50,7 @@ setup *LANGUAGES:
 build-components *COMPONENTS:
     @scripts/build-components {{ COMPONENTS }}
 
-# Lay out a working component: `just new-component go acme:greeter [--dir FOLDER]`
+# Lay out a working component: `just new-component go acme:greeter [--dir FOLDER]`; more with `./justw new-component --help`
 [group('guest components')]
 [no-cd]
 new-component LANGUAGE ID *OPTIONS:

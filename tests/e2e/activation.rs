@@ -216,12 +216,25 @@ fn evict_keeps_the_status() {
 fn a_resource_does_not_cross_between_components_yet_and_that_is_said() {
     let sandbox = Sandbox::new();
     sandbox.register_fixture("test:shop", "shop.wat");
-    sandbox.register_fixture("test:shopper", "shopper.wat");
+    let file = text(&sandbox.fixture("shopper.wat"));
+    let inspected = sandbox.json(&["inspect", &file]);
+    let expected = json!({
+        "import": "test:gadgets/shop@1.0.0",
+        "provider": "resources",
+        "satisfied": false,
+        "components": ["test:shop"],
+    });
+    assert_eq!((&inspected["providers"][0], &inspected["dependencies"]), (&expected, &json!([])), "{inspected}");
+    assert_eq!(inspected["unresolved"], json!(["test:gadgets/shop@1.0.0"]));
+    assert!(sandbox.ok(&["inspect", &file]).contains("test:shop, but it has resources"));
+    let registered = sandbox.run(&["register", &file, "--id", "test:shopper", "--version", "1.0.0"]);
+    assert!(registered.stderr.contains("test:shopper cannot be activated: resources"), "{registered:#?}");
     let ran = sandbox.run_json(&["activate", "shopper"]);
     ran.assert_failed(4);
     let error = ran.document()["error"].clone();
     let message = string(&error["message"]);
     assert!(message.contains("test:gadgets/shop@1.0.0") && message.contains("resource"), "{error}");
+    assert!(error["hints"][0].as_str().unwrap().contains("one component of both"), "{error}");
     assert_eq!(error["failure"]["phase"], "link");
     assert_eq!((sandbox.status("shop"), sandbox.status("shopper")), ("active".to_owned(), "error".to_owned()));
 }
@@ -241,4 +254,38 @@ fn a_version_that_would_leave_active_dependents_behind_is_refused() {
     sandbox.ok(&["-q", "deactivate", "test:doubler"]);
     sandbox.ok(&["-q", "activate", "test:adder@2.0.0"]);
     assert_eq!(sandbox.json(&["show", "test:adder"])["version"], "2.0.0");
+}
+
+#[test]
+fn an_older_version_that_cannot_be_activated_is_not_selected_either() {
+    let sandbox = Sandbox::new();
+    sandbox.register_version("test:x", "1.0.0", &wat::node("x", &["nobody"]));
+    sandbox.register_version("test:x", "2.0.0", &wat::node("x", &[]));
+    sandbox.register("test:user", &wat::node("user", &["x"]));
+    let before = (sandbox.json(&["show", "test:x"]), sandbox.json(&["show", "test:user"]));
+    let changes = || {
+        let records = sandbox.run_json(&["log"]).documents();
+        records.into_iter().filter(|record| record["event"] != "refused").count()
+    };
+    let count = changes();
+    for args in [&["activate", "test:x@1.0.0"][..], &["activate", "test:user", "test:x@1.0.0"]] {
+        let ran = sandbox.run_json(args);
+        ran.assert_failed(3);
+        assert_eq!(ran.document()["failed"][0]["id"], "test:x", "{ran:#?}");
+        if args.len() == 2 {
+            assert_eq!((sandbox.json(&["show", "test:x"]), sandbox.json(&["show", "test:user"])), before);
+            assert_eq!(changes(), count);
+        }
+    }
+    // The other target was activated, with the version that it had, and what it needs.
+    assert_eq!((sandbox.status("test:user").as_str(), sandbox.status("test:x").as_str()), ("active", "active"));
+    assert_eq!(sandbox.json(&["show", "test:x"])["version"], "2.0.0");
+    // Versions that need each other are selected together, whichever is named first.
+    sandbox.ok(&["-q", "deactivate", "--all"]);
+    sandbox.register_version("test:top", "1.0.0", &wat::node("top", &["old"]));
+    sandbox.register_version("test:top", "2.0.0", &wat::node("top", &[]));
+    sandbox.register_version("test:base", "1.0.0", &wat::node("old", &[]));
+    sandbox.register_version("test:base", "2.0.0", &wat::node("new", &[]));
+    sandbox.ok(&["-q", "activate", "test:top@1.0.0", "test:base@1.0.0"]);
+    assert_eq!(sandbox.ok(&["call", "test:top", "get()"]), "2\n");
 }

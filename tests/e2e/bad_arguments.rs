@@ -1,6 +1,6 @@
 //! What wrong names, calls and options get.
 
-use crate::harness::sandbox::string;
+use crate::harness::sandbox::{string, text};
 use crate::harness::{Sandbox, wat};
 
 fn with_adder() -> Sandbox {
@@ -164,4 +164,61 @@ fn a_working_folder_that_is_not_there() {
     let sandbox = Sandbox::new();
     let (ran, _) = sandbox.fails(&["-C", "nowhere", "list"], 3);
     assert!(ran.stderr.contains("nowhere"), "{ran:#?}");
+}
+
+#[test]
+fn a_number_that_a_float_cannot_hold_is_refused() {
+    let sandbox = Sandbox::new();
+    sandbox.register("test:half", FLOATS);
+    sandbox.ok(&["-q", "activate", "half"]);
+    assert_eq!(sandbox.ok(&["call", "half", "same(1e3)"]), "1000\n");
+    for word in ["inf", "-inf", "nan"] {
+        assert_eq!(sandbox.ok(&["call", "half", &format!("same({word})")]), format!("{word}\n"));
+    }
+    for call in ["same(1e39)", "same(-340282356779733661637539395458142568448)"] {
+        let (_, error) = sandbox.fails(&["call", "half", call], 2);
+        assert_eq!(error["code"], "invalid-arguments");
+        assert!(error["message"].as_str().unwrap().contains("too large"), "{error}");
+    }
+    let (_, error) = sandbox.fails(&["call", "half", "same", "--json-args", "[1e39]"], 2);
+    assert!(error["message"].as_str().unwrap().contains("f32"), "{error}");
+    assert_eq!(sandbox.ok(&["call", "half", "same", "--json-args", "[\"inf\"]"]), "inf\n");
+}
+
+/// Returns the `f32` that it is given.
+const FLOATS: &str = "(component
+  (core module $m (func (export \"same\") (param f32) (result f32) (local.get 0)))
+  (core instance $i (instantiate $m))
+  (func (export \"same\") (param \"value\" float32) (result float32) (canon lift (core func $i \"same\"))))";
+
+#[test]
+fn what_should_be_text_and_is_not_is_named() {
+    let sandbox = Sandbox::new().unserved();
+    sandbox.register("test:one", &wat::answer(1));
+    let rubbish = b"# \xff\n";
+    let folder = sandbox.component("test:two", "1.0.0", "", &wat::answer(2));
+    let file = text(&sandbox.write("one.wat", wat::answer(1)));
+    for name in ["components/test-two/component.toml", "statuses.json"] {
+        sandbox.write(name, rubbish);
+    }
+    for (args, named) in [
+        (&["register", &text(&folder)][..], "component.toml"),
+        (&["register", &file, "--manifest", "statuses.json"], "statuses.json"),
+        (&["status", "--set-from", "statuses.json"], "statuses.json"),
+    ] {
+        let ran = sandbox.run_json(args);
+        ran.assert_failed(2);
+        assert!(ran.document().to_string().contains(named), "{ran:#?}");
+    }
+    let piped = std::fs::File::open(sandbox.work().join("statuses.json")).unwrap();
+    let args = ["-o", "json", "status", "--set-from", "-"];
+    let output = sandbox.command(&args).stdin(piped).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    std::fs::write(sandbox.data().join("registry.toml"), rubbish).unwrap();
+    for args in [&["list"][..], &["settings"], &["settings", "limits.fuel=7"]] {
+        let (_, error) = sandbox.fails(args, 2);
+        assert_eq!(error["code"], "invalid-setting");
+        assert!(error["message"].as_str().unwrap().contains("registry.toml"), "{error}");
+    }
+    assert_eq!(std::fs::read(sandbox.data().join("registry.toml")).unwrap(), rubbish);
 }

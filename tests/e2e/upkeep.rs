@@ -197,3 +197,35 @@ fn counters_survive_and_nothing_is_rebuilt_in_ordinary_use() {
     sandbox.ok(&["-q", "call", "test:flaky", "calls"]);
     assert_eq!(sandbox.json(&["stats", "test:flaky"])["components"][0]["calls"], 2);
 }
+
+#[cfg(unix)]
+#[test]
+fn what_a_killed_backup_or_export_left_goes_with_the_next_one() {
+    let sandbox = filled_in(Sandbox::new().unserved());
+    for verb in ["backup", "export"] {
+        let place = format!("{verb}.tar");
+        let partials = || {
+            let found = std::fs::read_dir(sandbox.work()).unwrap().map(|found| found.unwrap().file_name());
+            found.filter(|name| name.to_string_lossy().starts_with(&place) && *name != *place).count()
+        };
+        let (mut left, mut killed) = (0, 0);
+        for at in 1.. {
+            let ran = sandbox.command(&[verb, &place]).env("RUNTIME_FAIL_AT", at.to_string()).output().unwrap();
+            if ran.status.success() {
+                break;
+            }
+            killed += 1;
+            left += usize::from(partials() > 0);
+            if left == 2 {
+                break;
+            }
+        }
+        // A program for use has no points to end it at.
+        assert!(killed == 0 || left > 0, "killed {killed} times");
+        let other = sandbox.write(&format!("{place}.notes.partial"), "mine");
+        sandbox.ok(&[verb, &place]);
+        assert!(other.exists());
+        std::fs::remove_file(other).unwrap();
+        assert_eq!(partials(), 0, "{left} were left before");
+    }
+}

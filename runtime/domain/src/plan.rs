@@ -64,6 +64,13 @@ pub struct Closure {
 /// # Errors
 /// [`StorageError`] if the state cannot be read.
 pub fn load_closure(view: &dyn StateView, targets: &[ComponentId]) -> Result<Closure, StorageError> {
+    load_closure_by(&|id| view.entry(id), targets)
+}
+
+/// Finds an entry.
+type EntryOf<'a> = dyn Fn(&ComponentId) -> Result<Option<Arc<Entry>>, StorageError> + 'a;
+
+fn load_closure_by(entry_of: &EntryOf<'_>, targets: &[ComponentId]) -> Result<Closure, StorageError> {
     let mut entries: HashMap<ComponentId, Arc<Entry>> = HashMap::new();
     let mut absent: HashSet<ComponentId> = HashSet::new();
     let mut open: Vec<ComponentId> = targets.to_vec();
@@ -71,7 +78,7 @@ pub fn load_closure(view: &dyn StateView, targets: &[ComponentId]) -> Result<Clo
         if entries.contains_key(&id) || absent.contains(&id) {
             continue;
         }
-        match view.entry(&id)? {
+        match entry_of(&id)? {
             Some(entry) => {
                 open.extend(entry.dependencies.iter().map(|edge| edge.on.clone()));
                 entries.insert(id, entry);
@@ -156,7 +163,21 @@ pub fn order_all(view: &dyn StateView) -> Result<Vec<Vec<ComponentId>>, OrderErr
 /// # Source
 /// `ARCHITECTURE.md`, one activation; Kahn's algorithm over the closure.
 pub fn plan_activation(view: &dyn StateView, targets: &[ComponentId]) -> Result<ActivationPlan, StorageError> {
-    let closure = load_closure(view, targets)?;
+    Ok(plan_of(load_closure(view, targets)?, targets))
+}
+
+/// Computes what activating one component takes if its entry is `entry`, as [`plan_activation`] does.
+///
+/// # Errors
+/// [`StorageError`] if the state cannot be read.
+pub fn plan_activation_as(view: &dyn StateView, entry: Arc<Entry>) -> Result<ActivationPlan, StorageError> {
+    let target = entry.id.clone();
+    let entry_of = |id: &ComponentId| if *id == entry.id { Ok(Some(entry.clone())) } else { view.entry(id) };
+    let targets = [target];
+    Ok(plan_of(load_closure_by(&entry_of, &targets)?, &targets))
+}
+
+fn plan_of(closure: Closure, targets: &[ComponentId]) -> ActivationPlan {
     let blocked = find_blocked(&closure);
     let skipped = find_skipped(&closure, &blocked);
     let usable = |id: &ComponentId| !blocked.contains_key(id) && !skipped.contains_key(id);
@@ -165,14 +186,14 @@ pub fn plan_activation(view: &dyn StateView, targets: &[ComponentId]) -> Result<
     let mut already_active: Vec<_> =
         closure.entries.values().filter(|entry| is_active(entry) && usable(&entry.id)).map(|e| e.id.clone()).collect();
     already_active.sort();
-    Ok(ActivationPlan {
+    ActivationPlan {
         waves,
         already_active,
         blocked: blocked.into_iter().collect(),
         skipped: skipped.into_iter().collect(),
         graph: closure.graph,
         entries: closure.entries,
-    })
+    }
 }
 
 fn is_active(entry: &Entry) -> bool {

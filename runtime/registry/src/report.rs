@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use domain::plan::ActivationPlan;
 use domain::{ComponentId, Version};
 
 use crate::error::RegistryError;
@@ -21,6 +22,20 @@ pub struct ActivateReport {
     pub failed: Vec<(ComponentId, RegistryError)>,
     /// What was not tried, and the component it needs that is not there.
     pub skipped: Vec<(ComponentId, ComponentId)>,
+}
+
+impl ActivateReport {
+    /// Says what a plan would do.
+    pub(crate) fn of_plan(plan: ActivationPlan) -> Self {
+        Self {
+            order: plan.order().cloned().collect(),
+            waves: plan.waves,
+            activated: Vec::new(),
+            already_active: plan.already_active,
+            failed: plan.blocked.into_iter().map(|(id, error)| (id, error.into())).collect(),
+            skipped: plan.skipped,
+        }
+    }
 }
 
 /// One activated component.

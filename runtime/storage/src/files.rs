@@ -2,7 +2,7 @@
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
@@ -160,13 +160,16 @@ fn write_all(mut file: File, path: &Path, parts: &[&[u8]], durability: Durabilit
 /// Puts what `write` makes in place of the file at `path`, in one step and durably. `write` hears the name of the partial file for
 /// its errors, and returns the file that it was given.
 ///
-/// A failure leaves the old file as it was and no partial one.
+/// A failure leaves the old file as it was and no partial one; those that killed processes left of the same file are removed first.
+/// The folder need not be one that only one process writes to.
 pub(crate) fn replace_with<T, E: From<StorageError>>(
     path: &Path,
     write: impl FnOnce(&Path, File) -> Result<(T, File), E>,
 ) -> Result<T, E> {
     fail::point("before replace", path);
-    let (partial, file) = create_partial(path)?;
+    remove_left_partials(path);
+    let (partial, file) = create_locked_partial(path)?;
+    fail::point("partial made", path);
     let written = write(&partial, file).and_then(|(made, file)| {
         fail::point("before sync", path);
         file.sync_all().map_err(at(&partial))?;
@@ -209,6 +212,42 @@ pub(crate) fn exchange(new: &Path, folder: &Path) -> Result<PathBuf, StorageErro
     Ok(old)
 }
 
+/// Removes the partial files of `path` that nobody writes to. What cannot be removed is in nobody's way.
+fn remove_left_partials(path: &Path) {
+    let (Some(name), Some(folder)) = (path.file_name(), path.parent()) else { return };
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let is_ours = |found: &std::ffi::OsStr| {
+        let rest = found.as_encoded_bytes().strip_prefix(name.as_encoded_bytes());
+        let rest = rest.and_then(|rest| rest.strip_prefix(b".")?.strip_suffix(PARTIAL.as_bytes()));
+        let mut numbers = rest.unwrap_or_default().split(|byte| *byte == b'-');
+        let is_number = |part: Option<&[u8]>| part.is_some_and(|p| !p.is_empty() && p.iter().all(u8::is_ascii_digit));
+        is_number(numbers.next()) && is_number(numbers.next()) && numbers.next().is_none()
+    };
+    for found in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let is_file = found.file_type().is_ok_and(|kind| kind.is_file());
+        if is_file && is_ours(&found.file_name()) && File::open(found.path()).is_ok_and(|file| lock_now(&file)) {
+            let _ = std::fs::remove_file(found.path());
+        }
+    }
+}
+
+/// Locks a file, and tells whether nobody else has: a process that ends lets go of it.
+fn lock_now(file: &File) -> bool {
+    rustix::fs::flock(file, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_ok()
+}
+
+/// As [`create_partial`], with a lock that says that it is being written.
+fn create_locked_partial(path: &Path) -> Result<(PathBuf, File), StorageError> {
+    for _ in 0..PARTIAL_TRIES_MAX {
+        let (partial, file) = create_partial(path)?;
+        // Between the two steps somebody may have taken it for one that was left behind. Where there are no locks, nobody does.
+        if !lock_now(&file) || file.metadata().map_err(at(&partial))?.nlink() > 0 {
+            return Ok((partial, file));
+        }
+    }
+    Err(StorageError::io(path, ErrorKind::ResourceBusy.into()))
+}
+
 /// Makes a file in the same folder that nobody else writes to.
 ///
 /// A process that was killed may have left one of the same name behind: in a container, every process has the same number.
@@ -230,6 +269,28 @@ pub(crate) fn create_partial(path: &Path) -> Result<(PathBuf, File), StorageErro
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn partial_files_that_somebody_writes_to_and_those_of_others_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("all.tar");
+        let name = |name: &str| folder.path().join(name);
+        let (written_to, _file) = create_locked_partial(&path).unwrap();
+        let others = [
+            "all.tar.partial",
+            "all.tar.notes.partial",
+            "all.tar.1-x.partial",
+            "b.tar.1-0.partial",
+            "x.all.tar.1-0.partial",
+        ];
+        for stray in others.into_iter().chain(["all.tar.1-0.partial", "all.tar.77-8.partial"]) {
+            std::fs::write(name(stray), b"half").unwrap();
+        }
+        replace_with::<_, StorageError>(&path, |_, file| Ok(((), file))).unwrap();
+        assert!(path.exists() && written_to.exists());
+        assert!(others.iter().all(|other| name(other).exists()));
+        assert!(!name("all.tar.1-0.partial").exists() && !name("all.tar.77-8.partial").exists());
+    }
 
     #[test]
     fn files_that_a_killed_process_of_the_same_number_left_are_in_nobodys_way() {

@@ -25,11 +25,10 @@ impl SettingsStore for SettingsFile {
         };
         match String::from_utf8(bytes) {
             Ok(text) => Ok((Some(text), self.path.clone())),
-            Err(error) => Err(StorageError::Damaged {
-                path: self.path.clone(),
-                offset: error.utf8_error().valid_up_to() as u64,
-                reason: "it is not UTF-8 text".to_owned(),
-            }),
+            Err(error) => {
+                let offset = error.utf8_error().valid_up_to() as u64;
+                Err(StorageError::NotText { path: self.path.clone(), offset })
+            }
         }
     }
 
@@ -58,6 +57,6 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("registry.toml"), b"abc\xff").unwrap();
         let error = SettingsFile::new(folder.path()).load().unwrap_err();
-        assert!(matches!(error, StorageError::Damaged { offset: 3, .. }), "{error}");
+        assert!(matches!(error, StorageError::NotText { offset: 3, .. }), "{error}");
     }
 }

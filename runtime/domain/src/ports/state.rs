@@ -309,6 +309,14 @@ pub enum StorageError {
         /// What is wrong.
         reason: String,
     },
+    /// A file that a person writes is not text.
+    #[error("{} is not UTF-8 text at byte {offset}", path.display())]
+    NotText {
+        /// The file.
+        path: PathBuf,
+        /// The first byte that is none, counted from 0.
+        offset: u64,
+    },
     /// There are no bytes of this digest.
     #[error("the bytes of {digest} are not in the data folder")]
     MissingBlob {
@@ -350,7 +358,7 @@ impl StorageError {
         match self {
             Self::Full { .. } => ErrorKind::Exhausted,
             Self::Denied { .. } => ErrorKind::Denied,
-            Self::NotAFolder { .. } | Self::NewerFormat { .. } => ErrorKind::Invalid,
+            Self::NotAFolder { .. } | Self::NewerFormat { .. } | Self::NotText { .. } => ErrorKind::Invalid,
             Self::Held { .. } | Self::ReadOnly { .. } | Self::Closed | Self::BrokenOff => ErrorKind::Unavailable,
             Self::Damaged { .. }
             | Self::MissingBlob { .. }
@@ -384,6 +392,7 @@ impl StorageError {
             Self::Damaged { path, offset, reason } => {
                 Self::Damaged { path: path.clone(), offset: *offset, reason: reason.clone() }
             }
+            Self::NotText { path, offset } => Self::NotText { path: path.clone(), offset: *offset },
             Self::MissingBlob { digest } => Self::MissingBlob { digest: *digest },
             Self::Index { reason } => Self::Index { reason: reason.clone() },
             Self::Closed => Self::Closed,

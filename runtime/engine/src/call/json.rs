@@ -79,7 +79,7 @@ pub(crate) fn from_json(ty: &Type, value: &Value) -> Result<Val, JsonError> {
         Type::U32 => Val::U32(integer(value, "u32")?),
         Type::S64 => Val::S64(integer(value, "s64")?),
         Type::U64 => Val::U64(integer(value, "u64")?),
-        Type::Float32 => Val::Float32(narrow(float(value)?)),
+        Type::Float32 => Val::Float32(narrow(value)?),
         Type::Float64 => Val::Float64(float(value)?),
         Type::Char => Val::Char(character(value)?),
         Type::String => Val::String(text(value, "a string")?.to_owned()),
@@ -222,9 +222,13 @@ fn float(value: &Value) -> Result<f64, JsonError> {
     }
 }
 
-/// Rounds to the nearest `f32`, as every language's own conversion does.
-fn narrow(value: f64) -> f32 {
-    value as f32
+/// Rounds to the nearest `f32`, as every language's own conversion does; a number that has none near it is refused.
+fn narrow(value: &Value) -> Result<f32, JsonError> {
+    let wide = float(value)?;
+    match wide as f32 {
+        narrow if narrow.is_infinite() && wide.is_finite() => Err(expected("a number that an f32 can hold", value)),
+        narrow => Ok(narrow),
+    }
 }
 
 fn character(value: &Value) -> Result<char, JsonError> {

@@ -2,6 +2,7 @@
 
 use domain::text::{escape_line, truncate};
 use wasmtime::component::wasm_wave::ast::Node;
+use wasmtime::component::wasm_wave::lex::{Lexer, Token};
 use wasmtime::component::wasm_wave::parser::{ParserError, ParserErrorKind};
 use wasmtime::component::wasm_wave::untyped::UntypedValue;
 use wasmtime::component::{Type, Val};
@@ -71,7 +72,7 @@ impl Split<'_> {
                 return Err(wrong_count(params.len(), given));
             }
         }
-        parsed.node().to_wasm_params::<Val>(&types, list).map_err(|error| {
+        let values = parsed.node().to_wasm_params::<Val>(&types, list).map_err(|error| {
             let spans = parsed.node().as_tuple().ok().into_iter().flatten().map(Node::span);
             let wrong = params.iter().zip(spans).find(|(_, span)| span.contains(&error.span().start));
             match wrong {
@@ -81,7 +82,37 @@ impl Split<'_> {
                 }
                 None => self.syntax(&error, false),
             }
-        })
+        })?;
+        match self.overflowing(list, &types, &values) {
+            Some(reason) => Err(reason),
+            None => Ok(values),
+        }
+    }
+
+    /// Says which number of `list` is too large for the float that it stands for: read as it is, it would be infinite.
+    fn overflowing(&self, list: &str, types: &[Type], values: &[Val]) -> Option<String> {
+        let infinite: usize = values.iter().map(infinities).sum();
+        let mut numbers = Lexer::new(list);
+        while let Some(token) = numbers.next().filter(|_| infinite > 0) {
+            let digits = numbers.slice();
+            if !matches!(token, Ok(Token::Number))
+                || digits == "-inf"
+                || digits.parse::<f32>().is_ok_and(f32::is_finite)
+            {
+                continue;
+            }
+            // What type stands where is for the reader of values to know: another number in its place tells.
+            let span = numbers.span();
+            let (before, after) = (list.get(..span.start)?, list.get(span.end..)?);
+            let other = format!("{before}0{after}");
+            let parsed = UntypedValue::parse(&other).ok()?;
+            let read = parsed.node().to_wasm_params::<Val>(types, &other).ok()?;
+            if read.iter().map(infinities).sum::<usize>() < infinite {
+                let reason = "the number is too large for its type; `inf` and `-inf` are infinite";
+                return Some(marked(reason, self.source, self.open + span.start));
+            }
+        }
+        None
     }
 
     fn none(&self, params: &[Param]) -> Result<Vec<Val>, String> {
@@ -113,6 +144,37 @@ impl Split<'_> {
             reason = format!("{reason}: {}", symbol(detail));
         }
         marked(&reason, self.source, at)
+    }
+}
+
+/// Counts the infinite floats in a value.
+fn infinities(value: &Val) -> usize {
+    match value {
+        Val::Float32(value) => usize::from(value.is_infinite()),
+        Val::Float64(value) => usize::from(value.is_infinite()),
+        Val::List(values) | Val::Tuple(values) | Val::FixedLengthList(values) => values.iter().map(infinities).sum(),
+        Val::Record(fields) => fields.iter().map(|(_, value)| infinities(value)).sum(),
+        Val::Variant(_, value) | Val::Option(value) | Val::Result(Ok(value) | Err(value)) => {
+            value.as_deref().map_or(0, infinities)
+        }
+        Val::Map(pairs) => pairs.iter().map(|(key, value)| infinities(key) + infinities(value)).sum(),
+        Val::Bool(_)
+        | Val::S8(_)
+        | Val::U8(_)
+        | Val::S16(_)
+        | Val::U16(_)
+        | Val::S32(_)
+        | Val::U32(_)
+        | Val::S64(_)
+        | Val::U64(_)
+        | Val::Char(_)
+        | Val::String(_)
+        | Val::Enum(_)
+        | Val::Flags(_)
+        | Val::Resource(_)
+        | Val::Future(_)
+        | Val::Stream(_)
+        | Val::ErrorContext(_) => 0,
     }
 }
 
@@ -188,6 +250,24 @@ mod tests {
         assert_eq!(message(r#"add(1, "two")"#, &two), r#"[U32(1), String("two")]"#);
         assert_eq!(message("run( )", &[]), "[]");
         assert_eq!(message("x:y/z@1.0.0#run()", &[]), "[]");
+    }
+
+    #[test]
+    fn a_number_that_a_float_cannot_hold_is_refused_and_infinity_is_a_word() {
+        let floats = [("a", Type::Float32), ("b", Type::Float64)];
+        assert_eq!(message("add(3.4e38, 1e39)", &floats), "[Float32(3.4e38), Float64(1e39)]");
+        assert_eq!(message("add(inf, -inf)", &floats), "[Float32(inf), Float64(-inf)]");
+        assert_eq!(message("add(nan, 1e308)", &floats), "[Float32(NaN), Float64(1e308)]");
+        insta::assert_snapshot!(message("add(-1e39, inf)", &floats), @r"
+        the number is too large for its type; `inf` and `-inf` are infinite
+          add(-1e39, inf)
+              ^
+        ");
+        insta::assert_snapshot!(message("add(inf, 1e309)", &floats), @r"
+        the number is too large for its type; `inf` and `-inf` are infinite
+          add(inf, 1e309)
+                   ^
+        ");
     }
 
     #[test]

@@ -32,6 +32,7 @@ pub(crate) fn inspect(bytes: &[u8], settings: &EngineSettings) -> Result<Inspect
         digest: Digest::of(&binary),
         size: u64::try_from(binary.len()).unwrap_or(u64::MAX),
         imports: world.imports,
+        resources: world.resources,
         exports: world.exports,
         functions: world.functions,
         name: metadata.name,

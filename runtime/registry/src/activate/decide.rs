@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use domain::plan::PlanError;
+use domain::plan::{PlanError, plan_activation_as};
 use domain::ports::StateView;
 use domain::resolve::{NOTHING_EXPECTED, Overlay, resolve};
 use domain::{ComponentId, Entry, Event, Status, Version};
 
+use super::select::Selection;
 use crate::error::RegistryError;
 use crate::names::unknown;
 use crate::register::{entry_after, refuse_cycles, resolve_dependents, resolve_waiting, touched_keys};
+use crate::report::ActivateReport;
 
 /// What starting an instance took.
 #[derive(Clone, Copy)]
@@ -74,13 +76,40 @@ fn leaves_nobody_behind(
     Err(PlanError::LeavesBehind { component: id.clone(), version: version.clone(), dependents }.into())
 }
 
+/// Decides what an activation of revision `number` begins with. Only an entry that is not active, and a revision that could be
+/// activated, lead to events.
+pub(super) fn decide_selection(
+    view: &dyn StateView,
+    entry: &Entry,
+    number: u32,
+) -> Result<(Vec<Event>, Selection), RegistryError> {
+    if number == entry.revision.number {
+        return Ok((Vec::new(), Selection::Current));
+    }
+    if entry.status == Status::Active {
+        return Ok((Vec::new(), Selection::Replaces(number)));
+    }
+    let (events, after) = revision_decided(view, entry, number)?;
+    let plan = plan_activation_as(view, Arc::new(after))?;
+    if plan.waves.iter().flatten().any(|id| *id == entry.id) {
+        return Ok((events, Selection::Current));
+    }
+    Ok((Vec::new(), Selection::Refused(Box::new(ActivateReport::of_plan(plan)))))
+}
+
 /// Returns the events that let an entry point to revision `number`.
 pub(crate) fn decide_revision(view: &dyn StateView, entry: &Entry, number: u32) -> Result<Vec<Event>, RegistryError> {
+    revision_decided(view, entry, number).map(|(events, _)| events)
+}
+
+/// Returns the events that let an entry point to revision `number`, and the entry as it is then.
+fn revision_decided(view: &dyn StateView, entry: &Entry, number: u32) -> Result<(Vec<Event>, Entry), RegistryError> {
     let id = &entry.id;
     let revision = view.revision(id, number)?.ok_or_else(|| RegistryError::Changed { component: id.clone() })?;
     let mut overlay = Overlay::new(view, &NOTHING_EXPECTED);
     let resolution = resolve(&overlay, id, &revision, &entry.dependencies)?;
-    overlay.put(entry_after(Some(entry), id, &revision, &resolution));
+    let after = entry_after(Some(entry), id, &revision, &resolution);
+    overlay.put(after.clone());
     let keys = touched_keys(id, revision.exports.iter().chain(&entry.revision.exports));
     let mut events = vec![Event::RevisionSelected {
         component: id.clone(),
@@ -91,7 +120,7 @@ pub(crate) fn decide_revision(view: &dyn StateView, entry: &Entry, number: u32) 
     events.extend(resolve_dependents(view, &mut overlay, id)?);
     events.extend(resolve_waiting(view, &mut overlay, &keys)?);
     refuse_cycles(&overlay, &events)?;
-    Ok(events)
+    Ok((events, after))
 }
 
 /// Returns the events that make `prepared` active, after checking that nothing it was prepared from has changed.

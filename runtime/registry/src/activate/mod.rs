@@ -1,6 +1,8 @@
 //! Activating: the plan, wave by wave, each component on its own.
 
 mod decide;
+mod replace;
+mod select;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,7 +19,8 @@ use crate::names::{Target, unknown};
 use crate::parallel::for_each;
 use crate::report::{ActivateReport, Activated};
 pub(crate) use decide::decide_revision;
-use decide::{Started, decide_active, newest_of, replaced_entry};
+use decide::{Started, decide_active};
+use select::Selected;
 
 /// How one component of a plan came out.
 enum Step {
@@ -34,42 +37,27 @@ impl Registry {
     /// [`RegistryError::Storage`]; what is wrong with single components is in the report.
     pub async fn plan(&self, targets: &[Target]) -> Result<ActivateReport, RegistryError> {
         let ids: Vec<_> = targets.iter().map(|target| target.id.clone()).collect();
-        self.read(move |view| {
-            let plan = plan_activation(view, &ids)?;
-            Ok(ActivateReport {
-                order: plan.order().cloned().collect(),
-                waves: plan.waves,
-                activated: Vec::new(),
-                already_active: plan.already_active,
-                failed: plan.blocked.into_iter().map(|(id, error)| (id, error.into())).collect(),
-                skipped: plan.skipped,
-            })
-        })
-        .await
+        self.read(move |view| Ok(ActivateReport::of_plan(plan_activation(view, &ids)?))).await
     }
 
     /// Activates components and all that they need, in topological waves, each wave in parallel.
     ///
     /// A component that fails goes to status `error` and its failure to its history; what depends on it is skipped; the rest
     /// goes on. A target with a version activates the newest revision of that version, in place of the active one if need
-    /// be; a target in status `error` is tried again.
+    /// be; where that revision cannot be activated, the entry stays as it is. A target in status `error` is tried again.
     ///
     /// # Cancel safety
     /// Dropping the future leaves each component either activated or as it was.
     pub async fn activate(&self, targets: &[Target]) -> ActivateReport {
         let mut report = ActivateReport::default();
-        let mut plain = Vec::new();
-        let mut replacing = Vec::new();
-        for target in targets {
-            match self.select(target).await {
-                Ok(Selection::Current) => plain.push(target.clone()),
-                Ok(Selection::Replaces(revision)) => replacing.push((target.id.clone(), revision)),
-                Err(error) => report.failed.push((target.id.clone(), error)),
-            }
-        }
-        match self.plan(&plain).await {
+        let Selected { current, replacing, refused, failed } = self.select_all(targets).await;
+        report.failed.extend(failed);
+        match self.plan(&current).await {
             Ok(plan) => self.carry_out(plan, &mut report).await,
-            Err(error) => report.failed.extend(plain.first().map(|target| (target.id.clone(), error))),
+            Err(error) => report.failed.extend(current.first().map(|target| (target.id.clone(), error))),
+        }
+        for plan in refused {
+            self.carry_out(plan, &mut report).await;
         }
         for (id, revision) in replacing {
             self.replace_active(&id, revision, &mut report).await;
@@ -319,77 +307,6 @@ impl Registry {
             Err(error) => error,
         }
     }
-
-    /// Lets the entry point to the revision that `target` names, where it names a version.
-    async fn select(&self, target: &Target) -> Result<Selection, RegistryError> {
-        let Some(version) = target.version.clone() else { return Ok(Selection::Current) };
-        let id = target.id.clone();
-        self.commit(move |view| {
-            let (entry, number) = newest_of(view, &id, &version)?;
-            if number == entry.revision.number {
-                return Ok((Vec::new(), Selection::Current));
-            }
-            if entry.status == Status::Active {
-                return Ok((Vec::new(), Selection::Replaces(number)));
-            }
-            Ok((decide_revision(view, &entry, number)?, Selection::Current))
-        })
-        .await
-    }
-
-    /// Replaces the active revision of `id` by another one. On any failure the active one stays.
-    async fn replace_active(&self, id: &ComponentId, number: u32, report: &mut ActivateReport) {
-        match self.try_replace(id, number, report).await {
-            Ok(activated) => {
-                report.order.push(id.clone());
-                report.waves.push(vec![id.clone()]);
-                report.activated.push(activated);
-            }
-            Err(error) => report.failed.push((id.clone(), error)),
-        }
-    }
-
-    /// As [`Self::replace_active`]. What the new revision needs is activated first, and is in the report whatever comes then.
-    async fn try_replace(
-        &self,
-        id: &ComponentId,
-        number: u32,
-        report: &mut ActivateReport,
-    ) -> Result<Activated, RegistryError> {
-        let key = id.clone();
-        let next = self.read(move |view| replaced_entry(view, &key, number)).await?;
-        let needs: Vec<_> = next.dependency_ids().into_iter().map(Target::from).collect();
-        // Boxed: an activation may replace, a replacement activates.
-        let dependencies = Box::pin(self.activate(&needs)).await;
-        report.order.extend(dependencies.order);
-        report.waves.extend(dependencies.waves);
-        report.activated.extend(dependencies.activated);
-        if let Some((_, error)) = dependencies.failed.into_iter().next() {
-            return Err(error);
-        }
-        let _life = self.inner.life.lock(id).await;
-        let begun = self.inner.clock.now();
-        let entry = Arc::new(next);
-        self.prepare_imports(&entry).await?;
-        let old = self.slot(id).unit();
-        if let Some(old) = &old {
-            // Its state is what the new instance begins with; until the turn it would be made anew if it were called.
-            old.stop().await;
-        }
-        let (unit, fuel) = match self.prepare_and_start(&entry).await {
-            Ok(started) => started,
-            Err(failure) => {
-                self.record_failure(failure.clone()).await?;
-                return Err(RegistryError::Activation(Box::new(failure)));
-            }
-        };
-        let started = Started { duration: self.inner.clock.now().since(begun), fuel };
-        let activated = self.put_active(&entry, unit, started).await?;
-        if let Some(old) = old {
-            old.stop().await;
-        }
-        Ok(activated)
-    }
 }
 
 /// Orders active entries into topological waves.
@@ -401,11 +318,4 @@ fn active_waves(entries: Vec<Arc<Entry>>) -> Result<Vec<Vec<Arc<Entry>>>, Regist
     let waves = graph.waves().map_err(|cycle| RegistryError::Cycle { cycle: cycle.path })?;
     let entry = |id: ComponentId| entries.get(&id).cloned();
     Ok(waves.into_iter().map(|wave| wave.into_iter().filter_map(entry).collect()).collect())
-}
-
-enum Selection {
-    /// The entry points to the revision.
-    Current,
-    /// The entry is active with another revision, which this one is to replace.
-    Replaces(u32),
 }

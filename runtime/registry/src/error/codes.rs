@@ -37,6 +37,7 @@ pub(super) fn of_storage(error: &StorageError) -> &'static str {
         StorageError::Held { .. } => "data-folder-held",
         StorageError::NewerFormat { .. } => "newer-format",
         StorageError::Damaged { .. } => "damaged",
+        StorageError::NotText { .. } => "invalid-setting",
         StorageError::MissingBlob { .. } => "missing-blob",
         StorageError::Index { .. } => "index",
         StorageError::Closed => "closed",

@@ -136,7 +136,9 @@ fn failed(failure: &Failure) -> Vec<String> {
         FailureKind::MissingImport => {
             vec![format!("register a component that exports it, then `runtime activate {id}`")]
         }
-        FailureKind::TypeMismatch if failure.message.contains("cannot cross") => vec![],
+        FailureKind::TypeMismatch if failure.message.contains("cannot cross") => {
+            vec!["pass plain data, or make one component of both, for instance with `wac plug`".to_owned()]
+        }
         FailureKind::TypeMismatch => vec!["build both components against the same WIT package version".to_owned()],
         FailureKind::Denied => vec![
             format!(
@@ -204,6 +206,9 @@ fn storage(error: &StorageError) -> Vec<String> {
             "or restore the file from a backup".to_owned(),
         ],
         StorageError::Damaged { .. } => vec!["restore the file from a backup".to_owned()],
+        StorageError::NotText { .. } => {
+            vec!["write the file as UTF-8; without the file, the defaults are in force".to_owned()]
+        }
         StorageError::MissingBlob { .. } => vec!["register the component again from its file".to_owned()],
         StorageError::Index { .. } => {
             vec!["delete the folder `index` in the data folder: it is rebuilt from the journal".to_owned()]

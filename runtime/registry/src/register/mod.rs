@@ -110,6 +110,7 @@ impl Registry {
             let mut draft = Draft::make(&*registry.inner.engine, &request)?;
             draft.warnings.extend(registry.lowered_limits(&draft.id, &draft.manifest));
             draft.warnings.extend(draft.refused_imports());
+            draft.warnings.extend(draft.resource_imports());
             draft.override_version |= registry.settings().allow_override;
             registry.check_world(&draft)?;
             draft.pin = Some(Arc::new(registry.inner.pins.pin(draft.inspection.digest)));

@@ -89,15 +89,21 @@ impl Plain {
                 if item.status == Status::Active {
                     return self.replace(name, number, done);
                 }
+                let before = self.clone();
                 self.select(name, number)?;
+                if !self.bring_up(&[name], done) {
+                    // Refused: all is as it was.
+                    *self = before;
+                }
+                return Ok(());
             }
         }
         self.bring_up(&[name], done);
         Ok(())
     }
 
-    /// Activates components and what they need.
-    fn bring_up(&mut self, names: &[u8], done: &mut Activation) {
+    /// Activates components and what they need. Tells whether any of them could be begun.
+    fn bring_up(&mut self, names: &[u8], done: &mut Activation) -> bool {
         let closure = self.closure(names, |name| self.dependencies(name));
         let lacking = closure.iter().filter(|name| !self.is_active(**name) && !self.items[name].needs.lacks.is_empty());
         let mut lost: BTreeSet<u8> = lacking.copied().collect();
@@ -135,6 +141,7 @@ impl Plain {
                 }
             }
         }
+        !usable.is_empty()
     }
 
     /// Makes an instance of the revision that an entry points to.
@@ -167,6 +174,8 @@ impl Plain {
         let mut dependencies = Activation::default();
         let needed: Vec<u8> = after.dependencies(name).into_iter().collect();
         self.bring_up(&needed, &mut dependencies);
+        // Whatever comes then, they are active.
+        done.activated = dependencies.activated;
         if let Some((_, code)) = dependencies.failed.first() {
             return refuse(code);
         }
@@ -183,7 +192,6 @@ impl Plain {
                 return refuse(&code);
             }
         }
-        done.activated = dependencies.activated;
         done.activated.insert(name);
         Ok(())
     }
