@@ -151,28 +151,23 @@ impl Blocks<'_> {
     }
 }
 
-/// Makes blocks of rows that follow each other, the first of them with `key`.
-fn put(rewritten: &mut Puts, key: Vec<u8>, rows: &[Row]) {
-    let Some((_, mut last)) = rows.split_first().map(|(first, _)| (first, &first.0)) else {
-        return rewritten.push((key, None));
-    };
-    let (mut key, mut block) = (key, Vec::new());
+/// Makes blocks of rows that follow each other, the first of them with `key`; none of no rows.
+fn put(rewritten: &mut Puts, mut key: Vec<u8>, rows: &[Row]) {
     let whole = encode(rows);
     if whole.len() <= BLOCK_MAX {
-        return rewritten.push((key, Some(whole)));
+        return rewritten.push((key, (!whole.is_empty()).then_some(whole)));
     }
     // Of equal length, with some room in each for what comes next.
     let fill = whole.len() / whole.len().div_ceil(BLOCK_MAX * 3 / 4);
-    let mut before: &[u8] = &[];
+    let (mut block, mut before) = (Vec::new(), [].as_slice());
     for (row_key, value) in rows {
         if block.len() >= fill {
-            rewritten.push((std::mem::take(&mut key), Some(std::mem::take(&mut block))));
-            key = separator(last, row_key).to_vec();
+            let next = separator(before, row_key).to_vec();
+            rewritten.push((std::mem::replace(&mut key, next), Some(std::mem::take(&mut block))));
             before = &[];
         }
         push(&mut block, before, row_key, value);
         before = row_key;
-        last = row_key;
     }
     rewritten.push((key, Some(block)));
 }
