@@ -10,12 +10,12 @@ use server::protocol::{CommandRequest, Frame};
 use server::{Frames, Interrupts, Peer, Runner};
 use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
+use tracing::debug;
 
 use crate::args::{Args, parse_words};
 use crate::error::{EXIT_INTERNAL, EXIT_INTERRUPTED, EXIT_INVALID};
 use crate::guest_output::GuestPrinter;
 use crate::interrupt;
-use crate::progress::CompileDisplay;
 use crate::screen::Screen;
 use crate::session::{self, Session};
 use crate::terminal::Terminal;
@@ -80,30 +80,24 @@ impl Verbs {
     }
 }
 
-/// The verbs under way that show what guests print and what is being compiled.
+/// The verbs under way that show what guests print.
 #[derive(Default)]
-pub(crate) struct Audience(Mutex<Vec<Arc<Listener>>>);
-
-struct Listener {
-    guests: GuestPrinter,
-    compiling: CompileDisplay,
-}
+pub(crate) struct Audience(Mutex<Vec<Arc<GuestPrinter>>>);
 
 /// Takes part until it is dropped.
 pub(crate) struct Listening<'a> {
     audience: &'a Audience,
-    listener: Arc<Listener>,
+    listener: Arc<GuestPrinter>,
 }
 
 impl Audience {
     fn join(&self, terminal: Arc<Terminal>) -> Listening<'_> {
-        let guests = GuestPrinter::new(terminal.clone());
-        let listener = Arc::new(Listener { guests, compiling: CompileDisplay::new(terminal) });
+        let listener = Arc::new(GuestPrinter::new(terminal));
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(listener.clone());
         Listening { audience: self, listener }
     }
 
-    fn listeners(&self) -> Vec<Arc<Listener>> {
+    fn listeners(&self) -> Vec<Arc<GuestPrinter>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
@@ -118,21 +112,18 @@ impl Drop for Listening<'_> {
 impl OutputSink for Audience {
     fn write(&self, component: &ComponentId, lines: &[OutputLine]) {
         for listener in self.listeners() {
-            listener.guests.write(component, lines);
+            listener.write(component, lines);
         }
     }
 }
 
+/// All compilations go to the server's log; whoever asked for one hears of it through the registry that the verb was given.
 impl CompileProgress for Audience {
     fn started(&self, component: &ComponentId, size: u64) {
-        for listener in self.listeners() {
-            listener.compiling.started(component, size);
-        }
+        debug!(%component, size, "compiling");
     }
 
     fn finished(&self, component: &ComponentId) {
-        for listener in self.listeners() {
-            listener.compiling.finished(component);
-        }
+        debug!(%component, "compiled");
     }
 }

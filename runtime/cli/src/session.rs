@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use domain::Actor;
-use domain::ports::Stop;
+use domain::ports::{CompileProgress, Stop};
 use embed::ScrubOptions;
 use registry::{Breakable, Registry, RegistryError};
 use tokio::sync::OnceCell;
@@ -43,6 +43,8 @@ pub(crate) struct Session {
     asked_by: Option<AskedBy>,
     /// Work on the data folder itself, without a registry.
     breakable: Breakable,
+    /// Shows the compilations of a verb that runs in a server, for as long as it runs.
+    _compiling: Option<Arc<dyn CompileProgress>>,
 }
 
 /// What a verb that runs in a server has to know of the process that asked for it.
@@ -62,6 +64,7 @@ impl Session {
             opened_at_seq: AtomicU64::new(0),
             asked_by: None,
             breakable: Breakable::default(),
+            _compiling: None,
         }
     }
 
@@ -73,12 +76,15 @@ impl Session {
         directory: PathBuf,
         input: Option<String>,
     ) -> Self {
+        let terminal = Arc::new(Terminal::new(globals.quiet, globals.verbose, screen.clone()));
+        let compiling: Arc<dyn CompileProgress> = Arc::new(CompileDisplay::new(terminal.clone()));
         Self {
-            out: Output::new(globals.format(), screen.clone()),
-            terminal: Arc::new(Terminal::new(globals.quiet, globals.verbose, screen)),
+            out: Output::new(globals.format(), screen),
+            terminal,
             globals,
             opened_at_seq: AtomicU64::new(registry.last_seq()),
-            registry: OnceCell::new_with(Some(registry)),
+            registry: OnceCell::new_with(Some(registry.with_compile_progress(&compiling))),
+            _compiling: Some(compiling),
             asked_by: Some(AskedBy { directory, input }),
             breakable: Breakable::default(),
         }

@@ -2,13 +2,13 @@
 
 use std::hash::{Hash, Hasher};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use domain::call::Caller;
 use domain::failure::FailureKind;
-use domain::ports::{CodeKey, UnitSpec};
+use domain::ports::{CodeKey, CompileProgress, UnitSpec};
 use domain::text::{escape_line, truncate};
-use domain::{ComponentId, Failure, Phase};
+use domain::{Failure, Phase};
 use sha2::{Digest as _, Sha256};
 use wasmtime::component::Component;
 
@@ -81,10 +81,7 @@ fn make(shared: &Shared, spec: &UnitSpec, key: &CodeKey) -> Result<Component, (F
         .source
         .bytes(&spec.digest)
         .map_err(|error| (FailureKind::Host, format!("the component's bytes cannot be read: {error}")))?;
-    let _reported = shared.progress.as_ref().map(|progress| {
-        progress.started(&spec.id, spec.size);
-        Reported { progress: progress.as_ref(), component: &spec.id }
-    });
+    let _reported = Reported::begin(shared, spec);
     let code = compile(shared, &bytes)?;
     // Without a cache the next process compiles again: slower, not wrong.
     if let Ok(path) = shared.code.store(key, &code)
@@ -98,13 +95,31 @@ fn make(shared: &Shared, spec: &UnitSpec, key: &CodeKey) -> Result<Component, (F
 
 /// Says that a compilation is over, however it ends.
 struct Reported<'a> {
-    progress: &'a dyn domain::ports::CompileProgress,
-    component: &'a ComponentId,
+    shared: &'a Shared,
+    spec: &'a UnitSpec,
+}
+
+impl<'a> Reported<'a> {
+    fn begin(shared: &'a Shared, spec: &'a UnitSpec) -> Self {
+        let reported = Self { shared, spec };
+        reported.tell(|progress| progress.started(&spec.id, spec.size));
+        reported
+    }
+
+    /// Tells everything to the engine's own listener, and what somebody waits for to whoever still does.
+    fn tell(&self, say: impl Fn(&dyn CompileProgress)) {
+        if let Some(progress) = &self.shared.progress {
+            say(&**progress);
+        }
+        if let Some(progress) = self.spec.progress.as_ref().and_then(Weak::upgrade) {
+            say(&*progress);
+        }
+    }
 }
 
 impl Drop for Reported<'_> {
     fn drop(&mut self) {
-        self.progress.finished(self.component);
+        self.tell(|progress| progress.finished(&self.spec.id));
     }
 }
 

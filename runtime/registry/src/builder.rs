@@ -1,10 +1,12 @@
 //! The registry itself and how it is put together.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use arc_swap::ArcSwap;
-use domain::ports::{BlobStore, Clock, Durability, Engine, GuestOutput, SettingsStore, Slot, StateStore, Upkeep};
+use domain::ports::{
+    BlobStore, Clock, CompileProgress, Durability, Engine, GuestOutput, SettingsStore, Slot, StateStore, Upkeep,
+};
 use domain::settings::Settings;
 use domain::{Actor, ComponentId, Record};
 use tokio::sync::broadcast;
@@ -31,6 +33,8 @@ pub struct Registry {
     pub(crate) actor: Actor,
     /// What changes through this handle survive, where it is not what the settings say.
     pub(crate) durability: Option<Durability>,
+    /// Who hears of compilations for what is done through this handle.
+    pub(crate) progress: Option<Weak<dyn CompileProgress>>,
 }
 
 pub(crate) struct Inner {
@@ -71,7 +75,7 @@ impl Registry {
 
     /// Returns the same registry for another actor: events and calls made through it name that actor.
     pub fn with_actor(&self, actor: Actor) -> Self {
-        Self { inner: self.inner.clone(), actor, durability: self.durability }
+        Self { actor, ..self.clone() }
     }
 
     /// Returns the same registry with another level of durability for what is done through it; `None` is that of the settings.
@@ -80,7 +84,13 @@ impl Registry {
     /// [`Registry::activate_all`], [`Registry::import`] and [`Registry::prune`] acknowledge each change at this level, and return when
     /// all that they did survives what the settings say. Every other operation returns at this level.
     pub fn with_durability(&self, durability: Option<Durability>) -> Self {
-        Self { inner: self.inner.clone(), actor: self.actor.clone(), durability }
+        Self { durability, ..self.clone() }
+    }
+
+    /// Returns the same registry for somebody who wants to hear of the compilations that are done for what is asked through it,
+    /// for as long as `progress` is kept. What the engine was given hears of all.
+    pub fn with_compile_progress(&self, progress: &Arc<dyn CompileProgress>) -> Self {
+        Self { progress: Some(Arc::downgrade(progress)), ..self.clone() }
     }
 
     /// Returns who acts through this handle.
@@ -205,6 +215,7 @@ impl RegistryBuilder {
         let registry = Registry {
             actor: self.actor.unwrap_or(Actor::System),
             durability: None,
+            progress: None,
             inner: Arc::new(Inner {
                 state: required("a state store", self.state)?,
                 blobs: required("a blob store", self.blobs)?,

@@ -161,6 +161,7 @@ impl Registry {
             config: self.effective_config(entry),
             links: links.collect(),
             state: revision.has_lifecycle("state").then(|| Arc::new(Keeper::new(self, &entry.id)) as _),
+            progress: self.progress.clone(),
         }
     }
 

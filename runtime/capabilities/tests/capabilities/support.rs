@@ -87,6 +87,7 @@ impl World {
             config: BTreeMap::from([("colour".to_owned(), "blue".to_owned())]),
             links: Vec::new(),
             state: None,
+            progress: None,
         }
     }
 

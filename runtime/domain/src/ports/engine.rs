@@ -1,6 +1,6 @@
 use std::any::Any;
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use super::{BoxFuture, StorageError};
@@ -81,6 +81,8 @@ pub struct UnitSpec {
     pub links: Vec<Link>,
     /// Loads and saves the component's state; `None` keeps none.
     pub state: Option<Arc<dyn StateKeeper>>,
+    /// Hears of its compilation while whoever asked for it waits; besides what the engine tells everything.
+    pub progress: Option<Weak<dyn CompileProgress>>,
 }
 
 /// An import that another component provides.

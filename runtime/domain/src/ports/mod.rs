@@ -9,6 +9,7 @@ mod engine;
 mod observer;
 mod state;
 mod stop;
+mod storage_error;
 mod upkeep;
 
 pub use backup::{
@@ -20,10 +21,9 @@ pub use engine::{
     CompileProgress, Engine, EngineError, InstanceState, Link, Slot, Started, StateKeeper, Unit, UnitSource, UnitSpec,
 };
 pub use observer::{CallRecord, EngineObserver, GuestOutput, OutputLine, OutputSink, OutputStream};
-pub use state::{
-    Committed, Decision, Durability, DurabilityError, Provider, SettingsStore, StateStore, StateView, StorageError,
-};
+pub use state::{Committed, Decision, Durability, DurabilityError, Provider, SettingsStore, StateStore, StateView};
 pub use stop::Stop;
+pub use storage_error::StorageError;
 pub use upkeep::{
     AuditWindow, BlobCheck, BlobSweep, BlobsInUse, BytesProgress, Compacted, DIFFERENCES_MAX, DamagedBlob, Difference,
     Upkeep, Verified,

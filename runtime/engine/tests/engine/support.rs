@@ -186,6 +186,7 @@ impl World {
             config: BTreeMap::new(),
             links: Vec::new(),
             state: None,
+            progress: None,
         }
     }
 

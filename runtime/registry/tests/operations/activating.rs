@@ -1,6 +1,7 @@
 use std::sync::{Arc, Mutex};
 
-use domain::{ErrorKind, Status};
+use domain::ports::CompileProgress;
+use domain::{ComponentId, ErrorKind, Status};
 
 use crate::fakes::{World, id};
 
@@ -180,4 +181,39 @@ async fn subscribers_get_the_records_in_order() {
     world.activate("demo:a").await;
     assert_eq!(events.recv().await.unwrap().event.name(), "registered");
     assert_eq!(events.recv().await.unwrap().event.name(), "activated");
+}
+
+/// Remembers what was compiled.
+#[derive(Default)]
+struct Compiled(Mutex<Vec<String>>);
+
+impl CompileProgress for Compiled {
+    fn started(&self, component: &ComponentId, _: u64) {
+        self.0.lock().unwrap().push(component.to_string());
+    }
+
+    fn finished(&self, _: &ComponentId) {}
+}
+
+#[tokio::test]
+async fn who_asked_hears_of_compilations_and_nobody_else() {
+    let world = World::new().await;
+    world.have("name demo:base\nversion 1.0.0\nexport demo:base/x@1.0.0").await;
+    world.have("name demo:top\nversion 1.0.0\nimport demo:base/x@1.0.0").await;
+    world.have("name demo:other\nversion 1.0.0").await;
+    let heard: [Arc<Compiled>; 2] = Default::default();
+    let listeners = heard.clone().map(|compiled| compiled as Arc<dyn CompileProgress>);
+    let [one, other] = [0, 1].map(|at| world.registry.with_compile_progress(&listeners[at]));
+    let (tops, others) = ([id("demo:top").into()], [id("demo:other").into()]);
+    let (a, b) = tokio::join!(one.activate(&tops), other.activate(&others));
+    assert!(a.failed.is_empty() && b.failed.is_empty());
+    let heard_by = |at: usize| heard[at].0.lock().unwrap().clone();
+    assert_eq!(
+        (heard_by(0), heard_by(1)),
+        (vec!["demo:base".to_owned(), "demo:top".to_owned()], vec!["demo:other".to_owned()])
+    );
+    // Whoever goes away is not kept by what was compiled.
+    let left = heard.each_ref().map(Arc::downgrade);
+    drop((listeners, heard));
+    assert!(left.iter().all(|left| left.upgrade().is_none()));
 }

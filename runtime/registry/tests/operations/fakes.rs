@@ -124,6 +124,9 @@ impl Engine for TextEngine {
         Box::pin(async move {
             let bytes = spec.source.bytes(&spec.digest).unwrap();
             let text = text(&bytes).unwrap().to_owned();
+            if let Some(progress) = spec.progress.as_ref().and_then(std::sync::Weak::upgrade) {
+                progress.started(&spec.id, spec.size);
+            }
             let unit = TextUnit {
                 spec,
                 text,
