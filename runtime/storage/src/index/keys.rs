@@ -6,12 +6,15 @@ use domain::ComponentId;
 const END: u8 = 0;
 const ESCAPED: u8 = 0xff;
 
+/// Room for most keys of terms, so that they do not grow piece by piece.
+const KEY_BYTES: usize = 128;
+
 fn push_text(key: &mut Vec<u8>, text: &str) {
-    for byte in text.bytes() {
-        key.push(byte);
-        if byte == END {
-            key.push(ESCAPED);
+    for (number, part) in text.as_bytes().split(|byte| *byte == END).enumerate() {
+        if number > 0 {
+            key.extend([END, ESCAPED]);
         }
+        key.extend(part);
     }
     key.push(END);
 }
@@ -49,7 +52,8 @@ pub(crate) fn edge(dependency: &ComponentId, dependent: &ComponentId) -> Vec<u8>
 
 /// Beginning of the keys of all entries under all keys of an index.
 pub(crate) fn terms_of(index: &str) -> Vec<u8> {
-    let mut key = vec![b't'];
+    let mut key = Vec::with_capacity(KEY_BYTES);
+    key.push(b't');
     push_text(&mut key, index);
     key
 }
@@ -70,7 +74,8 @@ pub(crate) fn term_entry(index: &str, word: &str, id: &ComponentId) -> Vec<u8> {
 
 /// Beginning of the keys of the numbers of entries, by key of an index.
 pub(crate) fn counts_of(index: &str) -> Vec<u8> {
-    let mut key = vec![b'n'];
+    let mut key = Vec::with_capacity(KEY_BYTES);
+    key.push(b'n');
     push_text(&mut key, index);
     key
 }
