@@ -28,7 +28,12 @@ impl Digest {
     /// Returns the 64 hexadecimal digits without the `sha256:` prefix.
     pub fn to_hex(&self) -> String {
         let digit = |nibble: u8| char::from(if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 });
-        self.0.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+        let mut hex = String::with_capacity(64);
+        for byte in self.0 {
+            hex.push(digit(byte >> 4));
+            hex.push(digit(byte & 15));
+        }
+        hex
     }
 
     /// Returns the first 12 hexadecimal digits, enough for people to tell digests apart.

@@ -1,5 +1,6 @@
 //! The rows on disk.
 
+mod cache;
 mod change;
 mod error;
 mod open;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use domain::ports::StorageError;
 
+use super::cache;
 use super::error::{failed, panic_text};
 use super::{
     GENERATION_KEY, MARK_KEY, Mark, Rows, SCHEMA, SCHEMA_KEY, SledRows, TOTALS_KEY, Totals, Tree, UNFINISHED, read,
@@ -16,9 +17,6 @@ use crate::index::untouched::is_untouched;
 
 /// Earlier forms in which counters of use are kept as they are now.
 const SAME_USAGE: std::ops::Range<u32> = 1..SCHEMA;
-
-/// Memory that sled may use for pages, in bytes. It takes what is read: a process that looks at a few entries uses little of it.
-const CACHE_BYTES: u64 = 128 << 20;
 
 /// How sled cuts its file, in bytes: rows of up to a quarter of it stay in the file.
 const SEGMENT_BYTES: usize = 64 << 10;
@@ -135,7 +133,7 @@ fn open_db(folder: &Path) -> Result<sled::Db, StorageError> {
     loop {
         let opened = sled::Config::new()
             .path(folder)
-            .cache_capacity(CACHE_BYTES)
+            .cache_capacity(cache::bytes())
             .mode(sled::Mode::LowSpace)
             // At each opening sled overwrites the rest of the last segment.
             .segment_size(SEGMENT_BYTES)
