@@ -92,6 +92,9 @@ fn what_nobody_names_goes_and_what_nobody_uses() {
     let sandbox = filled();
     let blobs = || sandbox.json(&["stats"])["registry_size"]["blobs"].as_u64().unwrap();
     assert_eq!(blobs(), 3);
+    let memory = &sandbox.json(&["stats"])["memory"];
+    let bytes = |name: &str| memory[name].as_u64().unwrap();
+    assert!(bytes("resident_bytes") > 0 && bytes("peak_bytes") >= bytes("resident_bytes"), "{memory}");
     sandbox.ok(&["-q", "unregister", "test:flaky"]);
     assert_eq!(sandbox.json(&["gc"])["removed"], 0, "it is too young");
     let dry = sandbox.json(&["gc", "--grace", "0s", "--dry-run"]);
