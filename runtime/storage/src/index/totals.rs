@@ -48,6 +48,15 @@ impl Totals {
         self.set_sum(self.sum().wrapping_sub(digest(tree, key, value)));
     }
 
+    /// Takes other rows in.
+    pub(super) fn merge(&mut self, others: &Self) {
+        for (number, more) in self.numbers.iter_mut().zip(others.numbers) {
+            *number = number.wrapping_add(more);
+        }
+        self.bytes = self.bytes.wrapping_add(others.bytes);
+        self.set_sum(self.sum().wrapping_add(others.sum()));
+    }
+
     /// Returns how many rows a tree has.
     pub(super) fn number(&self, tree: Tree) -> u64 {
         self.numbers.get(tree as usize).copied().unwrap_or(0)
@@ -116,6 +125,9 @@ mod tests {
             assert_ne!(of(&[other, b]), of(&[a, b]), "{other:?}");
         }
         assert_ne!(of(&[a, a]), of(&[b, b]));
+        let mut merged = of(&[a]);
+        merged.merge(&of(&[b]));
+        assert_eq!(merged, of(&[a, b]));
         let mut less = of(&[a, b]);
         less.remove(Tree::Edges, b"b", b"");
         assert_eq!(less, of(&[a]));

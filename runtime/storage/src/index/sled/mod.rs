@@ -6,7 +6,7 @@ mod error;
 mod open;
 
 use std::ops::ControlFlow;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -86,10 +86,23 @@ impl SledRows {
         }
     }
 
-    /// Goes through all rows once, in memory that does not grow with their number.
+    /// Goes through all rows once, in memory that does not grow with their number. Most rows are terms: they are gone through beside
+    /// the others.
     fn add_up(&self) -> Result<Totals, StorageError> {
+        let others = Tree::ALL.into_iter().filter(|tree| *tree != Tree::Terms);
+        let (terms, others) = std::thread::scope(|scope| {
+            let terms = scope.spawn(|| self.add_up_trees([Tree::Terms].into_iter()));
+            let others = self.add_up_trees(others);
+            (terms.join(), others)
+        });
+        let mut totals = others?;
+        totals.merge(&terms.unwrap_or_else(|panic| resume_unwind(panic))?);
+        Ok(totals)
+    }
+
+    fn add_up_trees(&self, trees: impl Iterator<Item = Tree>) -> Result<Totals, StorageError> {
         let mut totals = Totals::default();
-        for tree in Tree::ALL {
+        for tree in trees {
             self.scan(tree, &[], &mut |key, value| {
                 if tree != Tree::Meta || !matches!(key, SCHEMA_KEY | TOTALS_KEY) {
                     totals.add(tree, key, value);
