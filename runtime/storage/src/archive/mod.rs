@@ -8,8 +8,32 @@ mod read;
 pub(crate) mod sealed;
 mod write;
 
+use std::fs::File;
+use std::path::Path;
+
+use domain::ports::{BackupError, StorageError};
+
+use crate::files;
 pub(crate) use read::{Fault, Reader};
 pub(crate) use write::Writer;
+
+/// Opens the file in whose place an archive is to be written; `None` if there is none.
+///
+/// # Errors
+/// [`BackupError::NotABackup`] of what is no plain file, and errors of the disk.
+pub(crate) fn there(path: &Path) -> Result<Option<File>, BackupError> {
+    match std::fs::symlink_metadata(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(StorageError::io(path, error).into()),
+        Ok(there) if !there.is_file() => Err(wrong(path, "it is not a plain file")),
+        Ok(_) => Ok(Some(File::open(path).map_err(files::at(path))?)),
+    }
+}
+
+/// Makes the error for what an archive is not written over.
+pub(crate) fn wrong(path: &Path, reason: &str) -> BackupError {
+    BackupError::NotABackup { path: path.to_owned(), reason: reason.to_owned() }
+}
 
 /// Size of a tar block.
 const BLOCK: u64 = 512;

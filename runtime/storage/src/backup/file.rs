@@ -11,7 +11,7 @@ use super::contents::{Contents, Item, Origin};
 use super::copy::{CopyError, Said, copy};
 use super::manifest::{MANIFEST_BYTES_MAX, Manifest};
 use super::{MANIFEST, Watch};
-use crate::archive::{Reader, Writer};
+use crate::archive::{self, Reader, Writer};
 use crate::files;
 
 /// Writes `contents` to the archive at `path`, in place of a backup that is there.
@@ -28,20 +28,12 @@ pub(super) fn write(
 
 /// Checks that nothing but a backup is written over.
 fn check_place(path: &Path) -> Result<(), BackupError> {
-    let wrong = |reason: &str| BackupError::NotABackup { path: path.to_owned(), reason: reason.to_owned() };
-    match std::fs::symlink_metadata(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(StorageError::io(path, error).into()),
-        Ok(there) if !there.is_file() => Err(wrong("it is not a plain file")),
-        Ok(_) => {
-            let file = File::open(path).map_err(files::at(path))?;
-            let manifest = Reader::new(file).first(MANIFEST, MANIFEST_BYTES_MAX);
-            let manifest = manifest.map_err(|_| wrong("a file that is no backup is not written over"))?;
-            match Manifest::read(&manifest, path) {
-                Ok(_) | Err(BackupError::Damaged { .. } | BackupError::Storage(_)) => Ok(()),
-                Err(other) => Err(other),
-            }
-        }
+    let Some(file) = archive::there(path)? else { return Ok(()) };
+    let manifest = Reader::new(file).first(MANIFEST, MANIFEST_BYTES_MAX);
+    let manifest = manifest.map_err(|_| archive::wrong(path, "a file that is no backup is not written over"))?;
+    match Manifest::read(&manifest, path) {
+        Ok(_) | Err(BackupError::Damaged { .. } | BackupError::Storage(_)) => Ok(()),
+        Err(other) => Err(other),
     }
 }
 

@@ -7,7 +7,7 @@ use domain::{Digest, Timestamp};
 
 use super::list::{LIST, LIST_BYTES_MAX, List, Listed, ListedRegistry};
 use super::{FORMAT, KIND, SETTINGS, names};
-use crate::archive::{Reader, Writer, sealed};
+use crate::archive::{self, Reader, Writer, sealed};
 use crate::backup::Watch;
 use crate::blobs::FileBlobs;
 use crate::files;
@@ -30,17 +30,9 @@ pub(crate) fn write(
 
 /// Checks that nothing but such an archive is written over.
 fn check_place(path: &Path) -> Result<(), BackupError> {
-    let wrong = |reason: &str| BackupError::NotABackup { path: path.to_owned(), reason: reason.to_owned() };
-    match std::fs::symlink_metadata(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(StorageError::io(path, error).into()),
-        Ok(there) if !there.is_file() => Err(wrong("it is not a plain file")),
-        Ok(_) => {
-            let list = Reader::new(File::open(path).map_err(files::at(path))?).first(LIST, LIST_BYTES_MAX);
-            let list = list.ok().and_then(|list| List::read(&list, path).ok());
-            list.map(drop).ok_or_else(|| wrong("a file that is no archive of components is not written over"))
-        }
-    }
+    let Some(file) = archive::there(path)? else { return Ok(()) };
+    let list = Reader::new(file).first(LIST, LIST_BYTES_MAX).ok().and_then(|list| List::read(&list, path).ok());
+    list.map(drop).ok_or_else(|| archive::wrong(path, "a file that is no archive of components is not written over"))
 }
 
 fn write_new(

@@ -286,8 +286,8 @@ impl Index {
         }
     }
 
-    /// Gives sled all that it lacks of `layers`, which are joined. What fails without sled having been touched changes nothing; else `layers` are
-    /// shown, over rows that may have some of it already.
+    /// Gives sled all that it lacks of `layers`, which are joined. What fails without sled having been touched changes nothing;
+    /// else `layers` are shown, over rows that may have some of it already.
     pub(super) fn write_through(&self, files: &mut Files, layers: &Layers) -> Result<(), StorageError> {
         if let SledState::Failed(error) = &files.sled {
             return Err(error.again());
