@@ -117,6 +117,8 @@ def _build_all(components: list[Component], force: bool) -> list[Outcome]:
         todo.append((component, inputs, record))
     if todo:
         environment = {**os.environ, **guest_environment(catalogue)}
+        # `[build] output` names a file below `components/`, wherever Cargo was told to put what is not a guest's.
+        environment.pop("CARGO_TARGET_DIR", None)
         outcomes += _build_parallel(todo, environment)
     order = {component.folder: place for place, component in enumerate(components)}
     return sorted(outcomes, key=lambda outcome: order[outcome.component.folder])
