@@ -38,6 +38,11 @@ pub(crate) fn revision(id: &ComponentId, number: u32) -> Vec<u8> {
     key
 }
 
+/// Tells whether a key is one of [`revision`], not one of [`id`].
+pub(crate) fn is_of_revision(key: &[u8]) -> bool {
+    key.contains(&END)
+}
+
 /// Beginning of the keys of the edges to `dependency`.
 pub(crate) fn edges_to(dependency: &ComponentId) -> Vec<u8> {
     revisions(dependency)

@@ -334,7 +334,7 @@ fn counters_of_use_survive_a_new_form_of_the_index() {
     });
     let storage = open(folder.path());
     let [Warning::IndexRebuilt { reason, .. }] = storage.warnings() else { panic!("{:?}", storage.warnings()) };
-    assert_eq!(reason, "its schema is 2, this version writes 3");
+    assert_eq!(reason, "its schema is 2, this version writes 4");
     assert_eq!(storage.state.usage(&id("a")).unwrap().calls, 3);
 }
 
@@ -348,7 +348,7 @@ fn later_formats_are_refused_by_name() {
     meta.insert("schema", "7").unwrap();
     drop((meta, db));
     let error = try_open(folder.path()).unwrap_err();
-    assert!(matches!(error, StorageError::NewerFormat { what: "index", found: 7, known: 3 }), "{error}");
+    assert!(matches!(error, StorageError::NewerFormat { what: "index", found: 7, known: 4 }), "{error}");
     delete_index(folder.path());
 
     let whole = segment(folder.path());
@@ -412,14 +412,16 @@ fn meddle(folder: &Path, change: impl FnOnce(&sled::Db)) {
 fn a_row_of_a_large_index_that_is_missing_changed_or_too_much_is_noticed() {
     let folder = tempfile::tempdir().unwrap();
     many_entries(folder.path());
-    let remove = |db: &sled::Db, tree: &str| {
+    let remove = |db: &sled::Db, tree: &str, choose: fn(&[u8]) -> bool| {
         let tree = db.open_tree(tree).unwrap();
-        let key = tree.iter().keys().nth(tree.len() / 2).unwrap().unwrap();
-        tree.remove(key).unwrap();
+        let keys = tree.iter().keys().map(Result::unwrap).filter(|key| choose(key));
+        tree.remove(keys.skip(tree.len() / 4).next().unwrap()).unwrap();
     };
-    let meddlings: [Meddling<'_>; 8] = [
-        ("1599 rows of `entries` instead of 1600", &|db| remove(db, "entries")),
-        ("rows of `terms` instead of", &|db| remove(db, "terms")),
+    let meddlings: [Meddling<'_>; 9] = [
+        // An entry's revisions are in the same tree, with a zero byte in their keys.
+        ("1599 rows of `entries` instead of 1600", &|db| remove(db, "entries", |key| !key.contains(&0))),
+        ("1599 rows of `revisions` instead of 1600", &|db| remove(db, "entries", |key| key.contains(&0))),
+        ("rows of `terms` instead of", &|db| remove(db, "terms", |_| true)),
         ("0 rows of `usage` instead of 1", &|db| {
             db.open_tree("usage").unwrap().clear().unwrap();
         }),
@@ -429,8 +431,9 @@ fn a_row_of_a_large_index_that_is_missing_changed_or_too_much_is_noticed() {
             });
         }),
         ("not those that were written", &|db| {
-            let tree = db.open_tree("revisions").unwrap();
-            let (key, value) = tree.first().unwrap().unwrap();
+            let tree = db.open_tree("entries").unwrap();
+            let (key, value) = tree.last().unwrap().unwrap();
+            assert!(key.contains(&0), "it is a revision");
             assert_ne!(value[0], 0, "it is shortened");
             tree.insert(key, b"\0{}").unwrap();
         }),

@@ -9,7 +9,8 @@ use domain::ports::StorageError;
 
 use super::error::{failed, panicked};
 use super::{
-    GENERATION_KEY, MARK_KEY, Mark, Rows, SCHEMA, SCHEMA_KEY, SledRows, TOTALS_KEY, Totals, Tree, UNFINISHED, write,
+    GENERATION_KEY, MARK_KEY, Mark, Rows, SCHEMA, SCHEMA_KEY, SledRows, TOTALS_KEY, Totals, Tree, UNFINISHED, home,
+    write,
 };
 use crate::fail;
 use crate::index::blocks::{Puts, has_blocks};
@@ -53,7 +54,7 @@ impl SledRows {
         let beside = [(Tree::Meta, MARK_KEY, Some(&mark)), (Tree::Meta, GENERATION_KEY, Some(&number))];
         let mut batches: BTreeMap<Tree, sled::Batch> = BTreeMap::new();
         for (tree, puts) in self.puts(changes.rows().chain(beside), &mut after)? {
-            let batch = batches.entry(tree).or_default();
+            let batch = batches.entry(home(tree)).or_default();
             for (key, value) in puts {
                 match value {
                     Some(value) => batch.insert(key, value),

@@ -15,6 +15,7 @@ use domain::ports::StorageError;
 use serde::{Deserialize, Serialize};
 
 use super::blocks::{Blocks, Failed as InBlock, has_blocks};
+use super::keys;
 use super::packed::{is_shortened, unpack};
 use super::rows::{Rows, Tree, Visit};
 use super::totals::Totals;
@@ -23,7 +24,7 @@ use error::{failed, panicked};
 pub(crate) use open::OpenedSled;
 
 /// Form of the rows. An index of an earlier one is made anew from the journal, one of a later one is refused.
-pub(crate) const SCHEMA: u32 = 3;
+pub(crate) const SCHEMA: u32 = 4;
 /// In place of the schema while the rows of a snapshot are being loaded: what is there is the state of no moment.
 const UNFINISHED: u32 = 0;
 
@@ -45,7 +46,7 @@ pub(crate) struct Mark {
 pub(crate) struct SledRows {
     folder: PathBuf,
     db: sled::Db,
-    trees: [sled::Tree; Tree::ALL.len()],
+    trees: Trees,
     /// What all rows add up to but those that say so: the schema and the totals.
     totals: Mutex<Totals>,
     /// Which file has the counters of use that are not in the rows.
@@ -54,17 +55,38 @@ pub(crate) struct SledRows {
     was_untouched: bool,
 }
 
+/// Sled's trees. An entry's revisions follow it in the same one, so that both are mostly found on one page.
+struct Trees {
+    entries: sled::Tree,
+    edges: sled::Tree,
+    terms: sled::Tree,
+    failures: sled::Tree,
+    usage: sled::Tree,
+    meta: sled::Tree,
+}
+
+/// Returns the tree whose rows are in the same one of sled's.
+fn home(tree: Tree) -> Tree {
+    if tree == Tree::Revisions { Tree::Entries } else { tree }
+}
+
+/// Returns the tree of a row that one of sled's has.
+fn tree_of(home: Tree, key: &[u8]) -> Tree {
+    if home == Tree::Entries && keys::is_of_revision(key) { Tree::Revisions } else { home }
+}
+
+/// Looks at one row of a tree, as [`Visit`] does.
+type VisitOf<'a> = dyn FnMut(Tree, &[u8], &[u8]) -> Result<ControlFlow<()>, StorageError> + 'a;
+
 impl SledRows {
     fn tree(&self, tree: Tree) -> &sled::Tree {
-        let [entries, revisions, edges, terms, failures, usage, meta] = &self.trees;
         match tree {
-            Tree::Entries => entries,
-            Tree::Revisions => revisions,
-            Tree::Edges => edges,
-            Tree::Terms => terms,
-            Tree::Failures => failures,
-            Tree::Usage => usage,
-            Tree::Meta => meta,
+            Tree::Entries | Tree::Revisions => &self.trees.entries,
+            Tree::Edges => &self.trees.edges,
+            Tree::Terms => &self.trees.terms,
+            Tree::Failures => &self.trees.failures,
+            Tree::Usage => &self.trees.usage,
+            Tree::Meta => &self.trees.meta,
         }
     }
 
@@ -89,7 +111,7 @@ impl SledRows {
     /// Goes through all rows once, in memory that does not grow with their number. Most rows are terms: they are gone through beside
     /// the others.
     fn add_up(&self) -> Result<Totals, StorageError> {
-        let others = Tree::ALL.into_iter().filter(|tree| *tree != Tree::Terms);
+        let others = Tree::ALL.into_iter().filter(|tree| *tree != Tree::Terms && home(*tree) == *tree);
         let (terms, others) = std::thread::scope(|scope| {
             let terms = scope.spawn(|| self.add_up_trees([Tree::Terms].into_iter()));
             let others = self.add_up_trees(others);
@@ -102,8 +124,8 @@ impl SledRows {
 
     fn add_up_trees(&self, trees: impl Iterator<Item = Tree>) -> Result<Totals, StorageError> {
         let mut totals = Totals::default();
-        for tree in trees {
-            self.scan(tree, &[], &mut |key, value| {
+        for home in trees {
+            self.scan_home(home, &[], &|_| true, &mut |tree, key, value| {
                 if tree != Tree::Meta || !matches!(key, SCHEMA_KEY | TOTALS_KEY) {
                     totals.add(tree, key, value);
                 }
@@ -144,6 +166,35 @@ impl SledRows {
         (file, self.totals.lock().unwrap_or_else(PoisonError::into_inner).bytes())
     }
 
+    /// Visits the rows of one of sled's trees that are of a `wanted` tree.
+    fn scan_home(
+        &self,
+        home: Tree,
+        from: &[u8],
+        wanted: &dyn Fn(Tree) -> bool,
+        visit: &mut VisitOf<'_>,
+    ) -> Result<(), StorageError> {
+        if has_blocks(home) {
+            let mut visit = |key: &[u8], value: &[u8]| visit(home, key, value);
+            return self.blocks(home).scan(from, &mut visit).map_err(|error| self.failed_in_block(error));
+        }
+        for row in self.tree(home).range(from..) {
+            let (key, value) = row.map_err(|error| failed(&self.folder, error))?;
+            let tree = tree_of(home, &key);
+            if !wanted(tree) {
+                continue;
+            }
+            let flow = match is_shortened(tree) {
+                true => visit(tree, &key, &unpack(tree, &value)?)?,
+                false => visit(tree, &key, &value)?,
+            };
+            if flow == ControlFlow::Break(()) {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
     fn blocks(&self, tree: Tree) -> Blocks<'_> {
         Blocks { tree, blocks: self.tree(tree) }
     }
@@ -166,19 +217,6 @@ impl Rows for SledRows {
     }
 
     fn scan(&self, tree: Tree, from: &[u8], visit: &mut Visit<'_>) -> Result<(), StorageError> {
-        if has_blocks(tree) {
-            return self.blocks(tree).scan(from, visit).map_err(|error| self.failed_in_block(error));
-        }
-        for row in self.tree(tree).range(from..) {
-            let (key, value) = row.map_err(|error| failed(&self.folder, error))?;
-            let flow = match is_shortened(tree) {
-                true => visit(&key, &unpack(tree, &value)?)?,
-                false => visit(&key, &value)?,
-            };
-            if flow == ControlFlow::Break(()) {
-                return Ok(());
-            }
-        }
-        Ok(())
+        self.scan_home(home(tree), from, &|of| of == tree, &mut |_, key, value| visit(key, value))
     }
 }

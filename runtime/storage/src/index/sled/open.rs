@@ -11,7 +11,8 @@ use domain::ports::StorageError;
 use super::cache;
 use super::error::{failed, panic_text};
 use super::{
-    GENERATION_KEY, MARK_KEY, Mark, Rows, SCHEMA, SCHEMA_KEY, SledRows, TOTALS_KEY, Totals, Tree, UNFINISHED, read,
+    GENERATION_KEY, MARK_KEY, Mark, Rows, SCHEMA, SCHEMA_KEY, SledRows, TOTALS_KEY, Totals, Tree, Trees, UNFINISHED,
+    read,
 };
 use crate::index::untouched::is_untouched;
 
@@ -72,7 +73,7 @@ impl SledRows {
     fn open_inner(folder: &Path) -> Result<OpenedSled, StorageError> {
         let index = Self::open_trees(folder)?;
         let Some(schema) = index.get(Tree::Meta, SCHEMA_KEY)? else {
-            return match index.trees.iter().all(sled::Tree::is_empty) {
+            return match index.is_empty() {
                 true => Ok(OpenedSled::New(index)),
                 false => Ok(OpenedSled::Unfit("its schema version is missing".to_owned())),
             };
@@ -103,20 +104,23 @@ impl SledRows {
         Ok(OpenedSled::Whole(index, mark))
     }
 
+    fn is_empty(&self) -> bool {
+        Tree::ALL.into_iter().all(|tree| self.tree(tree).is_empty())
+    }
+
     fn open_trees(folder: &Path) -> Result<Self, StorageError> {
         // Asked before sled writes to them.
         let was_untouched = is_untouched(folder);
         let db = open_db(folder)?;
         let open = |tree: Tree| db.open_tree(tree.name()).map_err(|error| failed(folder, error));
-        let trees = [
-            open(Tree::Entries)?,
-            open(Tree::Revisions)?,
-            open(Tree::Edges)?,
-            open(Tree::Terms)?,
-            open(Tree::Failures)?,
-            open(Tree::Usage)?,
-            open(Tree::Meta)?,
-        ];
+        let trees = Trees {
+            entries: open(Tree::Entries)?,
+            edges: open(Tree::Edges)?,
+            terms: open(Tree::Terms)?,
+            failures: open(Tree::Failures)?,
+            usage: open(Tree::Usage)?,
+            meta: open(Tree::Meta)?,
+        };
         Ok(Self {
             folder: folder.to_owned(),
             db,
