@@ -66,12 +66,28 @@ fn show_has_everything_for_people() {
     let sandbox = shelf();
     let text = sandbox.ok(&["show", "test:a"]);
     for word in
-        ["test:a 1.2.0", "Adds", "active", "skill", "sha256:", "100,000,000 fuel", "author", "Acme", "5s", "64MiB"]
+        ["test:a 1.2.0", "Adds", "active", "skill", "sha256:", "fuel 100,000,000", "author", "Acme", "5s", "64MiB"]
     {
         assert!(text.contains(word), "no `{word}` in {text}");
     }
     let both = sandbox.json(&["show", "test:a", "test:b"]);
     assert_eq!(both["components"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn every_limit_says_where_it_comes_from() {
+    let sandbox = shelf();
+    sandbox.ok(&["settings", "limits.queue=3", "ceilings.memory=32MiB", "kinds.skill.limits.handles=9"]);
+    let entry = sandbox.json(&["show", "test:a"]);
+    let limit = |name: &str| (entry["limits"][name].as_u64().unwrap(), entry["limit_sources"][name].as_str().unwrap());
+    assert_eq!(limit("queue"), (3, "settings"));
+    assert_eq!(limit("memory_bytes"), (32 << 20, "ceiling"));
+    assert_eq!(limit("handles"), (9, "kind"));
+    assert_eq!(limit("fuel"), (100_000_000, "default"));
+    let text = sandbox.ok(&["show", "test:a"]);
+    for line in ["queue 3 (settings)", "memory 32MiB (ceiling)", "handles 9 (kind)", "default limits"] {
+        assert!(text.contains(line), "no `{line}` in {text}");
+    }
 }
 
 #[test]

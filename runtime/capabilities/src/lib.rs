@@ -27,7 +27,7 @@ pub use environment::EnvironmentCapability;
 pub use filesystem::FilesystemCapability;
 pub use io::IoCapability;
 pub use logging::LoggingCapability;
-pub use random::{RANDOM_BYTES_MAX, RandomCapability};
+pub use random::RandomCapability;
 
 /// Returns every capability that the host has: those that all components may use, and those that are empty without a
 /// grant.

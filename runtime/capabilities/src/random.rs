@@ -6,9 +6,6 @@ use wasmtime_wasi::p2::bindings::random::{insecure, insecure_seed, random};
 use wasmtime_wasi::random::{WasiRandom, WasiRandomCtx};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder};
 
-/// Most random bytes that one call returns.
-pub const RANDOM_BYTES_MAX: u64 = 64 << 10;
-
 /// Gives guests random numbers, seeded anew for each instance.
 pub struct RandomCapability;
 
@@ -36,8 +33,8 @@ impl Capability for RandomCapability {
         }
     }
 
-    fn prepare(&self, _: &InstanceSpec, state: &mut StoreState) -> Result<(), String> {
-        state.insert(RandomCtx(WasiCtxBuilder::new().max_random_size(RANDOM_BYTES_MAX).build()));
+    fn prepare(&self, instance: &InstanceSpec, state: &mut StoreState) -> Result<(), String> {
+        state.insert(RandomCtx(WasiCtxBuilder::new().max_random_size(instance.limits.random_bytes).build()));
         Ok(())
     }
 }

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use domain::entry::{DeclaredBy, Unresolved, UnresolvedReason};
 use domain::inspection::ExternItem;
 use domain::manifest::{FolderMode, GrantRequests, InstanceMode};
-use domain::{ComponentId, Edge, EdgeKind, Limits};
+use domain::{ComponentId, Edge, EdgeKind};
 use registry::{ActivateReport, EdgeView, EntryView, Outcomes, RegistryError};
 use serde::Serialize;
 
 use crate::error::CliError;
+use crate::limits;
 
 /// One component with what the registry knows of it.
 #[derive(Clone, Debug, Serialize)]
@@ -31,7 +32,8 @@ pub(crate) struct EntryDoc {
     pub(crate) dependents: Vec<ComponentId>,
     pub(crate) unresolved: Vec<String>,
     pub(crate) unresolved_reasons: Vec<UnresolvedDoc>,
-    pub(crate) limits: LimitsDoc,
+    pub(crate) limits: BTreeMap<&'static str, u64>,
+    pub(crate) limit_sources: BTreeMap<&'static str, &'static str>,
     pub(crate) grants: GrantsDoc,
     pub(crate) config: BTreeMap<String, String>,
     pub(crate) bind: BTreeMap<String, ComponentId>,
@@ -71,7 +73,8 @@ impl From<&EntryView> for EntryDoc {
             dependents: view.dependents.clone(),
             unresolved: entry.unresolved.iter().map(|unresolved| unresolved.need.to_string()).collect(),
             unresolved_reasons: entry.unresolved.iter().map(UnresolvedDoc::from).collect(),
-            limits: view.limits.into(),
+            limits: limits::values(&view.limits),
+            limit_sources: limits::sources(&view.limits),
             grants: (&manifest.grants).into(),
             config: manifest.config.clone(),
             bind: manifest.bind.clone(),
@@ -172,26 +175,6 @@ impl From<&Unresolved> for UnresolvedDoc {
             }
         };
         Self { need, why, message, candidates }
-    }
-}
-
-/// The limits in force.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct LimitsDoc {
-    pub(crate) fuel: u64,
-    pub(crate) activation_fuel: u64,
-    pub(crate) deadline_ms: u64,
-    pub(crate) memory_bytes: u64,
-}
-
-impl From<Limits> for LimitsDoc {
-    fn from(limits: Limits) -> Self {
-        Self {
-            fuel: limits.fuel,
-            activation_fuel: limits.activation_fuel,
-            deadline_ms: limits.deadline_ms,
-            memory_bytes: limits.memory_bytes,
-        }
     }
 }
 

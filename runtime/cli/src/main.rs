@@ -12,6 +12,7 @@ mod graph;
 mod groups;
 mod guest_output;
 mod interrupt;
+mod limits;
 mod output;
 mod progress;
 #[cfg(test)]

@@ -117,6 +117,9 @@ pub enum Event {
         failure: Box<Failure>,
         /// How many failures of this sort the event stands for, at least 1.
         count: u64,
+        /// How many failures the component's history keeps from now on; [`FAILURES_MAX`](crate::failure::FAILURES_MAX) if it does not say.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        keep: Option<u32>,
     },
     /// The component's last instance left its state.
     StateSaved {

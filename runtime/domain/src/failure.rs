@@ -128,6 +128,8 @@ pub enum FailureKind {
     InvalidBinary,
     /// A limit of the host was reached: instances, handles, size of a message.
     Limit,
+    /// More was asked of the component at once than it may take on; later it may go well.
+    Exhausted,
     /// A hook refused or failed.
     Hook,
     /// Somebody marked the component as failed.
@@ -154,6 +156,7 @@ impl FailureKind {
             Self::Denied => "denied",
             Self::InvalidBinary => "invalid-binary",
             Self::Limit => "limit",
+            Self::Exhausted => "exhausted",
             Self::Hook => "hook",
             Self::Marked => "marked",
             Self::Host => "host",
@@ -177,6 +180,7 @@ impl FailureKind {
             Self::MissingImport => ErrorKind::NotFound,
             Self::AmbiguousImport | Self::TypeMismatch => ErrorKind::Conflict,
             Self::Denied => ErrorKind::Denied,
+            Self::Exhausted => ErrorKind::Exhausted,
             Self::InvalidBinary => ErrorKind::Invalid,
             Self::Host => ErrorKind::Internal,
         }

@@ -40,7 +40,7 @@ use std::collections::BTreeMap;
 
 use crate::document::{self, DocumentError, Item, Table};
 use crate::interface::InterfaceName;
-use crate::limits::{LimitRequests, Limits};
+use crate::limits::{LimitRequests, Limits, LimitsInForce};
 use crate::manifest::parse::{read_bytes, read_config, read_grants, read_instances, read_limits, read_word};
 use crate::manifest::{
     ComponentManifest, ENTRIES_MAX, GrantRequests, InstanceMode, InstanceSettings, Kind, PATH_BYTES_MAX,
@@ -154,10 +154,10 @@ impl Settings {
     }
 
     /// Returns the limits in force for a component: what its manifest asks for, else its kind's, else the registry's, and
-    /// never above the ceilings.
-    pub fn limits_for(&self, manifest: &ComponentManifest) -> Limits {
+    /// never above the ceilings. `profile` is what a program says of the kind, which goes before what the settings say.
+    pub fn limits_for(&self, manifest: &ComponentManifest, profile: &LimitRequests) -> LimitsInForce {
         let kind = self.kinds.get(&manifest.kind()).map(|kind| kind.limits).unwrap_or_default();
-        self.limits.with(&manifest.limits.or(&kind), self.ceilings)
+        LimitsInForce::find(&manifest.limits, &profile.or(&kind), &self.limits, &self.ceilings)
     }
 
     /// Returns what `wasi:config/store` answers a component: its manifest's values over those of its kind.

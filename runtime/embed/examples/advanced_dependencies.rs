@@ -115,7 +115,7 @@ async fn kinds(registry: &Registry) -> Result<()> {
         },
     );
     register(registry, BADGE, "id = \"acme:badge\"\nversion = \"1.0.0\"\nkind = \"badge\"\n").await?;
-    ensure!(registry.get(&id("acme:badge")?).await?.limits.fuel == 50_000);
+    ensure!(registry.get(&id("acme:badge")?).await?.limits.limits.fuel == 50_000);
     activate(registry, "acme:badge").await?;
     let name = call(registry, "acme:badge", "name()").await?;
     println!("  name() = {name}");

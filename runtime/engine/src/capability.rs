@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use domain::ComponentId;
 use domain::manifest::GrantRequests;
+use domain::{ComponentId, Limits};
 use wasmtime::component::Linker;
 
 use crate::output::Output;
@@ -54,6 +54,8 @@ pub struct InstanceSpec {
     pub grants: Arc<GrantRequests>,
     /// What `wasi:config/store` answers.
     pub config: Arc<BTreeMap<String, String>>,
+    /// The limits in force.
+    pub limits: Limits,
     /// Takes what the instance prints and logs.
     pub output: Arc<Output>,
 }

@@ -6,20 +6,21 @@ use std::time::Duration;
 use domain::call::Caller;
 use domain::failure::FailureKind;
 use domain::text::{escape_line, truncate};
-use domain::{ComponentId, Failure, Phase};
+use domain::units::format_size;
+use domain::{ComponentId, Failure, Limits, Phase};
 use wasmtime::component::ResourceTableError;
 use wasmtime::{FrameInfo, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
 use crate::engine::Shared;
 use crate::limiter::Refusal;
-use crate::settings::{BACKTRACE_FRAMES_MAX, CALL_DEPTH_MAX, HANDLES_MAX, RESOURCES_MAX, TABLE_ELEMENTS_MAX};
+use crate::settings::BACKTRACE_FRAMES_MAX;
 
 /// Longest line of a backtrace, in bytes.
 const FRAME_TEXT_MAX: usize = 300;
 
-/// Longest message of a failure, in bytes.
-const MESSAGE_MAX: usize = 1_000;
+/// Longest message of a trap, in bytes.
+const MESSAGE_MAX: usize = 4_000;
 
 /// The reasons for which the host itself interrupts a guest.
 #[derive(Debug, thiserror::Error)]
@@ -54,8 +55,11 @@ pub(crate) enum Interrupt {
         reason: String,
     },
     /// The call has gone through too many components.
-    #[error("the call went through {CALL_DEPTH_MAX} components, more are not allowed")]
-    Depth,
+    #[error("the call came through {most} components, more are not allowed (`limits.call_depth`)")]
+    Depth {
+        /// How many are.
+        most: u64,
+    },
 }
 
 fn chain(path: &[ComponentId]) -> String {
@@ -65,9 +69,11 @@ fn chain(path: &[ComponentId]) -> String {
 /// What a component was allowed, as far as messages speak of it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Allowed {
+    /// For this call, never above the component's.
     pub(crate) fuel: u64,
+    /// For this call, never above the component's.
     pub(crate) time: Duration,
-    pub(crate) memory_bytes: u64,
+    pub(crate) limits: Limits,
     pub(crate) refused: Option<Refusal>,
 }
 
@@ -115,7 +121,10 @@ fn classify(error: &wasmtime::Error, allowed: &Allowed) -> (FailureKind, String)
     if let Some(ResourceTableError::Full) = error.downcast_ref() {
         return (
             FailureKind::Limit,
-            format!("the guest holds {RESOURCES_MAX} resources of the host, the most allowed"),
+            format!(
+                "the guest holds {} resources of the host, the most allowed (`limits.resources`)",
+                allowed.limits.resources
+            ),
         );
     }
     let text = truncate(&error.root_cause().to_string(), MESSAGE_MAX).into_owned();
@@ -127,11 +136,19 @@ fn classify(error: &wasmtime::Error, allowed: &Allowed) -> (FailureKind, String)
             let text = text.strip_prefix("wasm trap: ").unwrap_or(&text);
             after_refusal(allowed, &format!("the guest trapped: {text}"))
         }
-        None if text.contains("store handle limit exceeded") => {
-            (FailureKind::Limit, format!("the guest holds {HANDLES_MAX} handles, the most allowed"))
-        }
+        None if text.contains("store handle limit exceeded") => (
+            FailureKind::Limit,
+            format!("the guest holds {} handles, the most allowed (`limits.handles`)", allowed.limits.handles),
+        ),
         None if text.contains("allocated for hostcalls has been exhausted") => {
-            (FailureKind::Limit, "the guest handed over more data in one call than the host takes".to_owned())
+            let most = format_size(allowed.limits.hostcall_bytes);
+            (FailureKind::Limit, format!("the guest handed over more than {most} in one call (`limits.hostcall`)"))
+        }
+        None if text.contains("resource limit exceeded") => {
+            (FailureKind::Limit, format!("{text} (`limits.core_instances`, `limits.tables`, `limits.memories`)"))
+        }
+        None if text.starts_with("requested len ") && text.contains(" exceeds limit ") => {
+            (FailureKind::Limit, format!("the guest wanted too many random bytes at once: {text} (`limits.random`)"))
         }
         None => after_refusal(allowed, &format!("the guest was stopped: {text}")),
     }
@@ -144,7 +161,7 @@ fn interrupted(interrupt: &Interrupt, allowed: &Allowed) -> (FailureKind, String
             (FailureKind::Dependency, interrupt.to_string())
         }
         Interrupt::WrongType { .. } => (FailureKind::TypeMismatch, interrupt.to_string()),
-        Interrupt::Depth => (FailureKind::Limit, interrupt.to_string()),
+        Interrupt::Depth { .. } => (FailureKind::Limit, interrupt.to_string()),
     }
 }
 
@@ -162,11 +179,17 @@ fn after_refusal(allowed: &Allowed, otherwise: &str) -> (FailureKind, String) {
     match allowed.refused {
         Some(Refusal::Memory(wanted)) => (
             FailureKind::Memory,
-            format!("the guest asked for {wanted} bytes of memory, {} are allowed ({otherwise})", allowed.memory_bytes),
+            format!(
+                "the guest asked for {wanted} bytes of memory, {} are allowed ({otherwise})",
+                allowed.limits.memory_bytes
+            ),
         ),
         Some(Refusal::Elements(wanted)) => (
             FailureKind::Memory,
-            format!("the guest asked for {wanted} table elements, {TABLE_ELEMENTS_MAX} are allowed ({otherwise})"),
+            format!(
+                "the guest asked for {wanted} table elements, {} are allowed ({otherwise})",
+                allowed.limits.table_elements
+            ),
         ),
         None => (FailureKind::Trap, otherwise.to_owned()),
     }

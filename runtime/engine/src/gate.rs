@@ -13,7 +13,6 @@ use wasmtime::component::{Linker, LinkerInstance, Val};
 use crate::engine::Shared;
 use crate::failure::Interrupt;
 use crate::link::{Unmet, shown};
-use crate::settings::CALL_DEPTH_MAX;
 use crate::state::StoreState;
 use crate::unit::{ComponentUnit, Entrance};
 use crate::wit::{TypeNames, function_transferable, same_types, signature};
@@ -186,8 +185,9 @@ impl Gate {
             path.push(self.slot.id().clone());
             return Err(Interrupt::Reentrance { path });
         }
-        if path.len() >= CALL_DEPTH_MAX {
-            return Err(Interrupt::Depth);
+        let most = state.limits().call_depth;
+        if u64::try_from(path.len()).unwrap_or(u64::MAX) >= most {
+            return Err(Interrupt::Depth { most });
         }
         let caller = Arc::new(Caller { chain: path, ..Caller::clone(&served.caller) });
         let began = Instant::now();

@@ -26,6 +26,6 @@ pub use capability::{Capability, InstanceSpec};
 pub use config::config as wasmtime_config;
 pub use engine::{EngineParts, StartError, WasmtimeEngine};
 pub use epoch::{Deadline, TICK};
-pub use output::{BYTES_PER_CALL_MAX, LINE_BYTES_MAX, LINES_PER_CALL_MAX, Output, Stdio};
+pub use output::{LINE_BYTES_MAX, Output, Stdio};
 pub use settings::*;
 pub use state::{ServedCall, StoreState};

@@ -1,14 +1,13 @@
 //! Bounds on what one store allocates, summed over everything in it.
 
+use domain::Limits;
 use wasmtime::ResourceLimiter;
-
-use crate::settings::{CORE_INSTANCES_MAX, MEMORIES_MAX, TABLE_ELEMENTS_MAX, TABLES_MAX};
 
 /// Sums memory and table elements over all of a store's memories and tables; wasmtime's own limiter bounds each alone.
 pub(crate) struct StoreLimiter {
-    memory_bytes_max: u64,
+    limits: Limits,
     memory_bytes: u64,
-    elements: usize,
+    elements: u64,
     refused: Option<Refusal>,
 }
 
@@ -18,12 +17,12 @@ pub(crate) enum Refusal {
     /// Memory: the sum it would have come to, in bytes.
     Memory(u64),
     /// Table elements: the sum it would have come to.
-    Elements(usize),
+    Elements(u64),
 }
 
 impl StoreLimiter {
-    pub(crate) fn new(memory_bytes_max: u64) -> Self {
-        Self { memory_bytes_max, memory_bytes: 0, elements: 0, refused: None }
+    pub(crate) fn new(limits: &Limits) -> Self {
+        Self { limits: *limits, memory_bytes: 0, elements: 0, refused: None }
     }
 
     /// Forgets what was refused, at the beginning of a call.
@@ -39,9 +38,8 @@ impl StoreLimiter {
 
 impl ResourceLimiter for StoreLimiter {
     fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        let more = u64::try_from(desired.saturating_sub(current)).unwrap_or(u64::MAX);
-        let sum = self.memory_bytes.saturating_add(more);
-        if sum > self.memory_bytes_max {
+        let sum = self.memory_bytes.saturating_add(more(current, desired));
+        if sum > self.limits.memory_bytes {
             self.refused = Some(Refusal::Memory(sum));
             return Ok(false);
         }
@@ -50,8 +48,8 @@ impl ResourceLimiter for StoreLimiter {
     }
 
     fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        let sum = self.elements.saturating_add(desired.saturating_sub(current));
-        if sum > TABLE_ELEMENTS_MAX {
+        let sum = self.elements.saturating_add(more(current, desired));
+        if sum > self.limits.table_elements {
             self.refused = Some(Refusal::Elements(sum));
             return Ok(false);
         }
@@ -60,16 +58,25 @@ impl ResourceLimiter for StoreLimiter {
     }
 
     fn instances(&self) -> usize {
-        CORE_INSTANCES_MAX
+        number(self.limits.core_instances)
     }
 
     fn tables(&self) -> usize {
-        TABLES_MAX
+        number(self.limits.tables)
     }
 
     fn memories(&self) -> usize {
-        MEMORIES_MAX
+        number(self.limits.memories)
     }
+}
+
+fn more(current: usize, desired: usize) -> u64 {
+    u64::try_from(desired.saturating_sub(current)).unwrap_or(u64::MAX)
+}
+
+/// Returns a limit as wasmtime counts; one that it cannot hold is none.
+pub(crate) fn number(limit: u64) -> usize {
+    usize::try_from(limit).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]
@@ -80,7 +87,7 @@ mod tests {
 
     #[test]
     fn sums_over_memories_and_remembers_a_refusal_until_the_next_call() {
-        let mut limiter = StoreLimiter::new(3 * MIB as u64);
+        let mut limiter = StoreLimiter::new(&Limits { memory_bytes: 3 * MIB as u64, ..Limits::DEFAULT });
         assert!(limiter.memory_growing(0, 2 * MIB, None).unwrap());
         assert!(!limiter.memory_growing(0, 2 * MIB, None).unwrap());
         assert_eq!(limiter.refused(), Some(Refusal::Memory(4 * MIB as u64)));
@@ -92,9 +99,9 @@ mod tests {
 
     #[test]
     fn sums_over_tables() {
-        let mut limiter = StoreLimiter::new(0);
-        assert!(limiter.table_growing(0, TABLE_ELEMENTS_MAX, None).unwrap());
+        let mut limiter = StoreLimiter::new(&Limits { table_elements: 10, ..Limits::DEFAULT });
+        assert!(limiter.table_growing(0, 10, None).unwrap());
         assert!(!limiter.table_growing(0, 1, None).unwrap());
-        assert_eq!(limiter.refused(), Some(Refusal::Elements(TABLE_ELEMENTS_MAX + 1)));
+        assert_eq!(limiter.refused(), Some(Refusal::Elements(11)));
     }
 }

@@ -1,16 +1,14 @@
-//! What a guest prints and logs: cut into lines, escaped, bounded per call.
+//! What a guest prints and logs: cut into lines, escaped, bounded per second.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use domain::ComponentId;
-use domain::ports::{Clock, OutputLine, OutputSink, OutputStream};
+use domain::ports::{Clock, OutputLine, OutputSink, OutputStream, UnitSpec};
 use domain::text::{escape_line, truncate};
 
-/// Most lines that one call may print and log; the rest is counted.
-pub const LINES_PER_CALL_MAX: u64 = 2_000;
-
-/// Most bytes that one call may print and log; the rest is counted.
-pub const BYTES_PER_CALL_MAX: u64 = 256 << 10;
+/// Time after which a component may print as much again.
+const WINDOW: Duration = Duration::from_secs(1);
 
 /// Longest line kept, in bytes before escaping; a longer one is cut into several.
 pub const LINE_BYTES_MAX: usize = 4 << 10;
@@ -27,9 +25,11 @@ pub enum Stdio {
     Err,
 }
 
-/// Takes the output of one instance and hands it on as lines.
+/// Takes the output of one component and hands it on as lines.
 pub struct Output {
     component: ComponentId,
+    bytes_max: u64,
+    lines_max: u64,
     sink: Arc<dyn OutputSink>,
     clock: Arc<dyn Clock>,
     pending: Mutex<Pending>,
@@ -39,31 +39,46 @@ pub struct Output {
 struct Pending {
     out: Vec<u8>,
     err: Vec<u8>,
-    lines: u64,
-    bytes: u64,
+    window: Window,
     lost_bytes: u64,
     lost_lines: u64,
 }
 
-impl Pending {
-    /// Tells whether `bytes` more bytes in one more line are within the call's bounds, and counts them.
-    fn admit(&mut self, bytes: usize) -> bool {
+/// What was printed in the second that is running.
+#[derive(Default)]
+struct Window {
+    began: Option<Instant>,
+    lines: u64,
+    bytes: u64,
+    /// Whether it was said that something was left out: once is enough.
+    is_said: bool,
+}
+
+impl Output {
+    /// Tells whether `bytes` more bytes in one more line are within the bounds of this second, and counts them.
+    fn admit(&self, pending: &mut Pending, bytes: usize) -> bool {
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
-        let fits = self.lines < LINES_PER_CALL_MAX && self.bytes.saturating_add(bytes) <= BYTES_PER_CALL_MAX;
+        let now = Instant::now();
+        if pending.window.began.is_none_or(|began| now.saturating_duration_since(began) >= WINDOW) {
+            pending.window = Window { began: Some(now), ..Window::default() };
+        }
+        let window = &mut pending.window;
+        let fits = window.lines < self.lines_max && window.bytes.saturating_add(bytes) <= self.bytes_max;
         if fits {
-            self.lines += 1;
-            self.bytes += bytes;
+            window.lines += 1;
+            window.bytes += bytes;
         } else {
-            self.lost_lines += 1;
-            self.lost_bytes = self.lost_bytes.saturating_add(bytes);
+            pending.lost_lines += 1;
+            pending.lost_bytes = pending.lost_bytes.saturating_add(bytes);
         }
         fits
     }
 }
 
 impl Output {
-    pub(crate) fn new(component: ComponentId, sink: Arc<dyn OutputSink>, clock: Arc<dyn Clock>) -> Self {
-        Self { component, sink, clock, pending: Mutex::default() }
+    pub(crate) fn new(spec: &UnitSpec, sink: Arc<dyn OutputSink>, clock: Arc<dyn Clock>) -> Self {
+        let (bytes_max, lines_max) = (spec.limits.output_bytes, spec.limits.output_lines);
+        Self { component: spec.id.clone(), bytes_max, lines_max, sink, clock, pending: Mutex::default() }
     }
 
     /// Takes bytes that the guest wrote to a standard stream; a line is handed on when its line feed comes, at
@@ -90,7 +105,7 @@ impl Output {
         let message = truncate(message, LINE_BYTES_MAX);
         let context = truncate(context, LOG_CONTEXT_MAX);
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-        if !pending.admit(message.len() + context.len()) {
+        if !self.admit(&mut pending, message.len() + context.len()) {
             return;
         }
         drop(pending);
@@ -98,7 +113,7 @@ impl Output {
         self.hand_on(&[self.line(stream, &message)]);
     }
 
-    /// Ends the call: hands on unfinished lines, says how much was left out, and starts counting anew.
+    /// Ends the call: hands on unfinished lines, and says how much was left out, at most once a second.
     pub(crate) fn end_call(&self) {
         let mut lines = Vec::new();
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
@@ -107,14 +122,19 @@ impl Output {
                 self.end_line(&mut pending, stdio, &mut lines);
             }
         }
-        if pending.lost_lines > 0 {
-            let (count, bytes) = (pending.lost_lines, pending.lost_bytes);
-            let noun = if count == 1 { "line" } else { "lines" };
-            lines.push(self.line(OutputStream::Stderr, &format!("… {count} {noun} ({bytes} bytes) left out")));
+        if pending.lost_lines > 0 && !pending.window.is_said {
+            pending.window.is_said = true;
+            lines.push(self.left_out(&mut pending));
         }
-        *pending = Pending::default();
         drop(pending);
         self.hand_on(&lines);
+    }
+
+    /// Makes the line that says what was left out, and forgets it.
+    fn left_out(&self, pending: &mut Pending) -> OutputLine {
+        let (count, bytes) = (std::mem::take(&mut pending.lost_lines), std::mem::take(&mut pending.lost_bytes));
+        let noun = if count == 1 { "line" } else { "lines" };
+        self.line(OutputStream::Stderr, &format!("… {count} {noun} ({bytes} bytes) left out"))
     }
 
     fn append(&self, pending: &mut Pending, stdio: Stdio, mut text: &[u8], lines: &mut Vec<OutputLine>) {
@@ -136,7 +156,7 @@ impl Output {
 
     fn end_line(&self, pending: &mut Pending, stdio: Stdio, lines: &mut Vec<OutputLine>) {
         let text = std::mem::take(pending.buffer(stdio));
-        if !pending.admit(text.len()) {
+        if !self.admit(pending, text.len()) {
             return;
         }
         let text = String::from_utf8_lossy(&text);
@@ -154,6 +174,17 @@ impl Output {
     fn hand_on(&self, lines: &[OutputLine]) {
         if !lines.is_empty() {
             self.sink.write(&self.component, lines);
+        }
+    }
+}
+
+impl Drop for Output {
+    fn drop(&mut self) {
+        let lost = self.pending.get_mut().unwrap_or_else(PoisonError::into_inner).lost_lines > 0;
+        if lost {
+            let mut pending = std::mem::take(self.pending.get_mut().unwrap_or_else(PoisonError::into_inner));
+            let line = self.left_out(&mut pending);
+            self.hand_on(&[line]);
         }
     }
 }

@@ -27,34 +27,8 @@ pub const METADATA_TEXT_MAX: usize = 4 * 1024;
 /// Most entries taken from a binary's metadata.
 pub const METADATA_ENTRIES_MAX: usize = 64;
 
-/// Elements of all tables of one instance together.
-///
-/// Large interpreters compiled to wasm have tables of ten to twenty thousand functions.
-pub const TABLE_ELEMENTS_MAX: usize = 100_000;
-
-/// Core instances in one store: a component made by a current toolchain has 3 to 30, a composition a few times that.
-pub const CORE_INSTANCES_MAX: usize = 256;
-
-/// Linear memories in one store.
-pub const MEMORIES_MAX: usize = 64;
-
-/// Tables in one store.
-pub const TABLES_MAX: usize = 256;
-
-/// Bytes that a guest may hand to the host in one call, counted by the size of the host's values.
-pub const HOSTCALL_BYTES_MAX: usize = 128 << 20;
-
-/// Live component-model handles in one store.
-pub const HANDLES_MAX: usize = 1_000;
-
-/// Host resources (streams, pollables, descriptors) in one store.
-pub const RESOURCES_MAX: usize = 1_000;
-
 /// Longest state that `state.snapshot` may return, in bytes.
 pub const SNAPSHOT_BYTES_MAX: usize = 64 << 20;
-
-/// Most components that one call may pass through.
-pub const CALL_DEPTH_MAX: usize = 64;
 
 /// Most frames kept of a guest's stack.
 pub const BACKTRACE_FRAMES_MAX: usize = 64;

@@ -3,18 +3,18 @@
 use std::any::{Any, TypeId};
 use std::sync::Arc;
 
-use domain::ComponentId;
 use domain::call::Caller;
+use domain::{ComponentId, Limits};
 use wasmtime::component::ResourceTable;
 
 use crate::epoch::Deadline;
-use crate::limiter::StoreLimiter;
+use crate::limiter::{StoreLimiter, number};
 use crate::output::Output;
-use crate::settings::RESOURCES_MAX;
 
 /// The state of one store; a store is made for one instance of one component and never shared.
 pub struct StoreState {
     component: ComponentId,
+    limits: Limits,
     table: ResourceTable,
     parts: Vec<(TypeId, Box<dyn Any + Send>)>,
     output: Arc<Output>,
@@ -32,15 +32,21 @@ pub struct ServedCall {
 }
 
 impl StoreState {
-    pub(crate) fn new(component: ComponentId, limiter: StoreLimiter, output: Arc<Output>, call: ServedCall) -> Self {
+    pub(crate) fn new(component: ComponentId, limits: &Limits, output: Arc<Output>, call: ServedCall) -> Self {
         let mut table = ResourceTable::new();
-        table.set_max_capacity(RESOURCES_MAX);
-        Self { component, table, parts: Vec::new(), output, limiter, call }
+        table.set_max_capacity(number(limits.resources));
+        let limiter = StoreLimiter::new(limits);
+        Self { component, limits: *limits, table, parts: Vec::new(), output, limiter, call }
     }
 
     /// Returns the component whose instance this is.
     pub fn component(&self) -> &ComponentId {
         &self.component
+    }
+
+    /// Returns the limits in force for the instance.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     /// Returns the call that is being served.

@@ -155,7 +155,7 @@ impl Registry {
             digest: revision.digest,
             size: revision.size,
             source: Arc::new(Blobs(self.inner.blobs.clone())),
-            limits: self.effective_limits(entry),
+            limits: self.effective_limits(entry).limits,
             // Nothing beyond the default set can be granted yet: `[grants]` is what the component asks for.
             grants: GrantRequests::default(),
             config: self.effective_config(entry),
@@ -183,8 +183,7 @@ impl Registry {
 
     /// Writes a failure to its component's history; the status stays.
     pub(crate) async fn record_failure(&self, failure: Failure) -> Result<(), RegistryError> {
-        let event =
-            domain::Event::Failed { component: failure.component.clone(), failure: Box::new(failure), count: 1 };
+        let event = self.failed(failure, 1);
         self.commit(move |_| Ok((vec![event], ()))).await
     }
 

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use domain::limits::LimitRequests;
+use domain::limits::{LimitRequests, LimitsInForce};
 use domain::manifest::{ComponentManifest, GrantRequests, InstanceSettings, Kind};
 use domain::ports::{BoxFuture, UnitSpec};
-use domain::{ComponentId, Entry, Limits};
+use domain::{ComponentId, Entry};
 
 use crate::Registry;
 
@@ -56,23 +56,19 @@ impl Registry {
     }
 
     /// Returns the limits in force for `entry`: its manifest's, then its kind's, then the registry's, under the ceilings.
-    pub fn effective_limits(&self, entry: &Entry) -> Limits {
+    pub fn effective_limits(&self, entry: &Entry) -> LimitsInForce {
         self.limits_for(&entry.revision.manifest)
     }
 
     /// Returns the limits that would be in force for a component with this manifest.
-    pub(crate) fn limits_for(&self, manifest: &ComponentManifest) -> Limits {
-        let Some(profile) = self.inner.kinds.get(&manifest.kind()) else {
-            return self.settings().limits_for(manifest);
-        };
-        let mut manifest = manifest.clone();
-        manifest.limits = manifest.limits.or(&profile.limits);
-        self.settings().limits_for(&manifest)
+    pub(crate) fn limits_for(&self, manifest: &ComponentManifest) -> LimitsInForce {
+        let profile = self.inner.kinds.get(&manifest.kind()).map(|profile| profile.limits).unwrap_or_default();
+        self.settings().limits_for(manifest, &profile)
     }
 
     /// Returns a warning for each limit that `manifest` asks for and that the ceilings lower.
     pub(crate) fn lowered_limits(&self, id: &ComponentId, manifest: &ComponentManifest) -> Vec<String> {
-        let lowered = manifest.limits.above(&self.limits_for(manifest));
+        let lowered = manifest.limits.above(&self.limits_for(manifest).limits);
         let said = lowered.into_iter().map(|(name, asked, in_force)| {
             format!("`{id}` asks for `limits.{name} = {asked}`, more than the registry allows: {in_force} is in force")
         });

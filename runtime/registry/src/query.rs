@@ -7,10 +7,11 @@ use domain::capability::{HostAccess, host_access};
 use domain::failure::LoggedFailure;
 use domain::filter::Filter;
 use domain::inspection::{ExternItem, ExternKind, FunctionSignature, Inspection};
+use domain::limits::LimitsInForce;
 use domain::manifest::{ComponentManifest, Kind};
 use domain::ports::{OutputLine, StateView};
 use domain::reduce::{self, index};
-use domain::{ComponentId, Limits, Record, Status, Version};
+use domain::{ComponentId, Record, Status, Version};
 
 use crate::Registry;
 use crate::commit::blocking;
@@ -36,7 +37,7 @@ pub struct InspectReport {
     /// Each import and who would provide it here.
     pub imports: Vec<(ExternItem, ImportSource)>,
     /// The limits that its manifest asks for under this registry's ceilings.
-    pub limits: Limits,
+    pub limits: LimitsInForce,
     /// What the caller should know, for instance that no version was given.
     pub warnings: Vec<String>,
 }

@@ -146,7 +146,7 @@ impl Registry {
         let marked = self.commit(move |view| {
             let entry = view.entry(&key)?.ok_or_else(|| unknown(&key))?;
             let failure = marked(&entry, at, message.clone());
-            let failed = Event::Failed { component: key.clone(), failure: Box::new(failure), count: 1 };
+            let failed = Event::Failed { component: key.clone(), failure: Box::new(failure), count: 1, keep: None };
             Ok((vec![failed, Event::Errored { component: key, old_status: entry.status, error: message }], ()))
         });
         marked.await?;

@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use domain::ports::{CallRecord, Clock, EngineObserver};
+use domain::text::truncate;
 use domain::usage::Usage;
-use domain::{ComponentId, Event, Failure, Phase, Timestamp};
+use domain::{ComponentId, Event, Failure, Limits, Phase, Timestamp};
 
 use crate::Registry;
 use crate::builder::Inner;
@@ -153,6 +154,18 @@ impl EngineObserver for Tracker {
 }
 
 impl Registry {
+    /// Makes the event of a failure, within the bounds that its component's limits set to the history.
+    pub(crate) fn failed(&self, mut failure: Failure, count: u64) -> Event {
+        // An entry that cannot be read now has the bounds of one that asks for nothing.
+        let entry = self.entry_now(&failure.component).ok().flatten();
+        let limits = entry.map_or(Limits::DEFAULT, |entry| self.effective_limits(&entry).limits);
+        let text_max = usize::try_from(limits.failure_text).unwrap_or(usize::MAX);
+        failure.message = truncate(&failure.message, text_max).into_owned();
+        let keep =
+            (limits.failures != Limits::DEFAULT.failures).then(|| u32::try_from(limits.failures).unwrap_or(u32::MAX));
+        Event::Failed { component: failure.component.clone(), failure: Box::new(failure), count, keep }
+    }
+
     /// Writes the failures that the engine reported so far.
     pub(crate) async fn flush_failures(&self) -> Result<(), RegistryError> {
         let failures = self.inner.tracker.take_failures();
@@ -166,7 +179,7 @@ impl Registry {
                 // What was saved before is older than what is lost: the next instance starts fresh.
                 events.push(Event::StateSaved { component: component.clone(), state: None });
             }
-            events.push(Event::Failed { component, failure: Box::new(failure), count });
+            events.push(self.failed(failure, count));
         }
         self.commit(move |_| Ok((events, ()))).await
     }

@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use domain::limits::LimitsInForce;
 use domain::ports::{InstanceState, StateView, StorageError};
 use domain::resolve::{NOTHING_EXPECTED, Overlay, resolve};
 use domain::usage::Usage;
-use domain::{ComponentId, Edge, Entry, Limits, Status};
+use domain::{ComponentId, Edge, Entry, Status};
 
 use crate::Registry;
 use crate::error::RegistryError;
@@ -23,7 +24,7 @@ pub struct EntryView {
     /// How much it was used, counters of this process included.
     pub usage: Usage,
     /// The limits in force.
-    pub limits: Limits,
+    pub limits: LimitsInForce,
     /// Whether this process has an instance of it.
     pub instance: InstanceWord,
 }

@@ -95,6 +95,11 @@ impl World {
         self.engine.prepare(self.spec(wat)).await.map_err(|f| f.message).unwrap()
     }
 
+    pub(crate) async fn limited(&self, wat: &str, limits: Limits) -> Arc<dyn Unit> {
+        let spec = UnitSpec { limits, ..self.spec(wat) };
+        self.engine.prepare(spec).await.map_err(|f| f.message).unwrap()
+    }
+
     pub(crate) async fn refusal(&self, wat: &str) -> Failure {
         match self.engine.prepare(self.spec(wat)).await {
             Ok(_) => panic!("it was linked"),

@@ -117,8 +117,8 @@ async fn with_own_bounds(
     // Whatever keeps the limits from being read now, the call's failure is what to report.
     let Ok(view) = registry.get(id).await else { return report };
     let option = match kind {
-        Some(FailureKind::Fuel) if fuel.is_some_and(|fuel| fuel < view.limits.fuel) => "--fuel",
-        Some(FailureKind::Deadline) if timeout.is_some_and(|time| time < view.limits.deadline()) => "--timeout",
+        Some(FailureKind::Fuel) if fuel.is_some_and(|fuel| fuel < view.limits.limits.fuel) => "--fuel",
+        Some(FailureKind::Deadline) if timeout.is_some_and(|time| time < view.limits.limits.deadline()) => "--timeout",
         _ => return report,
     };
     if let Some(first) = report.hints.first_mut() {

@@ -7,8 +7,9 @@ use registry::{ImportSource, InspectReport, RegisterRequest, Registry};
 use serde::Serialize;
 
 use crate::commands::print_each;
-use crate::dto::{FailedDoc, GrantsDoc, LimitsDoc, names};
+use crate::dto::{FailedDoc, GrantsDoc, names};
 use crate::error::{CliError, Done};
+use crate::limits;
 use crate::output::human_size;
 use crate::session::Session;
 use crate::style::Paint;
@@ -47,7 +48,8 @@ struct InspectDoc {
     unresolved: Vec<String>,
     /// Each import and who would provide it.
     providers: Vec<ImportDoc>,
-    limits: LimitsDoc,
+    limits: BTreeMap<&'static str, u64>,
+    limit_sources: BTreeMap<&'static str, &'static str>,
     grants: GrantsDoc,
     warnings: Vec<String>,
 }
@@ -99,7 +101,7 @@ async fn inspect(session: &Session, registry: &Registry, file: &std::path::Path)
 }
 
 fn document(file: &std::path::Path, report: InspectReport) -> InspectDoc {
-    let InspectReport { id, version, manifest, inspection, imports, limits, warnings } = report;
+    let InspectReport { id, version, manifest, inspection, imports, limits: in_force, warnings } = report;
     let providers: Vec<_> = imports.iter().map(|(import, source)| provider(&import.name, source)).collect();
     let dependencies = imports.iter().filter_map(|(import, source)| match source {
         ImportSource::Components(ids) => match ids.as_slice() {
@@ -131,7 +133,8 @@ fn document(file: &std::path::Path, report: InspectReport) -> InspectDoc {
         dependencies: dependencies.collect(),
         unresolved: providers.iter().filter(|p| !p.satisfied).map(|p| p.import.clone()).collect(),
         providers,
-        limits: limits.into(),
+        limits: limits::values(&in_force),
+        limit_sources: limits::sources(&in_force),
         grants: (&manifest.grants).into(),
         warnings,
         id,
@@ -175,6 +178,10 @@ fn text(document: &InspectDoc, paint: Paint) -> String {
         text.push_str(&table.render());
     } else if !document.exports.is_empty() {
         text.push_str(&format!("  exports {}\n", escape_line(&document.exports.join(", "))));
+    }
+    let (set, by_default) = limits::lines(&document.limits, &document.limit_sources);
+    for (name, lines) in [("limits", set), ("default limits", by_default)] {
+        text.extend(lines.iter().map(|line| format!("  {name}: {line}\n")));
     }
     for (key, value) in &document.binary {
         text.push_str(&format!("  {}\n", escape_block(&format!("{key}: {}", value.replace('\n', " ")))));

@@ -34,7 +34,7 @@ struct SettingDoc {
     value: serde_json::Value,
     toml: String,
     default: bool,
-    doc: &'static str,
+    doc: std::borrow::Cow<'static, str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -112,7 +112,7 @@ fn text(settings: &[SettingDoc], paint: Paint) -> String {
         } else {
             Cell::painted(&value, paint.bold(&value))
         };
-        table.row(vec![setting.key.clone().into(), cell, setting.doc.into()]);
+        table.row(vec![setting.key.clone().into(), cell, (&*setting.doc).into()]);
     }
     table.render()
 }

@@ -1,10 +1,10 @@
 use domain::Status;
 use domain::text::{escape_block, escape_line};
-use domain::units::{format_duration, format_size};
 
 use crate::commands::print_each;
 use crate::dto::{DependencyDoc, EntryDoc};
 use crate::error::{CliError, Done};
+use crate::limits;
 use crate::output::{human_count, human_size};
 use crate::select::{ID_HELP, resolve_versions};
 use crate::session::Session;
@@ -74,7 +74,7 @@ fn text(entry: &EntryDoc, paint: Paint) -> String {
         entry.unresolved_reasons.iter().map(|unresolved| escape_line(&unresolved.message).into_owned()),
     );
     sheet.lines("needed by", entry.dependents.iter().map(ToString::to_string));
-    limits(&mut sheet, entry);
+    show_limits(&mut sheet, entry);
     sheet.lines("asks for", asked(entry));
     sheet
         .lines("config", entry.config.iter().map(|(key, value)| escape_line(&format!("{key} = {value}")).into_owned()));
@@ -104,17 +104,10 @@ fn dependency(edge: &DependencyDoc) -> String {
     }
 }
 
-fn limits(sheet: &mut Sheet, entry: &EntryDoc) {
-    let deadline = format_duration(std::time::Duration::from_millis(entry.limits.deadline_ms));
-    sheet.line(
-        "limits",
-        &format!(
-            "{} fuel per call, {} per activation, {deadline}, {}",
-            human_count(entry.limits.fuel),
-            human_count(entry.limits.activation_fuel),
-            format_size(entry.limits.memory_bytes)
-        ),
-    );
+fn show_limits(sheet: &mut Sheet, entry: &EntryDoc) {
+    let (set, by_default) = limits::lines(&entry.limits, &entry.limit_sources);
+    sheet.lines("limits", set);
+    sheet.lines("default limits", by_default);
 }
 
 fn asked(entry: &EntryDoc) -> Vec<String> {

@@ -12,7 +12,7 @@ use super::{
 use crate::document::{self, DocumentError, Item, Table, shown};
 use crate::id::ComponentId;
 use crate::interface::InterfaceName;
-use crate::limits::LimitRequests;
+use crate::limits::{Limit, LimitRequests, LimitUnit};
 use crate::suggest::nearest;
 use crate::units::{parse_duration, parse_size};
 
@@ -49,7 +49,7 @@ const ROOT_KEYS: &[&str] = &[
     "instances",
     "build",
 ];
-const LIMIT_KEYS: &[&str] = &["fuel", "activation_fuel", "deadline", "memory"];
+const LIMIT_KEYS: &[&str] = Limit::NAMES;
 const GRANT_KEYS: &[&str] = &["env", "folders"];
 const INSTANCE_KEYS: &[&str] = &["mode"];
 const BUILD_KEYS: &[&str] = &["command", "output"];
@@ -205,13 +205,13 @@ pub(crate) fn read_limits(table: &Table<'_>) -> Result<LimitRequests, DocumentEr
     table.allow(LIMIT_KEYS)?;
     let mut limits = LimitRequests::default();
     for item in table.items() {
-        match item.name {
-            "fuel" => limits.fuel = Some(item.positive()?),
-            "activation_fuel" => limits.activation_fuel = Some(item.positive()?),
-            "deadline" => limits.deadline_ms = Some(read_millis(&item)?),
-            "memory" => limits.memory_bytes = Some(read_bytes(&item)?),
-            _ => {}
-        }
+        let Some(limit) = Limit::named(item.name) else { continue };
+        let value = match limit.unit() {
+            LimitUnit::Count => item.positive()?,
+            LimitUnit::Bytes => read_bytes(&item)?,
+            LimitUnit::Millis => read_millis(&item)?,
+        };
+        limits.set(limit, Some(value));
     }
     Ok(limits)
 }

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::{BuildSettings, ComponentManifest, FolderRequest, InstanceMode};
 use crate::id::ComponentId;
+use crate::limits::LimitUnit;
 use crate::units::format_size;
 
 /// A manifest in the words of its file; plain values stand before tables, as TOML wants it.
@@ -28,7 +29,7 @@ struct Document<'a> {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     bind: &'a BTreeMap<String, ComponentId>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    limits: Option<Limits>,
+    limits: Option<BTreeMap<&'static str, Number>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     grants: Option<Grants<'a>>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -39,16 +40,12 @@ struct Document<'a> {
     build: Option<&'a BuildSettings>,
 }
 
+/// A limit: a number, or with a unit a string.
 #[derive(Serialize)]
-struct Limits {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    fuel: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    activation_fuel: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    deadline: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    memory: Option<String>,
+#[serde(untagged)]
+enum Number {
+    Plain(u64),
+    WithUnit(String),
 }
 
 #[derive(Serialize)]
@@ -76,12 +73,15 @@ impl ComponentManifest {
     /// # Ok::<(), domain::manifest::ManifestError>(())
     /// ```
     pub fn to_toml(&self) -> Option<String> {
-        let limits = Limits {
-            fuel: self.limits.fuel,
-            activation_fuel: self.limits.activation_fuel,
-            deadline: self.limits.deadline_ms.map(|millis| format!("{millis}ms")),
-            memory: self.limits.memory_bytes.map(format_size),
-        };
+        let limits = self.limits.iter().map(|(limit, value)| {
+            let number = match limit.unit() {
+                LimitUnit::Count => Number::Plain(value),
+                LimitUnit::Bytes => Number::WithUnit(format_size(value)),
+                // In this unit every value has a text.
+                LimitUnit::Millis => Number::WithUnit(format!("{value}ms")),
+            };
+            (limit.name(), number)
+        });
         let document = Document {
             id: self.id.as_ref(),
             version: self.version.as_ref().map(ToString::to_string),
@@ -91,7 +91,7 @@ impl ComponentManifest {
             metadata: &self.metadata,
             dependencies: self.dependencies.iter().map(|(id, range)| (id.as_str(), range.to_string())).collect(),
             bind: &self.bind,
-            limits: (!self.limits.is_empty()).then_some(limits),
+            limits: (!self.limits.is_empty()).then(|| limits.collect()),
             grants: (!self.grants.is_empty())
                 .then_some(Grants { env: &self.grants.env, folders: &self.grants.folders }),
             config: &self.config,
@@ -128,6 +128,7 @@ mod tests {
             fuel = 100_000_000
             deadline = "1.5s"
             memory = "64MiB"
+            queue = 3
             [grants]
             env = ["LANG"]
             folders = [{ path = "data", at = "/data", mode = "rw" }]

@@ -1,14 +1,14 @@
 //! The keys of the settings, as people type them after `runtime settings`, and their values as text.
 
-use std::time::Duration;
+use std::borrow::Cow;
 
 use toml_edit::{Array, InlineTable, Value};
 
 use super::{KindSettings, Settings};
-use crate::limits::{LimitRequests, Limits};
+use crate::limits::{Limit, LimitUnit};
 use crate::manifest::Kind;
 use crate::suggest::nearest;
-use crate::units::{format_duration, format_size};
+use crate::units::format_size;
 
 /// The word for as many as there are cores.
 pub(super) const CORES: &str = "cores";
@@ -37,7 +37,7 @@ pub struct SettingEntry {
     /// Whether that is the default.
     pub is_default: bool,
     /// One sentence for people.
-    pub doc: &'static str,
+    pub doc: Cow<'static, str>,
 }
 
 /// What sort of value a key takes.
@@ -76,14 +76,6 @@ const KEYS: &[Key] = &[
         Shape::Text,
         "What an acknowledged change survives: a power cut, the end of the process, or none",
     ),
-    key("limits.fuel", Shape::Number, "Fuel for one call of a component that asks for nothing"),
-    key("limits.activation_fuel", Shape::Number, "Fuel for one activation of a component that asks for nothing"),
-    key("limits.deadline", Shape::Text, "Time for one call of a component that asks for nothing"),
-    key("limits.memory", Shape::TextOrNumber, "Memory of an instance of a component that asks for nothing"),
-    key("ceilings.fuel", Shape::Number, "The most fuel for one call that a component can ask for"),
-    key("ceilings.activation_fuel", Shape::Number, "The most fuel for one activation that a component can ask for"),
-    key("ceilings.deadline", Shape::Text, "The longest time for one call that a component can ask for"),
-    key("ceilings.memory", Shape::TextOrNumber, "The most memory of an instance that a component can ask for"),
     key("engine.memory64", Shape::Flag, "Whether memories may have 64-bit addresses"),
     key("activation.parallel", Shape::TextOrNumber, "How many activations run at once: a number, or `cores`"),
     key("output.keep", Shape::TextOrNumber, "How much of what a component printed is kept"),
@@ -91,15 +83,33 @@ const KEYS: &[Key] = &[
 
 /// Keys after `kinds.<kind>.`; `config.` is followed by the value's own name.
 const KIND_KEYS: &[Key] = &[
-    key("limits.fuel", Shape::Number, "Fuel for one call of a component of this kind"),
-    key("limits.activation_fuel", Shape::Number, "Fuel for one activation of a component of this kind"),
-    key("limits.deadline", Shape::Text, "Time for one call of a component of this kind"),
-    key("limits.memory", Shape::TextOrNumber, "Memory of an instance of a component of this kind"),
     key("grants.env", Shape::Texts, "Environment variables asked for on behalf of this kind"),
     key("grants.folders", Shape::Tables, "Folders asked for on behalf of this kind"),
     key("instances.mode", Shape::Text, "How instances of this kind are kept: shared, pool or per-call"),
     key("world", Shape::Texts, "Interfaces that every component of this kind has to export"),
 ];
+
+/// Tables of limits, with what their values are for.
+const LIMIT_TABLES: [(&str, &str); 2] =
+    [("limits", "for a component that asks for nothing"), ("ceilings", "the most that a component can ask for")];
+
+/// Returns the names of the limits in one of the tables.
+fn limit_keys(table: &str) -> impl Iterator<Item = (String, Limit)> {
+    Limit::ALL.iter().map(move |limit| (format!("{table}.{}", limit.name()), *limit))
+}
+
+fn shape_of(limit: Limit) -> Shape {
+    match limit.unit() {
+        LimitUnit::Count => Shape::Number,
+        LimitUnit::Bytes => Shape::TextOrNumber,
+        LimitUnit::Millis => Shape::Text,
+    }
+}
+
+/// Returns what a limit bounds, and for whom, in one sentence.
+fn limit_doc(limit: Limit, whom: &str) -> Cow<'static, str> {
+    format!("{} ({whom})", limit.doc().trim_end_matches('.')).into()
+}
 
 const CONFIG_DOC: &str = "A value of `wasi:config/store` for components of this kind that do not set it";
 
@@ -116,7 +126,14 @@ pub(super) fn find(name: &str) -> Result<Place, Option<String>> {
     if let Some(key) = KEYS.iter().find(|key| key.name == name) {
         return Ok(Place { path: key.name.split('.').map(str::to_owned).collect(), shape: key.shape });
     }
-    let near = || nearest(name, KEYS.iter().map(|key| key.name)).map(str::to_owned);
+    let limits: Vec<_> = LIMIT_TABLES.iter().flat_map(|(table, _)| limit_keys(table)).collect();
+    if let Some((key, limit)) = limits.iter().find(|(key, _)| key == name) {
+        return Ok(Place { path: key.split('.').map(str::to_owned).collect(), shape: shape_of(*limit) });
+    }
+    let near = || {
+        let known = KEYS.iter().map(|key| key.name).chain(limits.iter().map(|(key, _)| key.as_str()));
+        nearest(name, known).map(str::to_owned)
+    };
     let (kind, rest) = name.strip_prefix("kinds.").and_then(|rest| rest.split_once('.')).ok_or_else(near)?;
     kind.parse::<Kind>().map_err(|_not_a_kind| near())?;
     let mut path = vec!["kinds".to_owned(), kind.to_owned()];
@@ -124,16 +141,15 @@ pub(super) fn find(name: &str) -> Result<Place, Option<String>> {
         path.extend(["config".to_owned(), value.to_owned()]);
         return Ok(Place { path, shape: Shape::Text });
     }
-    match KIND_KEYS.iter().find(|key| key.name == rest) {
-        Some(key) => {
-            path.extend(key.name.split('.').map(str::to_owned));
-            Ok(Place { path, shape: key.shape })
-        }
-        None => {
-            let known = KIND_KEYS.iter().map(|key| key.name);
-            Err(nearest(rest, known).map(|near| format!("kinds.{kind}.{near}")))
-        }
-    }
+    let limits: Vec<_> = limit_keys("limits").collect();
+    let of_limit = limits.iter().find(|(key, _)| key == rest).map(|(_, limit)| shape_of(*limit));
+    let shape = of_limit.or_else(|| Some(KIND_KEYS.iter().find(|key| key.name == rest)?.shape));
+    let Some(shape) = shape else {
+        let known = KIND_KEYS.iter().map(|key| key.name).chain(limits.iter().map(|(key, _)| key.as_str()));
+        return Err(nearest(rest, known).map(|near| format!("kinds.{kind}.{near}")));
+    };
+    path.extend(rest.split('.').map(str::to_owned));
+    Ok(Place { path, shape })
 }
 
 impl Settings {
@@ -154,9 +170,16 @@ impl Settings {
     pub fn entries(&self) -> Vec<SettingEntry> {
         let defaults = Self::default();
         let mut entries = Vec::new();
+        let mut add = |key: String, doc: Cow<'static, str>| {
+            if let (Some(value), Some(default)) = (self.get(&key), defaults.get(&key)) {
+                entries.push(SettingEntry { key, is_default: value == default, value, doc });
+            }
+        };
         for key in KEYS {
-            let (Some(value), Some(default)) = (self.get(key.name), defaults.get(key.name)) else { continue };
-            entries.push(SettingEntry { key: key.name.to_owned(), is_default: value == default, value, doc: key.doc });
+            add(key.name.to_owned(), key.doc.into());
+        }
+        for (table, whom) in LIMIT_TABLES {
+            limit_keys(table).for_each(|(key, limit)| add(key, limit_doc(limit, whom)));
         }
         for (kind, settings) in &self.kinds {
             entries.extend(kind_values(settings).into_iter().map(|(name, value, doc)| SettingEntry {
@@ -185,41 +208,24 @@ impl Settings {
                     "ceilings" => self.ceilings,
                     _ => return None,
                 };
-                limit_values(&all_of(limits)).into_iter().find(|(known, _)| *known == name)?.1
+                let limit = Limit::named(name)?;
+                limit_value(limit, limits.get(limit))
             }
         })
     }
 }
 
-fn all_of(limits: Limits) -> LimitRequests {
-    LimitRequests {
-        fuel: Some(limits.fuel),
-        activation_fuel: Some(limits.activation_fuel),
-        deadline_ms: Some(limits.deadline_ms),
-        memory_bytes: Some(limits.memory_bytes),
+fn limit_value(limit: Limit, value: u64) -> Value {
+    match limit.unit() {
+        // A TOML integer ends where i64 does; the reader lets nothing larger in.
+        LimitUnit::Count => i64::try_from(value).unwrap_or(i64::MAX).into(),
+        unit => unit.format(value).into(),
     }
 }
 
-/// Returns the limits that are set, by their names in the file.
-fn limit_values(limits: &LimitRequests) -> Vec<(&'static str, Value)> {
-    // A TOML integer ends where i64 does; the reader lets nothing larger in.
-    let number = |value: u64| Value::from(i64::try_from(value).unwrap_or(i64::MAX));
-    let deadline = |millis: u64| Value::from(format_duration(Duration::from_millis(millis)));
-    [
-        ("fuel", limits.fuel.map(number)),
-        ("activation_fuel", limits.activation_fuel.map(number)),
-        ("deadline", limits.deadline_ms.map(deadline)),
-        ("memory", limits.memory_bytes.map(|bytes| format_size(bytes).into())),
-    ]
-    .into_iter()
-    .filter_map(|(name, value)| Some((name, value?)))
-    .collect()
-}
-
 /// Returns what is set for a kind: name after `kinds.<kind>.`, value, sentence.
-fn kind_values(kind: &KindSettings) -> Vec<(String, Value, &'static str)> {
+fn kind_values(kind: &KindSettings) -> Vec<(String, Value, Cow<'static, str>)> {
     let mut values: Vec<(String, Value)> = Vec::new();
-    values.extend(limit_values(&kind.limits).into_iter().map(|(name, value)| (format!("limits.{name}"), value)));
     if !kind.grants.env.is_empty() {
         values.push(("grants.env".to_owned(), list(&kind.grants.env)));
     }
@@ -238,12 +244,15 @@ fn kind_values(kind: &KindSettings) -> Vec<(String, Value, &'static str)> {
     }
     let with_doc = |(name, value): (String, Value)| {
         let doc = KIND_KEYS.iter().find(|key| key.name == name).map_or("", |key| key.doc);
-        (name, value, doc)
+        (name, value, doc.into())
     };
-    let mut values: Vec<_> = values.into_iter().map(with_doc).collect();
-    values
-        .extend(kind.config.iter().map(|(name, value)| (format!("config.{name}"), value.as_str().into(), CONFIG_DOC)));
-    values
+    let limits = kind.limits.iter().map(|(limit, value)| {
+        let doc = limit_doc(limit, "for a component of this kind");
+        (format!("limits.{}", limit.name()), limit_value(limit, value), doc)
+    });
+    let config =
+        kind.config.iter().map(|(name, value)| (format!("config.{name}"), value.as_str().into(), CONFIG_DOC.into()));
+    limits.chain(values.into_iter().map(with_doc)).chain(config).collect()
 }
 
 fn list<T: std::fmt::Display>(items: &[T]) -> Value {

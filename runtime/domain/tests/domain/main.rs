@@ -5,6 +5,7 @@ mod activation;
 mod fake;
 mod filter;
 mod graph_cases;
+mod limits;
 mod manifest;
 mod properties;
 mod reducing;

@@ -122,7 +122,9 @@ fn names_an_unknown_key_its_line_and_the_nearest_known_one() {
     check("[limits]\n\nfule = 1", "line 3: unknown key `limits.fule` / did you mean `fuel`?");
     check(
         "[limits]\ncpu = 1",
-        "line 2: unknown key `limits.cpu` / known keys here: fuel, activation_fuel, deadline, memory",
+        "line 2: unknown key `limits.cpu` / known keys here: fuel, activation_fuel, deadline, memory, memories, tables, \
+         table_elements, core_instances, handles, resources, hostcall, random, call_depth, calls, queue, output, \
+         output_lines, failures, failure_text",
     );
     check("[grants]\nenvs = []", "line 2: unknown key `grants.envs` / did you mean `env`?");
     check(

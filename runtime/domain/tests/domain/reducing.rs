@@ -25,7 +25,7 @@ fn failed(component: &ComponentId) -> Event {
         fuel: None,
         callers: Vec::new(),
     };
-    Event::Failed { component: component.clone(), failure: Box::new(failure), count: 1 }
+    Event::Failed { component: component.clone(), failure: Box::new(failure), count: 1, keep: None }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! `registry.toml`: what is read, and how single settings are changed in it.
 
+use domain::limits::LimitRequests;
 use domain::manifest::InstanceMode;
 use domain::settings::{Settings, SettingsError};
 use domain::{ComponentManifest, ErrorKind, Limits};
@@ -61,10 +62,13 @@ fn reads_every_setting() {
 fn a_kind_gives_defaults_that_a_manifest_overrides_and_a_ceiling_caps() {
     let settings = Settings::parse(FILE).unwrap();
     let manifest = |text: &str| ComponentManifest::parse(text).unwrap();
-    assert_eq!(settings.limits_for(&manifest("")).fuel, 7);
-    assert_eq!(settings.limits_for(&manifest("kind = 'skill'")).fuel, 50);
+    let limits_for = |manifest: &ComponentManifest| settings.limits_for(manifest, &LimitRequests::default()).limits;
+    assert_eq!(limits_for(&manifest("")).fuel, 7);
+    assert_eq!(limits_for(&manifest("kind = 'skill'")).fuel, 50);
+    let profile = LimitRequests { fuel: Some(60), ..LimitRequests::default() };
+    assert_eq!(settings.limits_for(&manifest("kind = 'skill'"), &profile).limits.fuel, 60);
     let own = manifest("kind = 'skill'\n[limits]\nfuel = 9\nmemory = '1GiB'\n[config]\nlevel = 'debug'");
-    let limits = settings.limits_for(&own);
+    let limits = limits_for(&own);
     assert_eq!((limits.fuel, limits.memory_bytes, limits.deadline_ms), (9, 128 << 20, 250));
     let config = settings.config_for(&own);
     assert_eq!((config["level"].as_str(), config["a.b"].as_str()), ("debug", "c"));
@@ -87,17 +91,47 @@ fn shows_every_value_as_it_would_be_written() {
     * case_sensitive = false
       allow_override = false
     * durability = "process"
+    * engine.memory64 = true
+    * activation.parallel = 3
+    * output.keep = "1MiB"
     * limits.fuel = 7
       limits.activation_fuel = 1000000000
     * limits.deadline = "250ms"
       limits.memory = "64MiB"
+      limits.memories = 64
+      limits.tables = 256
+      limits.table_elements = 100000
+      limits.core_instances = 256
+      limits.handles = 1000
+      limits.resources = 1000
+      limits.hostcall = "128MiB"
+      limits.random = "64KiB"
+      limits.call_depth = 64
+      limits.calls = 64
+      limits.queue = 256
+      limits.output = "256KiB"
+      limits.output_lines = 2000
+      limits.failures = 100
+      limits.failure_text = "1000B"
       ceilings.fuel = 100000000000
       ceilings.activation_fuel = 100000000000
       ceilings.deadline = "600s"
     * ceilings.memory = "128MiB"
-    * engine.memory64 = true
-    * activation.parallel = 3
-    * output.keep = "1MiB"
+      ceilings.memories = 1000
+      ceilings.tables = 10000
+      ceilings.table_elements = 10000000
+      ceilings.core_instances = 10000
+      ceilings.handles = 100000
+      ceilings.resources = 100000
+      ceilings.hostcall = "1GiB"
+      ceilings.random = "16MiB"
+      ceilings.call_depth = 256
+      ceilings.calls = 10000
+      ceilings.queue = 100000
+      ceilings.output = "64MiB"
+      ceilings.output_lines = 1000000
+      ceilings.failures = 1000
+      ceilings.failure_text = "4KiB"
     * kinds.skill.limits.fuel = 50
     * kinds.skill.grants.env = ["LANG"]
     * kinds.skill.grants.folders = [{ path = "data", at = "/data", mode = "ro" }]

@@ -12,8 +12,7 @@ use crate::capability::{Capability, InstanceSpec};
 use crate::engine::Shared;
 use crate::epoch::Deadline;
 use crate::failure::Interrupt;
-use crate::limiter::{Refusal, StoreLimiter};
-use crate::settings::{HANDLES_MAX, HOSTCALL_BYTES_MAX};
+use crate::limiter::{Refusal, number};
 use crate::state::{ServedCall, StoreState};
 
 /// An instance, its store, and the functions already looked up in it.
@@ -33,25 +32,19 @@ impl Live {
         shared: &Shared,
         spec: &InstanceSpec,
         capabilities: &[Arc<dyn Capability>],
-        memory_bytes_max: u64,
         functions: usize,
         is_live: &Arc<AtomicBool>,
     ) -> wasmtime::Result<Self> {
         shared.ticker.start(&shared.engine)?;
         let call = ServedCall { caller: Arc::default(), deadline: Deadline::after(std::time::Duration::ZERO) };
-        let mut state = StoreState::new(
-            spec.component.clone(),
-            StoreLimiter::new(memory_bytes_max),
-            Arc::clone(&spec.output),
-            call,
-        );
+        let mut state = StoreState::new(spec.component.clone(), &spec.limits, Arc::clone(&spec.output), call);
         for capability in capabilities {
             capability.prepare(spec, &mut state).map_err(wasmtime::Error::msg)?;
         }
         let mut store = Store::try_new(&shared.engine, state)?;
         store.limiter(|state| &mut state.limiter);
-        store.set_hostcall_fuel(HOSTCALL_BYTES_MAX);
-        store.set_max_component_handles(HANDLES_MAX);
+        store.set_hostcall_fuel(number(spec.limits.hostcall_bytes));
+        store.set_max_component_handles(number(spec.limits.handles));
         store.set_fuel(0)?;
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|store| {

@@ -83,7 +83,7 @@ impl ComponentUnit {
         let fuel = limits.activation_fuel;
         let count = self.exports.all().len();
         let (spec, capabilities) = (&self.instance_spec, &self.capabilities);
-        let made = Live::new(&self.shared, spec, capabilities, limits.memory_bytes, count, &self.is_live);
+        let made = Live::new(&self.shared, spec, capabilities, count, &self.is_live);
         let mut steps = match made {
             Ok(live) => Steps { unit: self, live, caller, deadline, time, fuel },
             Err(error) => {

@@ -8,7 +8,7 @@ use std::any::Any;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -45,6 +45,17 @@ pub(crate) struct ComponentUnit {
     live: Mutex<Option<Live>>,
     /// Whether an instance exists, also while it is taken out.
     is_live: Arc<AtomicBool>,
+    /// Calls that run or wait.
+    under_way: AtomicU64,
+}
+
+/// A call that is under way, for as long as this lives.
+struct UnderWay<'a>(&'a AtomicU64);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// On whose behalf and under which bounds a component is entered.
@@ -81,7 +92,8 @@ impl ComponentUnit {
             component: spec.id.clone(),
             grants: Arc::new(spec.grants.clone()),
             config: Arc::new(spec.config.clone()),
-            output: Arc::new(Output::new(spec.id.clone(), Arc::clone(&shared.output), Arc::clone(&shared.clock))),
+            limits: spec.limits,
+            output: Arc::new(Output::new(&spec, Arc::clone(&shared.output), Arc::clone(&shared.clock))),
         };
         Self {
             shared,
@@ -92,6 +104,7 @@ impl ComponentUnit {
             exports,
             live: Mutex::new(None),
             is_live: Arc::default(),
+            under_way: AtomicU64::new(0),
         }
     }
 
@@ -151,6 +164,10 @@ impl ComponentUnit {
         instance_hit: &mut Option<bool>,
     ) -> Result<(Option<Val>, u64), Box<Failure>> {
         let scene = self.scene(&entrance.caller);
+        let Some(_under_way) = self.admit() else {
+            let message = format!("{} calls wait already, no more may (`limits.queue`)", self.spec.limits.queue);
+            return Err(Box::new(scene.failure(Phase::Call, FailureKind::Exhausted, &message)));
+        };
         let limit = self.spec.limits.deadline();
         let own = Deadline::at(entrance.began, limit);
         let (deadline, time) = if own < entrance.deadline { (own, limit) } else { (entrance.deadline, entrance.time) };
@@ -184,6 +201,15 @@ impl ComponentUnit {
         }
     }
 
+    /// Lets a call in, unless as many wait as may.
+    fn admit(&self) -> Option<UnderWay<'_>> {
+        let before = self.under_way.fetch_add(1, Ordering::Relaxed);
+        let under_way = UnderWay(&self.under_way);
+        // The one instance serves one call at a time.
+        let running = self.spec.limits.calls.min(1);
+        (before < running.saturating_add(self.spec.limits.queue)).then_some(under_way)
+    }
+
     /// Waits for the instance to be free.
     async fn turn(&self, deadline: Deadline) -> Result<MutexGuard<'_, Option<Live>>, Elapsed> {
         match self.live.try_lock() {
@@ -194,7 +220,7 @@ impl ComponentUnit {
     }
 
     fn allowed(&self, fuel: u64, time: Duration, live: &Live) -> Allowed {
-        Allowed { fuel, time, memory_bytes: self.spec.limits.memory_bytes, refused: live.refused() }
+        Allowed { fuel, time, limits: self.spec.limits, refused: live.refused() }
     }
 }
 

@@ -138,12 +138,13 @@ const LAST: &str = r#"(component
     (instance $x (export "pass" (func $f)))
     (export "demo:chain/c0" (instance $x)))"#;
 
-async fn chain(world: &World, length: usize) -> Arc<dyn Unit> {
+async fn chain(world: &World, length: usize, limits: Limits) -> Arc<dyn Unit> {
     let mut unit = world.unit("demo:c0", LAST).await;
     for this in 1..length {
         let name = format!("demo:chain/c{}", this - 1);
-        let slot = slot(&unit);
-        unit = world.linked(&format!("demo:c{this}"), &passer(this, this - 1), &[(&name, &name, &slot)]).await;
+        let links = links_of(&[(&name, &name, &slot(&unit))]);
+        let spec = world.spec(&format!("demo:c{this}"), &passer(this, this - 1));
+        unit = world.prepare(UnitSpec { links, limits, ..spec }).await;
     }
     unit
 }
@@ -151,14 +152,17 @@ async fn chain(world: &World, length: usize) -> Arc<dyn Unit> {
 #[tokio::test]
 async fn a_chain_of_deeply_recursing_components_returns_or_is_refused_but_never_aborts() {
     let world = World::new();
-    let unit = chain(&world, 64).await;
+    let unit = chain(&world, 64, Limits::DEFAULT).await;
     assert_eq!(call(&unit, "pass(1)").await.json, json!(2));
-    let unit = chain(&world, 65).await;
+    let deepest = Limits { call_depth: Limits::CEILING.call_depth, ..Limits::DEFAULT };
+    let unit = chain(&world, 256, deepest).await;
+    assert_eq!(call(&unit, "pass(1)").await.json, json!(2));
+    let unit = chain(&world, 65, Limits::DEFAULT).await;
     let refused = failure(&unit, wave("pass(1)")).await;
     assert_eq!(refused.kind, FailureKind::Dependency);
     let deepest = world.heard.failures.lock().unwrap()[0].clone();
     assert_eq!(deepest.kind, FailureKind::Limit);
-    insta::assert_snapshot!(deepest.message, @"the call went through 64 components, more are not allowed");
+    insta::assert_snapshot!(deepest.message, @"the call came through 64 components, more are not allowed (`limits.call_depth`)");
 }
 
 #[tokio::test]

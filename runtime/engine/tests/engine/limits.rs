@@ -8,7 +8,7 @@ use domain::ports::{EngineError, UnitSpec};
 use domain::{Limits, Phase};
 use serde_json::json;
 
-use crate::support::{World, call, failure, wave};
+use crate::support::{World, call, failure, said, wave};
 
 const TROUBLE: &str = include_str!("../fixtures/trouble.wat");
 
@@ -121,4 +121,87 @@ async fn a_loop_in_a_start_function_ends_with_the_activation_fuel() {
         other => panic!("{other:?}"),
     }
     assert_eq!(world.heard.failures().len(), 1);
+}
+
+/// Starts a component under limits that it passes, and returns what is said of it.
+async fn refused(wat: &str, limits: Limits) -> String {
+    let world = World::new();
+    let unit = world.prepare(UnitSpec { limits, ..world.spec("demo:many", wat) }).await;
+    said(&unit.start().await.unwrap_err())
+}
+
+#[tokio::test]
+async fn parts_of_a_component_are_counted() {
+    let instances = "(component (core module $m) (core instance (instantiate $m)) (core instance (instantiate $m)))";
+    insta::assert_snapshot!(
+        refused(instances, Limits { core_instances: 1, ..Limits::DEFAULT }).await,
+        @"demo:many instantiate limit: resource limit exceeded: instance count too high at 2 (`limits.core_instances`, `limits.tables`, `limits.memories`)"
+    );
+    let memories = "(component (core module $m (memory 0) (memory 0) (memory 0)) (core instance (instantiate $m)))";
+    insta::assert_snapshot!(refused(memories, Limits { memories: 2, ..Limits::DEFAULT }).await, @"demo:many instantiate limit: resource limit exceeded: memory count too high at 3 (`limits.core_instances`, `limits.tables`, `limits.memories`)");
+    let tables = "(component (core module $m (table 0 funcref) (table 0 funcref)) (core instance (instantiate $m)))";
+    insta::assert_snapshot!(refused(tables, Limits { tables: 1, ..Limits::DEFAULT }).await, @"demo:many instantiate limit: resource limit exceeded: table count too high at 2 (`limits.core_instances`, `limits.tables`, `limits.memories`)");
+    let elements = "(component (core module $m (table 7 funcref)) (core instance (instantiate $m)))";
+    insta::assert_snapshot!(refused(elements, Limits { table_elements: 6, ..Limits::DEFAULT }).await, @"demo:many instantiate memory: the guest asked for 7 table elements, 6 are allowed (the guest was stopped: table minimum size of 7 elements exceeds table limits)");
+}
+
+#[tokio::test]
+async fn handles_are_counted() {
+    let hoarder = r#"(component
+        (type $thing (resource (rep i32)))
+        (core func $new (canon resource.new $thing))
+        (core module $m
+          (import "x" "new" (func $new (param i32) (result i32)))
+          (func (export "hoard") (param $n i32)
+            (loop $more
+              (drop (call $new (local.get $n)))
+              (br_if $more (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))))
+        (core instance $i (instantiate $m (with "x" (instance (export "new" (func $new))))))
+        (func (export "hoard") (param "n" u32) (canon lift (core func $i "hoard"))))"#;
+    let world = World::new();
+    let limits = Limits { handles: 10, ..Limits::DEFAULT };
+    let unit = world.prepare(UnitSpec { limits, ..world.spec("demo:hoarder", hoarder) }).await;
+    call(&unit, "hoard(10)").await;
+    insta::assert_snapshot!(said(&failure(&unit, wave("hoard(1)")).await), @"demo:hoarder call limit: the guest holds 10 handles, the most allowed (`limits.handles`)");
+    call(&unit, "hoard(10)").await;
+}
+
+#[tokio::test]
+async fn what_a_call_carries_is_counted() {
+    let world = World::new();
+    let limits = Limits { hostcall_bytes: 1 << 10, ..Limits::DEFAULT };
+    let unit = world.prepare(UnitSpec { limits, ..world.spec("demo:talker", TALKER) }).await;
+    assert_eq!(call(&unit, "say(10)").await.json.as_str().map(str::len), Some(10));
+    insta::assert_snapshot!(said(&failure(&unit, wave("say(2000)")).await), @"demo:talker call limit: the guest handed over more than 1KiB in one call (`limits.hostcall`)");
+}
+
+/// Returns a text as long as it is asked for.
+const TALKER: &str = r#"(component
+    (core module $m
+      (memory (export "mem") 1)
+      (func (export "say") (param i32) (result i32)
+        (i32.store (i32.const 0) (i32.const 16))
+        (i32.store (i32.const 4) (local.get 0))
+        (i32.const 0)))
+    (core instance $i (instantiate $m))
+    (func (export "say") (param "n" u32) (result string)
+      (canon lift (core func $i "say") (memory (core memory $i "mem")))))"#;
+
+#[tokio::test]
+async fn the_call_beyond_a_full_queue_is_refused_at_once() {
+    let world = World::new();
+    let limits = Limits { fuel: u64::MAX, deadline_ms: 300, queue: 2, ..Limits::DEFAULT };
+    let unit = world.prepare(limited(&world, limits)).await;
+    let (first, second, third, refused) = tokio::join!(
+        failure(&unit, wave("spin()")),
+        failure(&unit, wave("spin()")),
+        failure(&unit, wave("spin()")),
+        failure(&unit, wave("pages()"))
+    );
+    insta::assert_snapshot!(said(&refused), @"demo:trouble call exhausted: 2 calls wait already, no more may (`limits.queue`)");
+    assert_eq!(refused.kind.error_kind(), domain::ErrorKind::Exhausted);
+    for waited in [first, second, third] {
+        assert_eq!(waited.kind, FailureKind::Deadline);
+    }
+    call(&unit, "pages()").await;
 }

@@ -291,16 +291,12 @@ impl Registry {
 
     /// Writes a failed activation: the failure to the history, the entry to status `error`.
     async fn fail_activation(&self, failure: Failure) -> RegistryError {
-        let recorded = failure.clone();
+        let (component, error) = (failure.component.clone(), failure.message.clone());
+        let failed = self.failed(failure.clone(), 1);
         let written = self.commit(move |view| {
-            let Some(entry) = view.entry(&recorded.component)? else { return Ok((Vec::new(), ())) };
-            let component = recorded.component.clone();
-            let errored = Event::Errored {
-                component: component.clone(),
-                old_status: entry.status,
-                error: recorded.message.clone(),
-            };
-            Ok((vec![Event::Failed { component, failure: Box::new(recorded), count: 1 }, errored], ()))
+            let Some(entry) = view.entry(&component)? else { return Ok((Vec::new(), ())) };
+            let errored = Event::Errored { component, old_status: entry.status, error };
+            Ok((vec![failed, errored], ()))
         });
         match written.await {
             Ok(()) => RegistryError::Activation(Box::new(failure)),

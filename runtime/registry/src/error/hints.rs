@@ -133,6 +133,18 @@ fn failed(failure: &Failure) -> Vec<String> {
         FailureKind::Memory => {
             vec!["raise `[limits] memory` in its component.toml if the need is legitimate".to_owned(), history]
         }
+        FailureKind::Limit if failure.phase != Phase::Compile => vec![
+            format!(
+                "`runtime show {id}` lists its limits; raise the one that is named under `[limits]` in its component.toml"
+            ),
+            history,
+        ],
+        FailureKind::Exhausted => {
+            vec![
+                "try again in a moment; the message names the bound, `runtime settings` shows those of the registry"
+                    .to_owned(),
+            ]
+        }
         FailureKind::MissingImport => {
             vec![format!("register a component that exports it, then `runtime activate {id}`")]
         }

@@ -66,7 +66,11 @@ fn apply_beside(rows: &mut Overlay<'_>, record: &Record) -> Result<(), StorageEr
             rows.changes.put(Tree::Revisions, keys::revision(component, revision.number), write(revision)?);
             Ok(())
         }
-        Event::Failed { component, failure, count } => log_failure(rows, component, record.seq, failure, *count),
+        Event::Failed { component, failure, count, keep } => {
+            let keep = keep.and_then(|keep| usize::try_from(keep).ok()).unwrap_or(FAILURES_MAX);
+            let logged = LoggedFailure { seq: record.seq, failure: Failure::clone(failure), count: *count };
+            log_failure(rows, component, &logged, keep)
+        }
         Event::ErrorsCleared { component, history: true, .. } => clear_failures(rows, component),
         _ => Ok(()),
     }
@@ -158,15 +162,13 @@ fn keys_under(rows: &Overlay<'_>, tree: Tree, beginning: &[u8]) -> Result<Vec<Ve
 fn log_failure(
     rows: &mut Overlay<'_>,
     id: &ComponentId,
-    seq: u64,
-    failure: &Failure,
-    count: u64,
+    logged: &LoggedFailure,
+    keep: usize,
 ) -> Result<(), StorageError> {
-    let logged = LoggedFailure { seq, failure: failure.clone(), count };
-    rows.changes.put(Tree::Failures, keys::failure(id, seq), write(&logged)?);
-    rows.changes.put(Tree::Failures, keys::failure_by_age(id, seq), Vec::new());
-    // Limit: newest first, so whatever comes after the bound is the oldest.
-    for seq in failure_seqs(rows, id)?.into_iter().skip(FAILURES_MAX) {
+    rows.changes.put(Tree::Failures, keys::failure(id, logged.seq), write(logged)?);
+    rows.changes.put(Tree::Failures, keys::failure_by_age(id, logged.seq), Vec::new());
+    // Newest first, so whatever comes after the bound is the oldest.
+    for seq in failure_seqs(rows, id)?.into_iter().skip(keep) {
         remove_failure(rows, id, seq);
     }
     Ok(())

@@ -414,8 +414,8 @@ fn a_row_of_a_large_index_that_is_missing_changed_or_too_much_is_noticed() {
     many_entries(folder.path());
     let remove = |db: &sled::Db, tree: &str, choose: fn(&[u8]) -> bool| {
         let tree = db.open_tree(tree).unwrap();
-        let keys = tree.iter().keys().map(Result::unwrap).filter(|key| choose(key));
-        tree.remove(keys.skip(tree.len() / 4).next().unwrap()).unwrap();
+        let mut keys = tree.iter().keys().map(Result::unwrap).filter(|key| choose(key));
+        tree.remove(keys.nth(tree.len() / 4).unwrap()).unwrap();
     };
     let meddlings: [Meddling<'_>; 9] = [
         // An entry's revisions are in the same tree, with a zero byte in their keys.

@@ -115,6 +115,7 @@ pub(crate) fn failed(name: &str, message: &str) -> Event {
             callers: vec![id("top")],
         }),
         count: 1,
+        keep: None,
     }
 }
 

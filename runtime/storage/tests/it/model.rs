@@ -44,10 +44,10 @@ impl Model {
             Event::Registered { revision, .. } | Event::RevisionSelected { revision, .. } => {
                 self.revisions.entry(id.clone()).or_default().insert(revision.number, (**revision).clone());
             }
-            Event::Failed { failure, count, .. } => {
+            Event::Failed { failure, count, keep, .. } => {
                 let failures = self.failures.entry(id.clone()).or_default();
                 failures.insert(0, LoggedFailure { seq: record.seq, failure: (**failure).clone(), count: *count });
-                failures.truncate(FAILURES_MAX);
+                failures.truncate(keep.map_or(FAILURES_MAX, |keep| keep as usize));
             }
             Event::ErrorsCleared { history: true, .. } => drop(self.failures.remove(id)),
             _ => {}
