@@ -25,6 +25,7 @@ mod list;
 mod operations;
 mod output;
 mod processes;
+mod quotas;
 mod registering;
 #[cfg(unix)]
 mod restoring;

@@ -104,6 +104,8 @@ pub(crate) struct FailureDoc {
     pub(crate) fuel: Option<u64>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) callers: Vec<ComponentId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) retry_after_ms: Option<u64>,
 }
 
 impl From<&Failure> for FailureDoc {
@@ -115,6 +117,7 @@ impl From<&Failure> for FailureDoc {
             backtrace: failure.backtrace.clone(),
             fuel: failure.fuel,
             callers: failure.callers.clone(),
+            retry_after_ms: failure.retry_after_ms,
         }
     }
 }

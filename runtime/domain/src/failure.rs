@@ -38,6 +38,9 @@ pub struct Failure {
     /// The components through which the call came, outermost first, without this one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub callers: Vec<ComponentId>,
+    /// When it may go well, in milliseconds from then, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u64>,
 }
 
 /// What was being done when a component failed.

@@ -23,6 +23,7 @@ pub mod limits;
 pub mod manifest;
 pub mod plan;
 pub mod ports;
+pub mod quota;
 pub mod reduce;
 pub mod resolve;
 pub mod settings;

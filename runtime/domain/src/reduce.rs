@@ -141,6 +141,11 @@ pub mod index {
     /// By the track of each import that is not resolved, or the id of each missing declared dependency.
     pub const WANTS: &str = "wants";
 
+    /// Numbers of entries by namespace; nothing is found under it.
+    pub const NAMESPACE: &str = "namespace";
+    /// Bytes of all revisions by namespace, in the place of numbers of entries; nothing is found under it.
+    pub const NAMESPACE_BYTES: &str = "namespace-bytes";
+
     /// Returns the name of the custom index on a metadata key.
     pub fn custom(key: &str) -> String {
         format!("meta:{key}")

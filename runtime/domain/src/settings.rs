@@ -26,6 +26,17 @@
 //! instances = { mode = "shared" }
 //! world = ["acme:skill/run@1.0.0"]      # interfaces that every component of the kind has to export
 //!
+//! [quotas.component]                    # what each component may use over time
+//! calls_per_second = 1_000
+//! fuel_per_second = 1_000_000_000
+//!
+//! [quotas.namespace]                    # what all components of each namespace may use together
+//! components = 1_000
+//! blobs = "1GiB"                        # bytes of all their revisions
+//!
+//! [quotas.namespaces.demo]              # one namespace; `[quotas.components."demo:log"]` is one component
+//! calls_per_second = 10
+//!
 //! [engine]
 //! memory64 = false                      # whether memories may have 64-bit addresses
 //!
@@ -46,9 +57,11 @@ use crate::manifest::{
     ComponentManifest, ENTRIES_MAX, GrantRequests, InstanceMode, InstanceSettings, Kind, PATH_BYTES_MAX,
 };
 use crate::ports::Durability;
+use crate::quota::Quotas;
 
 mod edit;
 mod keys;
+mod quotas;
 
 pub use edit::SettingsError;
 pub use keys::SettingEntry;
@@ -77,6 +90,8 @@ pub struct Settings {
     pub ceilings: Limits,
     /// What holds for all components of a kind; nothing by default.
     pub kinds: BTreeMap<Kind, KindSettings>,
+    /// What components and namespaces may use over time and in all; anything by default.
+    pub quotas: Quotas,
     /// Settings of the engine.
     pub engine: EngineSettings,
     /// Settings of activation.
@@ -137,6 +152,7 @@ impl Default for Settings {
             limits: Limits::DEFAULT,
             ceilings: Limits::CEILING,
             kinds: BTreeMap::new(),
+            quotas: Quotas::default(),
             engine: EngineSettings::default(),
             activation: ActivationSettings::default(),
             output: OutputSettings::default(),
@@ -186,6 +202,7 @@ fn read_settings(root: &Table<'_>) -> Result<Settings, DocumentError> {
             "limits" => settings.limits = Limits::DEFAULT.with(&read_limits(&item.table()?)?, Limits::MAX),
             "ceilings" => settings.ceilings = Limits::CEILING.with(&read_limits(&item.table()?)?, Limits::MAX),
             "kinds" => settings.kinds = read_kinds(&item.table()?)?,
+            "quotas" => settings.quotas = quotas::read_quotas(&item.table()?)?,
             "engine" => settings.engine = read_engine(&item.table()?)?,
             "activation" => settings.activation = read_activation(&item.table()?)?,
             "output" => settings.output = read_output(&item.table()?)?,

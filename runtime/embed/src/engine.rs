@@ -69,6 +69,7 @@ impl Engine for LazyEngine {
                     backtrace: Vec::new(),
                     fuel: None,
                     callers: Vec::new(),
+                    retry_after_ms: None,
                 };
                 Box::pin(std::future::ready(Err(failure)))
             }

@@ -144,6 +144,7 @@ pub async fn open(folder: &Path, options: OpenOptions) -> Result<Registry, OpenE
         .output(storage.output.clone())
         .settings(storage.settings.clone())
         .upkeep(storage.upkeep.clone())
+        .meters(storage.meters.clone())
         .engine(Arc::new(engine))
         .clock(clock)
         .tracker(tracker)

@@ -100,6 +100,7 @@ impl Scene<'_> {
             backtrace: Vec::new(),
             fuel: None,
             callers: self.caller.chain.clone(),
+            retry_after_ms: None,
         }
     }
 

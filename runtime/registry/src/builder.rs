@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use arc_swap::ArcSwap;
 use domain::ports::{
-    BlobStore, Clock, CompileProgress, Durability, Engine, GuestOutput, SettingsStore, Slot, StateStore, Upkeep,
+    BlobStore, Clock, CompileProgress, Durability, Engine, GuestOutput, MeterStore, SettingsStore, Slot, StateStore,
+    Upkeep,
 };
 use domain::settings::Settings;
 use domain::{Actor, ComponentId, Record};
@@ -126,6 +127,7 @@ pub struct RegistryBuilder {
     tracker: Option<Arc<Tracker>>,
     actor: Option<Actor>,
     on_warning: Option<Arc<OnWarning>>,
+    meters: Option<Arc<dyn MeterStore>>,
 }
 
 impl RegistryBuilder {
@@ -185,6 +187,13 @@ impl RegistryBuilder {
         self
     }
 
+    /// Sets where it is kept how far quotas are used up; without it, each process begins anew.
+    #[must_use]
+    pub fn meters(mut self, meters: Arc<dyn MeterStore>) -> Self {
+        self.meters = Some(meters);
+        self
+    }
+
     /// Sets who acts through the first handle; [`Actor::System`] by default.
     #[must_use]
     pub fn actor(mut self, actor: Actor) -> Self {
@@ -240,6 +249,10 @@ impl RegistryBuilder {
                 clock,
             }),
         };
+        registry.inner.tracker.meters.set(&registry.settings().quotas);
+        if let Some(store) = self.meters {
+            registry.inner.tracker.meters.keep_in(store);
+        }
         registry.inner.tracker.spawn_writer(&registry);
         let on_warning = self.on_warning;
         let warn = move |text: &str| on_warning.iter().for_each(|hear| hear(text));

@@ -100,6 +100,18 @@ pub enum RegistryError {
         #[source]
         source: EngineError,
     },
+    /// The namespace has no room for what is to be registered.
+    #[error("the namespace `{namespace}` may have {what}, and this would be more (`quotas.namespace.{key}`)")]
+    Quota {
+        /// What was to be registered.
+        component: ComponentId,
+        /// The namespace.
+        namespace: String,
+        /// What it may have.
+        what: String,
+        /// The quota's key.
+        key: &'static str,
+    },
     /// The component lacks exports that its kind requires.
     #[error("`{component}` does not export what the kind `{kind}` requires: {}", missing.join(", "))]
     MissingExports {
@@ -280,6 +292,7 @@ impl RegistryError {
                 _ => ErrorKind::Invalid,
             },
             Self::Binary { source, .. } | Self::Call { source, .. } => source.kind(),
+            Self::Quota { .. } => ErrorKind::Exhausted,
             Self::VersionTaken { .. }
             | Self::Cycle { .. }
             | Self::EdgeNotDeclared { .. }
@@ -300,6 +313,7 @@ impl RegistryError {
         match self {
             Self::Name(_) => "invalid-name",
             Self::NotFound { .. } => "component-not-found",
+            Self::Quota { .. } => "quota-exceeded",
             Self::VersionNotFound { .. } => "version-not-found",
             Self::NotInService { .. } => "version-not-active",
             Self::AmbiguousName { .. } => "ambiguous-name",
@@ -336,6 +350,7 @@ impl RegistryError {
             Self::VersionNotFound { component, .. }
             | Self::NotInService { component, .. }
             | Self::MissingExports { component, .. }
+            | Self::Quota { component, .. }
             | Self::VersionTaken { component, .. }
             | Self::EdgeNotDeclared { component, .. }
             | Self::NotActive { component, .. }

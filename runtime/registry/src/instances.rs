@@ -178,6 +178,7 @@ impl Registry {
             backtrace: Vec::new(),
             fuel: None,
             callers: Vec::new(),
+            retry_after_ms: None,
         }
     }
 
@@ -214,6 +215,9 @@ impl Registry {
         }
         self.flush_failures().await?;
         self.flush_refusals().await?;
+        if let Err(error) = self.flush_meters().await {
+            self.inner.tracker.note_lost(&error);
+        }
         if let Err(error) = self.flush_usage().await {
             // Counters are not worth an error: what was asked for was done, and is in the journal.
             self.inner.tracker.note_lost(&error);

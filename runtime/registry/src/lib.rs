@@ -24,6 +24,7 @@ mod parallel;
 mod pins;
 mod prune;
 mod query;
+mod quotas;
 mod refusal;
 mod register;
 mod report;

@@ -88,18 +88,23 @@ impl Registry {
             changes.map(|change| Event::ConfigSet { key: change.key, old: change.old, new: change.new }).collect();
         match self.commit_at(stronger, move |_| Ok((events, ()))).await {
             Ok(()) => {
-                self.inner.settings.store(Arc::new(after));
+                self.put_in_force(after);
                 Ok(())
             }
             Err(error) => {
                 let store = self.inner.settings_store.clone();
                 if blocking(move || Ok(store.save(&text_before)?)).await.is_err() {
                     // What the next opening will read is what holds.
-                    self.inner.settings.store(Arc::new(after));
+                    self.put_in_force(after);
                 }
                 Err(error)
             }
         }
+    }
+
+    fn put_in_force(&self, settings: Settings) {
+        self.inner.tracker.meters.set(&settings.quotas);
+        self.inner.settings.store(Arc::new(settings));
     }
 
     /// Writes the file; `None` if nothing changes.

@@ -220,6 +220,7 @@ fn marked(entry: &Entry, at: domain::Timestamp, message: String) -> Failure {
         backtrace: Vec::new(),
         fuel: None,
         callers: Vec::new(),
+        retry_after_ms: None,
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use domain::ports::{CallRecord, Clock, EngineObserver};
+use domain::ports::{CallRecord, Clock, EngineObserver, Exhausted};
 use domain::text::truncate;
 use domain::usage::Usage;
 use domain::{ComponentId, Event, Failure, Limits, Phase, Timestamp};
@@ -13,6 +13,7 @@ use domain::{ComponentId, Event, Failure, Limits, Phase, Timestamp};
 use crate::Registry;
 use crate::builder::Inner;
 use crate::error::RegistryError;
+use crate::quotas::Meters;
 
 /// How often counters and counted repeats are written.
 const WRITE_EVERY: Duration = Duration::from_secs(2);
@@ -25,6 +26,7 @@ pub struct Tracker {
     failures: Mutex<Vec<(Failure, u64)>>,
     usage: Mutex<HashMap<ComponentId, Gathered>>,
     lost: AtomicU64,
+    pub(crate) meters: Meters,
 }
 
 /// Counters of one component that are not written yet.
@@ -51,7 +53,13 @@ impl Gathered {
 impl Tracker {
     /// Makes a tracker that has heard nothing yet.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, failures: Mutex::default(), usage: Mutex::default(), lost: AtomicU64::new(0) }
+        Self {
+            clock,
+            failures: Mutex::default(),
+            usage: Mutex::default(),
+            lost: AtomicU64::new(0),
+            meters: Meters::default(),
+        }
     }
 
     /// Returns how many failures and refusals could not be written down.
@@ -136,7 +144,12 @@ impl EngineObserver for Tracker {
         }
     }
 
+    fn admit(&self, component: &ComponentId) -> Result<(), Exhausted> {
+        self.meters.begin(component, &*self.clock)
+    }
+
     fn called(&self, call: CallRecord<'_>) {
+        self.meters.used(call.component, call.fuel, &*self.clock);
         self.gather(call.component, |Gathered { usage, last_call }| {
             *last_call = Some(call.ended);
             usage.access_count += 1;
@@ -203,6 +216,7 @@ impl Registry {
     pub(crate) async fn flush(&self) -> Result<(), RegistryError> {
         self.flush_failures().await?;
         self.flush_refusals().await?;
+        self.flush_meters().await?;
         self.flush_usage().await
     }
 }

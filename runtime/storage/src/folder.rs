@@ -13,6 +13,7 @@ use crate::code_cache::{CACHE_BYTES_MAX, FileCodeCache};
 use crate::files;
 use crate::journal::SEGMENT_BYTES;
 use crate::lock::{FolderLock, command_line};
+use crate::meters::MeterFile;
 use crate::output::FileOutput;
 use crate::settings::SettingsFile;
 use crate::state::JournaledState;
@@ -88,6 +89,8 @@ pub struct Storage {
     pub output: Arc<FileOutput>,
     /// The file `registry.toml`. Implements `SettingsStore`.
     pub settings: Arc<SettingsFile>,
+    /// How far quotas are used up.
+    pub meters: Arc<MeterFile>,
     /// Looks after all of it. Implements `Upkeep`.
     pub upkeep: Arc<FolderUpkeep>,
     path: PathBuf,
@@ -126,6 +129,7 @@ impl Storage {
             code: Arc::new(FileCodeCache::new(path, CACHE_BYTES_MAX)),
             output: Arc::new(FileOutput::new(path)),
             settings: Arc::new(SettingsFile::new(path)),
+            meters: Arc::new(MeterFile::new(path)),
             path: path.to_owned(),
             warnings,
         })

@@ -39,6 +39,7 @@ mod index;
 mod journal;
 mod lock;
 mod memory;
+mod meters;
 mod output;
 #[cfg(test)]
 mod pack_crashes;
@@ -58,6 +59,7 @@ pub use code_cache::{CACHE_BYTES_MAX, FileCodeCache};
 pub use domain::ports::{AuditWindow, Compacted, DIFFERENCES_MAX, Difference, Stop, Verified};
 pub use folder::{OnWarning, OpenOptions, Storage, Warning};
 pub use memory::MemoryStore;
+pub use meters::MeterFile;
 pub use output::{FileOutput, Lost, OUTPUT_BYTES_MAX};
 pub use repair::{Lost as LostRecords, RepairOptions, Repaired, repair};
 pub use settings::SettingsFile;

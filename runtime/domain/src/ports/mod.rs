@@ -20,8 +20,10 @@ pub use clock::Clock;
 pub use engine::{
     CompileProgress, Engine, EngineError, InstanceState, Link, Slot, Started, StateKeeper, Unit, UnitSource, UnitSpec,
 };
-pub use observer::{CallRecord, EngineObserver, GuestOutput, OutputLine, OutputSink, OutputStream};
-pub use state::{Committed, Decision, Durability, DurabilityError, Provider, SettingsStore, StateStore, StateView};
+pub use observer::{CallRecord, EngineObserver, Exhausted, GuestOutput, OutputLine, OutputSink, OutputStream};
+pub use state::{
+    Committed, Decision, Durability, DurabilityError, MeterStore, Provider, SettingsStore, StateStore, StateView,
+};
 pub use stop::Stop;
 pub use storage_error::StorageError;
 pub use upkeep::{

@@ -8,8 +8,26 @@ pub trait EngineObserver: Send + Sync {
     /// A component failed, also in a call that another component made.
     fn failed(&self, failure: Failure);
 
+    /// Asks whether a call of a component's export may begin. Asked before every call, so it must cost next to nothing.
+    ///
+    /// # Errors
+    /// [`UsedUp`](crate::quota::UsedUp) and whose quota that is, if the component or its namespace has used up a rate.
+    fn admit(&self, component: &ComponentId) -> Result<(), Exhausted> {
+        let _ = component;
+        Ok(())
+    }
+
     /// A call of a component's export ended. Said of every call, so it must cost next to nothing.
     fn called(&self, call: CallRecord<'_>);
+}
+
+/// A call that may not begin now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exhausted {
+    /// One sentence, the same for every call that is refused for this reason.
+    pub reason: String,
+    /// When it may.
+    pub retry_after: Duration,
 }
 
 /// One finished call of one component's export.

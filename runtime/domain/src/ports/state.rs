@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -6,6 +7,7 @@ use crate::entry::{Entry, Revision};
 use crate::event::{Actor, Event, Record};
 use crate::failure::LoggedFailure;
 use crate::id::ComponentId;
+use crate::quota::Meter;
 use crate::usage::Usage;
 
 /// Reads the state that the events add up to. Calls block on the disk and see one consistent state each.
@@ -231,4 +233,16 @@ pub trait SettingsStore: Send + Sync {
     /// # Errors
     /// [`StorageError`] if it cannot be written; the old file is then still there.
     fn save(&self, text: &str) -> Result<(), StorageError>;
+}
+
+/// Keeps how far quotas are used up, so that the next process goes on from there. Calls block on the disk.
+pub trait MeterStore: Send + Sync {
+    /// Returns what was saved last, by component or namespace; nothing if that cannot be read any more.
+    fn load(&self) -> BTreeMap<String, Meter>;
+
+    /// Replaces what was saved.
+    ///
+    /// # Errors
+    /// [`StorageError`] if it cannot be written.
+    fn save(&self, meters: &BTreeMap<String, Meter>) -> Result<(), StorageError>;
 }

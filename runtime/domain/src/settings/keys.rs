@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use toml_edit::{Array, InlineTable, Value};
 
-use super::{KindSettings, Settings};
+use super::{KindSettings, Settings, quotas};
 use crate::limits::{Limit, LimitUnit};
 use crate::manifest::Kind;
 use crate::suggest::nearest;
@@ -22,6 +22,7 @@ pub(super) const TABLES: &[&str] = &[
     "limits",
     "ceilings",
     "kinds",
+    "quotas",
     "engine",
     "activation",
     "output",
@@ -130,6 +131,9 @@ pub(super) fn find(name: &str) -> Result<Place, Option<String>> {
     if let Some((key, limit)) = limits.iter().find(|(key, _)| key == name) {
         return Ok(Place { path: key.split('.').map(str::to_owned).collect(), shape: shape_of(*limit) });
     }
+    if let Some(rest) = name.strip_prefix("quotas.") {
+        return quotas::find(rest);
+    }
     let near = || {
         let known = KEYS.iter().map(|key| key.name).chain(limits.iter().map(|(key, _)| key.as_str()));
         nearest(name, known).map(str::to_owned)
@@ -159,6 +163,9 @@ impl Settings {
         if let Some(value) = self.fixed(key) {
             return Some(render(value));
         }
+        if key.starts_with("quotas.") {
+            return quotas::values(&self.quotas).into_iter().find(|(name, ..)| name == key).map(|row| render(row.1));
+        }
         let (kind, rest) = key.strip_prefix("kinds.")?.split_once('.')?;
         let kind = self.kinds.get(&kind.parse::<Kind>().ok()?)?;
         let mut values = kind_values(kind).into_iter();
@@ -181,6 +188,13 @@ impl Settings {
         for (table, whom) in LIMIT_TABLES {
             limit_keys(table).for_each(|(key, limit)| add(key, limit_doc(limit, whom)));
         }
+        let of_quotas = quotas::values(&self.quotas).into_iter();
+        entries.extend(of_quotas.map(|(key, value, doc)| SettingEntry {
+            key,
+            value: render(value),
+            is_default: false,
+            doc,
+        }));
         for (kind, settings) in &self.kinds {
             entries.extend(kind_values(settings).into_iter().map(|(name, value, doc)| SettingEntry {
                 key: format!("kinds.{kind}.{name}"),

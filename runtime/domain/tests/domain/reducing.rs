@@ -24,6 +24,7 @@ fn failed(component: &ComponentId) -> Event {
         backtrace: Vec::new(),
         fuel: None,
         callers: Vec::new(),
+        retry_after_ms: None,
     };
     Event::Failed { component: component.clone(), failure: Box::new(failure), count: 1, keep: None }
 }

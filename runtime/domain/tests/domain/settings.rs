@@ -24,6 +24,15 @@ config = { level = "info", "a.b" = "c" }
 instances = { mode = "pool" }
 world = ["acme:skill/run@1.0.0"]
 
+[quotas.component]
+calls_per_second = 20
+[quotas.namespace]
+blobs = "1GiB"
+[quotas.components."demo:log"]
+fuel_per_second = 5
+[quotas.namespaces.demo]
+components = 3
+
 [engine]
 memory64 = true
 
@@ -132,6 +141,10 @@ fn shows_every_value_as_it_would_be_written() {
       ceilings.output_lines = 1000000
       ceilings.failures = 1000
       ceilings.failure_text = "4KiB"
+    * quotas.component.calls_per_second = 20
+    * quotas.namespace.blobs = "1GiB"
+    * quotas.components.demo:log.fuel_per_second = 5
+    * quotas.namespaces.demo.components = 3
     * kinds.skill.limits.fuel = 50
     * kinds.skill.grants.env = ["LANG"]
     * kinds.skill.grants.folders = [{ path = "data", at = "/data", mode = "ro" }]

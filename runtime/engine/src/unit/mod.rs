@@ -168,6 +168,13 @@ impl ComponentUnit {
             let message = format!("{} calls wait already, no more may (`limits.queue`)", self.spec.limits.queue);
             return Err(Box::new(scene.failure(Phase::Call, FailureKind::Exhausted, &message)));
         };
+        if let Err(exhausted) = self.shared.observer.admit(&self.spec.id) {
+            let failure = scene.failure(Phase::Call, FailureKind::Exhausted, &exhausted.reason);
+            // What is left of a millisecond is waited for as well.
+            let millis = exhausted.retry_after.as_micros().div_ceil(1_000);
+            let retry_after_ms = Some(u64::try_from(millis).unwrap_or(u64::MAX));
+            return Err(Box::new(Failure { retry_after_ms, ..failure }));
+        }
         let limit = self.spec.limits.deadline();
         let own = Deadline::at(entrance.began, limit);
         let (deadline, time) = if own < entrance.deadline { (own, limit) } else { (entrance.deadline, entrance.time) };

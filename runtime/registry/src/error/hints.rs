@@ -46,6 +46,10 @@ pub(super) fn of(error: &RegistryError) -> Vec<String> {
         RegistryError::MissingExports { kind, .. } => {
             vec![format!("the settings of the kind, `kinds.{kind}.world`, list the exports it requires")]
         }
+        RegistryError::Quota { namespace, key, .. } => vec![
+            format!("unregister components of `{namespace}` that are not needed any more"),
+            format!("or raise it: `runtime settings quotas.namespaces.{namespace}.{key}=…`"),
+        ],
         RegistryError::VersionTaken { component, .. } => vec![
             "give the changed component a new version".to_owned(),
             format!(
@@ -139,12 +143,10 @@ fn failed(failure: &Failure) -> Vec<String> {
             ),
             history,
         ],
-        FailureKind::Exhausted => {
-            vec![
-                "try again in a moment; the message names the bound, `runtime settings` shows those of the registry"
-                    .to_owned(),
-            ]
-        }
+        FailureKind::Exhausted => match failure.retry_after_ms {
+            Some(millis) => vec![format!("try again in {millis} ms; `runtime settings quotas` shows the quotas")],
+            None => vec![format!("try again in a moment; `runtime show {id}` shows its limits")],
+        },
         FailureKind::MissingImport => {
             vec![format!("register a component that exports it, then `runtime activate {id}`")]
         }

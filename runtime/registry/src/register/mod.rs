@@ -14,6 +14,7 @@ use domain::{ComponentId, Version};
 use crate::Registry;
 use crate::commit::blocking;
 use crate::error::RegistryError;
+use crate::quotas::refuse_beyond;
 use crate::source::{ComponentSource, ManifestSource};
 use crate::view::EntryView;
 
@@ -148,7 +149,12 @@ impl Registry {
         // The decision drops its draft before what it decided is visible.
         let pin = draft.pin.clone();
         let (id, version) = (draft.id.clone(), draft.version.clone());
-        let committing = self.commit(move |view| decide::decide(view, &draft, &expected, now));
+        let quota = self.settings().quotas.of_namespace(id.namespace());
+        let committing = self.commit(move |view| {
+            let (events, decided) = decide::decide(view, &draft, &expected, now)?;
+            refuse_beyond(view, &quota, &draft, decided.0)?;
+            Ok((events, decided))
+        });
         async move {
             let (outcome, revision) = committing.await?;
             drop(pin);

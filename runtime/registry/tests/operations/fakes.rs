@@ -176,6 +176,7 @@ impl TextUnit {
             backtrace: vec![],
             fuel: None,
             callers: vec![],
+            retry_after_ms: None,
         }
     }
 

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use domain::entry::Entry;
+use domain::entry::{Entry, Revision};
 use domain::failure::{FAILURES_MAX, Failure, LoggedFailure};
 use domain::ports::{StateView, StorageError};
-use domain::reduce::{self, ChangedTerm, Term};
+use domain::reduce::{self, ChangedTerm, Term, index};
 use domain::usage::Usage;
 use domain::{ComponentId, Event, Record};
 
@@ -46,6 +46,9 @@ pub(crate) fn apply(rows: &mut Overlay<'_>, record: &Record) -> Result<(), Stora
     let Some(id) = record.event.component() else { return Ok(()) };
     let before = view::entry(rows, id)?;
     let after = reduce::apply(record, before.as_deref().cloned());
+    if before.is_none() && after.is_some() {
+        count(rows, index::NAMESPACE, id.namespace(), |number| number + 1)?;
+    }
     change_terms(rows, before.as_deref(), after.as_ref())?;
     change_edges(rows, id, before.as_deref(), after.as_ref());
     match after {
@@ -63,8 +66,7 @@ pub(crate) fn apply(rows: &mut Overlay<'_>, record: &Record) -> Result<(), Stora
 fn apply_beside(rows: &mut Overlay<'_>, record: &Record) -> Result<(), StorageError> {
     match &record.event {
         Event::Registered { component, revision, .. } | Event::RevisionSelected { component, revision, .. } => {
-            rows.changes.put(Tree::Revisions, keys::revision(component, revision.number), write(revision)?);
-            Ok(())
+            put_revision(rows, component, revision)
         }
         Event::Failed { component, failure, count, keep } => {
             let keep = keep.and_then(|keep| usize::try_from(keep).ok()).unwrap_or(FAILURES_MAX);
@@ -74,6 +76,16 @@ fn apply_beside(rows: &mut Overlay<'_>, record: &Record) -> Result<(), StorageEr
         Event::ErrorsCleared { component, history: true, .. } => clear_failures(rows, component),
         _ => Ok(()),
     }
+}
+
+fn put_revision(rows: &mut Overlay<'_>, id: &ComponentId, revision: &Revision) -> Result<(), StorageError> {
+    let old = view::revision(rows, id, revision.number)?.map_or(0, |old| old.size);
+    if old != revision.size {
+        let change = |bytes: u64| bytes.saturating_sub(old).saturating_add(revision.size);
+        count(rows, index::NAMESPACE_BYTES, id.namespace(), change)?;
+    }
+    rows.changes.put(Tree::Revisions, keys::revision(id, revision.number), write(revision)?);
+    Ok(())
 }
 
 fn change_terms(rows: &mut Overlay<'_>, before: Option<&Entry>, after: Option<&Entry>) -> Result<(), StorageError> {
@@ -140,6 +152,10 @@ fn change_edges(rows: &mut Overlay<'_>, id: &ComponentId, before: Option<&Entry>
 
 /// Removes what is kept beside an entry that is gone.
 fn forget(rows: &mut Overlay<'_>, id: &ComponentId) -> Result<(), StorageError> {
+    let revisions = RowsView { rows, last_seq: 0 }.revisions(id)?;
+    let bytes = revisions.iter().fold(0, |sum: u64, revision| sum.saturating_add(revision.size));
+    count(rows, index::NAMESPACE_BYTES, id.namespace(), |sum| sum.saturating_sub(bytes))?;
+    count(rows, index::NAMESPACE, id.namespace(), |number| number.saturating_sub(1))?;
     let beginning = keys::revisions(id);
     for key in keys_under(rows, Tree::Revisions, &beginning)? {
         rows.changes.remove(Tree::Revisions, key);
@@ -200,8 +216,9 @@ fn failure_seqs(rows: &Overlay<'_>, id: &ComponentId) -> Result<Vec<u64>, Storag
 pub(super) fn restore_entry(rows: &mut Overlay<'_>, line: EntryLine) -> Result<(), StorageError> {
     let EntryLine { component: id, entry, revisions, failures, usage } = line;
     rows.changes.put(Tree::Entries, keys::id(&id), write(&entry)?);
+    count(rows, index::NAMESPACE, id.namespace(), |number| number + 1)?;
     for revision in &revisions {
-        rows.changes.put(Tree::Revisions, keys::revision(&id, revision.number), write(revision)?);
+        put_revision(rows, &id, revision)?;
     }
     for logged in &failures {
         rows.changes.put(Tree::Failures, keys::failure(&id, logged.seq), write(logged)?);

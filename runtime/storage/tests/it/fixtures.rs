@@ -113,6 +113,7 @@ pub(crate) fn failed(name: &str, message: &str) -> Event {
             backtrace: vec!["run at lib.rs:1".to_owned()],
             fuel: Some(12),
             callers: vec![id("top")],
+            retry_after_ms: None,
         }),
         count: 1,
         keep: None,

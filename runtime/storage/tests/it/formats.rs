@@ -83,8 +83,9 @@ fn all_of(storage: &Storage) -> String {
     for id in state.ids(None, 1_000).unwrap() {
         let revisions: Vec<Value> =
             state.revisions(&id).unwrap().iter().map(|revision| serde_json::to_value(&**revision).unwrap()).collect();
-        let failures: Vec<String> =
-            state.failures(Some(&id), 100).unwrap().iter().map(|logged| format!("{:?}", logged.failure)).collect();
+        let failures = state.failures(Some(&id), 100).unwrap();
+        let failures: Vec<Value> =
+            failures.iter().map(|logged| serde_json::to_value(&logged.failure).unwrap()).collect();
         entries.push(json!({
             "entry": serde_json::to_value(&*state.entry(&id).unwrap().unwrap()).unwrap(),
             "revisions": revisions,
