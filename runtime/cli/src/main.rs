@@ -27,6 +27,8 @@ mod table;
 mod terminal;
 
 fn main() -> std::process::ExitCode {
+    // Before anything is opened or started: a worker gives up what it does not need.
+    embed::run_compile_worker_if_asked();
     let code = run();
     // Everything that had to be closed is closed; dropping the engine piece by piece would only cost time.
     std::process::exit(i32::from(code))

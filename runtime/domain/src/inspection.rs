@@ -41,6 +41,17 @@ pub enum ExternKind {
     Other,
 }
 
+/// How much of something a component has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Count {
+    /// Of what, for instance `functions`.
+    pub what: String,
+    /// How much.
+    pub count: u64,
+    /// The most that may be.
+    pub max: u64,
+}
+
 /// One function that a component exports.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FunctionSignature {
@@ -86,4 +97,7 @@ pub struct Inspection {
     pub description: Option<String>,
     /// Other metadata: authors, licenses, source, homepage, revision, and producers (`language`, `processed-by`, `sdk`).
     pub metadata: BTreeMap<String, String>,
+    /// How much there is of what costs a compiler more than its bytes, and how much there may be.
+    #[serde(default)]
+    pub counts: Vec<Count>,
 }

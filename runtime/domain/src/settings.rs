@@ -43,6 +43,14 @@
 //! [activation]
 //! parallel = "cores"                    # how many activations run at once: a number, or one for each core
 //!
+//! [compile]                             # what making native code of one component may cost
+//! trusted = false                       # whether this process compiles by itself, without bounds
+//! workers = "cores"                     # how many compilations run at once: a number, or one for each core
+//! memory = "4GiB"
+//! cpu = "240s"
+//! wall = "240s"
+//! size = "64MiB"                        # the largest component that is taken
+//!
 //! [output]
 //! keep = "64KiB"                        # how much of what a component printed is kept
 //! ```
@@ -59,10 +67,12 @@ use crate::manifest::{
 use crate::ports::Durability;
 use crate::quota::Quotas;
 
+mod compile;
 mod edit;
 mod keys;
 mod quotas;
 
+pub use compile::{COMPILE_MEMORY_MAX, COMPILE_TIME_MAX_MS, CompileSettings, WORKERS_MAX};
 pub use edit::SettingsError;
 pub use keys::SettingEntry;
 
@@ -96,6 +106,8 @@ pub struct Settings {
     pub engine: EngineSettings,
     /// Settings of activation.
     pub activation: ActivationSettings,
+    /// Settings of compilation.
+    pub compile: CompileSettings,
     /// Settings of what components print.
     pub output: OutputSettings,
 }
@@ -155,6 +167,7 @@ impl Default for Settings {
             quotas: Quotas::default(),
             engine: EngineSettings::default(),
             activation: ActivationSettings::default(),
+            compile: CompileSettings::default(),
             output: OutputSettings::default(),
         }
     }
@@ -205,6 +218,7 @@ fn read_settings(root: &Table<'_>) -> Result<Settings, DocumentError> {
             "quotas" => settings.quotas = quotas::read_quotas(&item.table()?)?,
             "engine" => settings.engine = read_engine(&item.table()?)?,
             "activation" => settings.activation = read_activation(&item.table()?)?,
+            "compile" => settings.compile = compile::read_compile(&item.table()?)?,
             "output" => settings.output = read_output(&item.table()?)?,
             // `allow` has refused every other name.
             _ => {}

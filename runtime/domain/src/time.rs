@@ -18,6 +18,11 @@ impl Timestamp {
         self.0
     }
 
+    /// Returns the moment `time` later.
+    pub fn after(self, time: std::time::Duration) -> Self {
+        Self(self.0.saturating_add(i64::try_from(time.as_micros()).unwrap_or(i64::MAX)))
+    }
+
     /// Returns the time from `earlier` to here, zero if `earlier` is later.
     pub fn since(self, earlier: Self) -> std::time::Duration {
         std::time::Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))

@@ -10,8 +10,13 @@ use embed::InstanceWord;
 use embed::domain::Status;
 use support::{activate, adder, call, id, open, register, wave};
 
-#[tokio::main]
-pub(crate) async fn main() -> Result<()> {
+pub(crate) fn main() -> Result<()> {
+    // Before anything else: components are compiled in processes of this very program.
+    embed::run_compile_worker_if_asked();
+    support::run(story())
+}
+
+async fn story() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let registry = open(folder.path()).await?;
     let manifest = |name: &str| format!("id = \"demo:{name}\"\nversion = \"1.0.0\"\n");

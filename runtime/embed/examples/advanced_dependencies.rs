@@ -16,8 +16,13 @@ use support::{BADGE, activate, adder, call, id, open, register};
 
 const LOG: &str = "acme:log/api@1.0.0";
 
-#[tokio::main]
-pub(crate) async fn main() -> Result<()> {
+pub(crate) fn main() -> Result<()> {
+    // Before anything else: components are compiled in processes of this very program.
+    embed::run_compile_worker_if_asked();
+    support::run(story())
+}
+
+async fn story() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let registry = open(folder.path()).await?;
     providers(&registry).await?;

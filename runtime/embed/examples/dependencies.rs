@@ -14,8 +14,13 @@ const LEFT: &str = "demo:left/api@1.0.0";
 const RIGHT: &str = "demo:right/api@1.0.0";
 const TOP: &str = "demo:top/api@1.0.0";
 
-#[tokio::main]
-pub(crate) async fn main() -> Result<()> {
+pub(crate) fn main() -> Result<()> {
+    // Before anything else: components are compiled in processes of this very program.
+    embed::run_compile_worker_if_asked();
+    support::run(story())
+}
+
+async fn story() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let registry = open(folder.path()).await?;
 

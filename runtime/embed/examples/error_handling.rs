@@ -15,8 +15,13 @@ use embed::domain::{FailureKind, Status};
 use embed::{InstanceWord, Registry, Target};
 use support::{FLAKY, activate, adder, call, id, open, register, said, wave};
 
-#[tokio::main]
-pub(crate) async fn main() -> Result<()> {
+pub(crate) fn main() -> Result<()> {
+    // Before anything else: components are compiled in processes of this very program.
+    embed::run_compile_worker_if_asked();
+    support::run(story())
+}
+
+async fn story() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let registry = open(folder.path()).await?;
     let limits = "[limits]\nfuel = 1_000_000\ndeadline = \"2s\"\nmemory = \"1MiB\"\n";

@@ -15,8 +15,13 @@ fn ids(views: &[EntryView]) -> String {
     views.iter().map(|view| view.entry.id.as_str()).collect::<Vec<_>>().join(", ")
 }
 
-#[tokio::main]
-pub(crate) async fn main() -> Result<()> {
+pub(crate) fn main() -> Result<()> {
+    // Before anything else: components are compiled in processes of this very program.
+    embed::run_compile_worker_if_asked();
+    support::run(story())
+}
+
+async fn story() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let registry = open(folder.path()).await?;
     for (name, kind, team, tags) in [

@@ -25,10 +25,15 @@ impl OutputSink for Printer {
     }
 }
 
-#[tokio::main]
-pub(crate) async fn main() -> Result<()> {
+pub(crate) fn main() -> Result<()> {
+    // Before anything else: components are compiled in processes of this very program.
+    embed::run_compile_worker_if_asked();
+    support::run(story())
+}
+
+async fn story() -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let options = OpenOptions { output: Some(Arc::new(Printer)), ..OpenOptions::default() };
+    let options = OpenOptions { output: Some(Arc::new(Printer)), ..support::options() };
     let registry = embed::open(folder.path(), options).await?;
     let counter = id("demo:counter")?;
 

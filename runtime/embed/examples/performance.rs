@@ -32,11 +32,16 @@ impl CompileProgress for Compilations {
     fn finished(&self, _: &ComponentId) {}
 }
 
-#[tokio::main]
-pub(crate) async fn main() -> Result<()> {
+pub(crate) fn main() -> Result<()> {
+    // Before anything else: components are compiled in processes of this very program.
+    embed::run_compile_worker_if_asked();
+    support::run(story())
+}
+
+async fn story() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let compilations = Arc::new(Compilations::default());
-    let options = OpenOptions { compile_progress: Some(compilations.clone()), ..OpenOptions::default() };
+    let options = OpenOptions { compile_progress: Some(compilations.clone()), ..support::options() };
     let registry = embed::open(folder.path(), options).await?;
 
     let mut requests = Vec::new();

@@ -11,8 +11,13 @@ use anyhow::{Result, ensure};
 use embed::{RegisterOutcome, RegisterRequest};
 use support::{FLAKY, adder, id, open, register, request, said};
 
-#[tokio::main]
-pub(crate) async fn main() -> Result<()> {
+pub(crate) fn main() -> Result<()> {
+    // Before anything else: components are compiled in processes of this very program.
+    embed::run_compile_worker_if_asked();
+    support::run(story())
+}
+
+async fn story() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let registry = open(&folder.path().join("data")).await?;
     registry.on_status_change(|id, old, new| println!("  {id}: {old} → {new}"));

@@ -10,7 +10,8 @@ use domain::ports::{
     BoxFuture, Clock, CodeCache, CompileProgress, Engine, EngineError, EngineObserver, OutputSink, Unit, UnitSpec,
 };
 use domain::{Failure, FailureKind, Phase};
-use engine::{EngineParts, EngineSettings, WasmtimeEngine};
+use domain::settings::CompileSettings;
+use engine::{CompileParts, CompileWith, EngineParts, EngineSettings, OnWarning, WasmtimeEngine};
 
 /// What the engine is made of, and the engine once it was needed.
 pub(crate) struct LazyEngine {
@@ -20,6 +21,9 @@ pub(crate) struct LazyEngine {
     pub(crate) output: Arc<dyn OutputSink>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) progress: Option<Arc<dyn CompileProgress>>,
+    pub(crate) compile_with: CompileWith,
+    pub(crate) compile: CompileSettings,
+    pub(crate) on_warning: Option<Arc<OnWarning>>,
     pub(crate) started: OnceLock<Result<WasmtimeEngine, EngineError>>,
 }
 
@@ -34,6 +38,11 @@ impl LazyEngine {
                 clock: self.clock.clone(),
                 capabilities: capabilities::default_set(),
                 progress: self.progress.clone(),
+                compile: CompileParts {
+                    with: self.compile_with.clone(),
+                    settings: self.compile,
+                    on_warning: self.on_warning.clone(),
+                },
             })
             .map_err(|error| EngineError::Unusable { reason: error.to_string() })
         };

@@ -4,6 +4,7 @@
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! // Elsewhere, as the first line of `main`: embed::run_compile_worker_if_asked();
 //! use domain::call::{CallExpression, CallRequest};
 //! use embed::{OpenOptions, RegisterRequest, Target};
 //!
@@ -22,11 +23,13 @@
 //! `capabilities`. The folder `examples/` has eight programs to start from.
 
 mod clock;
+mod compile;
 mod engine;
 mod open;
 mod output;
 
 pub use clock::SystemClock;
+pub use compile::{CompileIn, run_compile_worker_if_asked};
 pub use domain;
 pub use open::{OpenError, OpenOptions, open};
 pub use registry::{

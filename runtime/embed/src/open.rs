@@ -12,6 +12,7 @@ use registry::{OnWarning, Registry, RegistryError, Tracker};
 use storage::{Mended, ScrubOptions, ScrubStop, Storage};
 
 use crate::clock::SystemClock;
+use crate::compile::CompileIn;
 use crate::engine::LazyEngine;
 use crate::output::Tee;
 
@@ -32,6 +33,9 @@ pub struct OpenOptions {
     pub actor: Actor,
     /// Gets the lines that components print and log, besides the data folder.
     pub output: Option<Arc<dyn OutputSink>>,
+    /// Where components are compiled; by default in processes of this program, which then has to call
+    /// [`run_compile_worker_if_asked`](crate::run_compile_worker_if_asked) first of all. The setting `compile.trusted` goes before it.
+    pub compile: CompileIn,
     /// Hears of compilations.
     pub compile_progress: Option<Arc<dyn CompileProgress>>,
     /// Hears what was found wrong with the folder and mended, and what `auto_discover` could not register.
@@ -50,6 +54,7 @@ impl Default for OpenOptions {
             process_ends: false,
             actor: Actor::Api("embedded".to_owned()),
             output: None,
+            compile: CompileIn::default(),
             compile_progress: None,
             on_warning: None,
             scrub: None,
@@ -129,6 +134,9 @@ pub async fn open(folder: &Path, options: OpenOptions) -> Result<Registry, OpenE
         output: Arc::new(Tee(sinks)),
         clock: clock.clone(),
         progress: options.compile_progress.clone(),
+        compile_with: options.compile.resolve(&settings.compile),
+        compile: settings.compile,
+        on_warning: options.on_warning.clone(),
         started: OnceLock::new(),
     };
     if let Some(scrub) = options.scrub {

@@ -1,21 +1,24 @@
 //! Native code: from the cache, or made now and cached.
 
 use std::hash::{Hash, Hasher};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::{Arc, Weak};
 
 use domain::call::Caller;
 use domain::failure::FailureKind;
-use domain::ports::{CodeKey, CompileProgress, UnitSpec};
+use domain::ports::{CodeKey, CompileProgress, Refusal, UnitSpec};
 use domain::text::{escape_line, truncate};
+use domain::units::format_duration;
 use domain::{Failure, Phase};
 use sha2::{Digest as _, Sha256};
 use wasmtime::component::Component;
 
+use crate::compile::{Broken, Made, Memorable, Order, Sink};
 use crate::engine::Shared;
 use crate::failure::Scene;
 use crate::inspect;
-use crate::settings::{COMPILE_TIME_MAX, OWN_THREADS_FROM};
+use crate::settings::OWN_THREADS_FROM;
 
 /// Returns a word that differs whenever the compiler, its settings or this crate's version do.
 pub(crate) fn engine_key(engine: &wasmtime::Engine) -> String {
@@ -41,29 +44,65 @@ impl Hasher for StableHasher {
 }
 
 /// Returns the compiled component. What is cached is mapped right here, which costs less than a change of threads; compiling
-/// happens on a thread that may block.
+/// happens in a worker, or on a thread that may block.
+///
+/// # Cancel safety
+/// Dropping the future gives up the wait for a place, or ends the worker.
 pub(crate) async fn load(shared: &Arc<Shared>, spec: &UnitSpec) -> Result<Component, Failure> {
-    let key = CodeKey { component: spec.digest, engine: shared.code_key.clone() };
-    if let Some(component) = cached(shared, &key) {
-        return Ok(component);
-    }
-    let (job_shared, job_spec) = (Arc::clone(shared), spec.clone());
-    let made = tokio::task::spawn_blocking(move || make(&job_shared, &job_spec, &key));
-    let loaded = tokio::time::timeout(COMPILE_TIME_MAX, made).await;
     let nobody = Caller::default();
     let scene = Scene { shared, component: &spec.id, revision: spec.revision, caller: &nobody };
-    match loaded {
-        Ok(Ok(Ok(component))) => Ok(component),
-        Ok(Ok(Err((kind, message)))) => Err(scene.failure(Phase::Compile, kind, &message)),
-        Ok(Err(panicked)) => {
-            Err(scene.failure(Phase::Compile, FailureKind::Host, &format!("the compiler broke off: {panicked}")))
-        }
+    let failed = |(kind, message): (FailureKind, String)| scene.failure(Phase::Compile, kind, &message);
+    let key = CodeKey { component: spec.digest, engine: shared.code_key.clone() };
+    if let Some(known) = known(shared, &key) {
+        return known.map_err(failed);
+    }
+    let place = shared.compiler.place(spec.size).await;
+    // While this one waited, somebody else may have compiled the same bytes, or failed to.
+    if let Some(known) = known(shared, &key) {
+        return known.map_err(failed);
+    }
+    // Dropped with this future, its other end wakes whoever waits for the worker.
+    let (_wanted, cancelled) = UnixStream::pair().map_err(|error| {
+        failed((FailureKind::Host, format!("the compile worker cannot be reached: {error}")))
+    })?;
+    let (job_shared, job_spec) = (Arc::clone(shared), spec.clone());
+    let made = tokio::task::spawn_blocking(move || {
+        let _place = place;
+        make(&job_shared, &job_spec, &key, &cancelled)
+    });
+    if !shared.compiler.is_here() {
+        return match made.await {
+            Ok(made) => made.map_err(failed),
+            Err(died) => Err(failed((FailureKind::Host, format!("waiting for the compile worker died: {died}")))),
+        };
+    }
+    let wall = shared.compiler.settings().wall();
+    match tokio::time::timeout(wall, made).await {
+        Ok(Ok(made)) => made.map_err(failed),
+        Ok(Err(panicked)) => Err(failed((FailureKind::Host, format!("the compiler broke off: {panicked}")))),
         // The thread cannot be stopped; what it makes is kept for the next time.
         Err(_) => {
-            let message = format!("the component was not compiled after {} s", COMPILE_TIME_MAX.as_secs());
-            Err(scene.failure(Phase::Compile, FailureKind::Limit, &message))
+            let message = format!("the component was not compiled after {}", format_duration(wall));
+            Err(failed((FailureKind::Limit, message)))
         }
     }
+}
+
+/// Returns what is known of the component: its code, or why there is none.
+fn known(shared: &Shared, key: &CodeKey) -> Option<Result<Component, (FailureKind, String)>> {
+    if let Some(component) = cached(shared, key) {
+        return Some(Ok(component));
+    }
+    if shared.compiler.is_here() {
+        // Whoever trusts the components wants them tried.
+        return None;
+    }
+    let refusal = shared.code.refusal(key, &shared.compiler.limits_word(), shared.clock.now())?;
+    let again = match refusal.until {
+        Some(until) => format!("refused before, at {}, and not tried again until {until}", refusal.at),
+        None => format!("refused before, at {}, and not tried again under the same limits", refusal.at),
+    };
+    Some(Err((refusal.kind, format!("{} ({again})", refusal.reason))))
 }
 
 fn cached(shared: &Shared, key: &CodeKey) -> Option<Component> {
@@ -76,21 +115,61 @@ fn cached(shared: &Shared, key: &CodeKey) -> Option<Component> {
     loaded.ok()
 }
 
-fn make(shared: &Shared, spec: &UnitSpec, key: &CodeKey) -> Result<Component, (FailureKind, String)> {
+fn make(
+    shared: &Shared,
+    spec: &UnitSpec,
+    key: &CodeKey,
+    cancelled: &UnixStream,
+) -> Result<Component, (FailureKind, String)> {
     let bytes = spec
         .source
         .bytes(&spec.digest)
         .map_err(|error| (FailureKind::Host, format!("the component's bytes cannot be read: {error}")))?;
+    inspect::precheck(&bytes, shared.compiler.settings()).map_err(|error| invalid(&error.to_string()))?;
     let _reported = Reported::begin(shared, spec);
-    let code = compile(shared, &bytes)?;
+    let made = if shared.compiler.is_here() {
+        make_here(shared, &bytes, key)?
+    } else {
+        let order = Order { engine_key: &shared.code_key, settings: shared.settings, wasm: &bytes, cancelled };
+        make_apart(shared, &order, key)?
+    };
+    let loaded = match &made {
+        Made::Cached(path) => deserialize_file(&shared.engine, path),
+        Made::Loose(code) => deserialize(&shared.engine, code),
+    };
+    loaded.map_err(|error| (FailureKind::Host, format!("freshly compiled code was refused: {error:#}")))
+}
+
+/// Has a worker compile. Where the cache cannot be written, code is made for this process alone.
+fn make_apart(shared: &Shared, order: &Order<'_>, key: &CodeKey) -> Result<Made, (FailureKind, String)> {
+    let into = |mut sink: Sink<'_>| {
+        shared.compiler.compile(order, &mut sink)?;
+        sink.finish().map_err(Broken::Sink)
+    };
+    let made = match Sink::cache(&*shared.code, key).map_err(Broken::Sink).and_then(into) {
+        // Without a cache the next process compiles again: slower, not wrong.
+        Err(Broken::Sink(_)) => into(Sink::Memory(Vec::new())),
+        made => made,
+    };
+    made.map_err(|broken| {
+        let size = order.wasm.len() as u64;
+        let (kind, reason) = broken.said(&shared.compiler.allowance(size), size);
+        let at = shared.clock.now();
+        let until = match broken.memorable() {
+            Memorable::No => return (kind, reason),
+            Memorable::Always => None,
+            Memorable::For(time) => Some(at.after(time)),
+        };
+        let limits = shared.compiler.limits_word();
+        shared.code.refuse(key, &Refusal { kind, reason: reason.clone(), limits, at, until });
+        (kind, reason)
+    })
+}
+
+fn make_here(shared: &Shared, bytes: &[u8], key: &CodeKey) -> Result<Made, (FailureKind, String)> {
+    let code = compile(shared, bytes)?;
     // Without a cache the next process compiles again: slower, not wrong.
-    if let Ok(path) = shared.code.store(key, &code)
-        && let Ok(component) = deserialize_file(&shared.engine, &path)
-    {
-        return Ok(component);
-    }
-    deserialize(&shared.engine, &code)
-        .map_err(|error| (FailureKind::Host, format!("freshly compiled code was refused: {error:#}")))
+    Ok(shared.code.store(key, &code).map_or_else(|_| Made::Loose(code), Made::Cached))
 }
 
 /// Says that a compilation is over, however it ends.
@@ -123,12 +202,13 @@ impl Drop for Reported<'_> {
     }
 }
 
+fn invalid(reason: &str) -> (FailureKind, String) {
+    let reason = escape_line(&truncate(reason, 1_000)).into_owned();
+    (FailureKind::InvalidBinary, format!("the component cannot be compiled: {reason}"))
+}
+
+/// Compiles in this process.
 fn compile(shared: &Shared, bytes: &[u8]) -> Result<Vec<u8>, (FailureKind, String)> {
-    let invalid = |reason: &str| {
-        let reason = escape_line(&truncate(reason, 1_000)).into_owned();
-        (FailureKind::InvalidBinary, format!("the component cannot be compiled: {reason}"))
-    };
-    inspect::precheck(bytes).map_err(|error| invalid(&error.to_string()))?;
     let work = || shared.engine.precompile_component(bytes).map_err(|error| invalid(&format!("{error:#}")));
     if bytes.len() < OWN_THREADS_FROM {
         return work();
@@ -144,7 +224,7 @@ fn compile(shared: &Shared, bytes: &[u8]) -> Result<Vec<u8>, (FailureKind, Strin
 #[expect(unsafe_code, reason = "native code can only be loaded by trusting its file")]
 fn deserialize_file(engine: &wasmtime::Engine, path: &Path) -> wasmtime::Result<Component> {
     // SAFETY: the file comes from the code cache, whose folder only this user can write and into which only `store`
-    // puts files, each made by this engine's compiler from validated bytes. Nothing from outside ever gets there, and
+    // and `begin` put files, each made by this engine's compiler, here or in a worker, from validated bytes. Nothing from outside ever gets there, and
     // files are replaced whole, never changed in place while mapped.
     unsafe { Component::deserialize_file(engine, path) }
 }
@@ -152,6 +232,7 @@ fn deserialize_file(engine: &wasmtime::Engine, path: &Path) -> wasmtime::Result<
 /// Loads code that was compiled a moment ago.
 #[expect(unsafe_code, reason = "native code can only be loaded by trusting its bytes")]
 fn deserialize(engine: &wasmtime::Engine, code: &[u8]) -> wasmtime::Result<Component> {
-    // SAFETY: the bytes are what `precompile_component` of the same engine has just returned, in this process.
+    // SAFETY: the bytes are what `precompile_component` of the same engine has just returned, in this process or in a worker
+    // that this process has started.
     unsafe { Component::deserialize(engine, code) }
 }

@@ -10,6 +10,7 @@ use domain::ports::{
 };
 
 use crate::capability::Capability;
+use crate::compile::{CompileParts, Compiler};
 use crate::epoch::Ticker;
 use crate::settings::EngineSettings;
 use crate::{code, config, inspect, link};
@@ -30,6 +31,8 @@ pub struct EngineParts {
     pub capabilities: Vec<Arc<dyn Capability>>,
     /// Hears of compilations, if anybody wants to.
     pub progress: Option<Arc<dyn CompileProgress>>,
+    /// Where and under which bounds components are compiled.
+    pub compile: CompileParts,
 }
 
 /// Runs components with wasmtime, each instance in a store of its own.
@@ -51,6 +54,7 @@ pub(crate) struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) capabilities: Vec<Arc<dyn Capability>>,
     pub(crate) progress: Option<Arc<dyn CompileProgress>>,
+    pub(crate) compiler: Compiler,
     /// Names everything about this engine that shapes native code.
     pub(crate) code_key: String,
     pub(crate) ticker: Ticker,
@@ -86,6 +90,7 @@ impl WasmtimeEngine {
                 clock: parts.clock,
                 capabilities: parts.capabilities,
                 progress: parts.progress,
+                compiler: Compiler::new(parts.compile),
                 code_key,
                 ticker: Ticker::default(),
             }),
@@ -100,15 +105,15 @@ impl WasmtimeEngine {
 
 impl Engine for WasmtimeEngine {
     fn inspect(&self, bytes: &[u8]) -> Result<Inspection, EngineError> {
-        inspect::inspect(bytes, &self.shared.settings)
+        inspect::inspect(bytes, &self.shared.settings, self.shared.compiler.settings())
     }
 
     fn to_binary<'a>(&self, bytes: &'a [u8]) -> Result<Cow<'a, [u8]>, EngineError> {
-        inspect::to_binary(bytes)
+        inspect::to_binary(bytes, self.shared.compiler.settings())
     }
 
     fn wit(&self, bytes: &[u8]) -> Result<String, EngineError> {
-        inspect::wit(bytes, &self.shared.settings)
+        inspect::wit(bytes, &self.shared.settings, self.shared.compiler.settings())
     }
 
     fn prepare(&self, spec: UnitSpec) -> BoxFuture<'_, Result<Arc<dyn Unit>, Failure>> {

@@ -8,6 +8,7 @@
 mod call;
 mod capability;
 mod code;
+mod compile;
 mod config;
 mod engine;
 mod epoch;
@@ -23,6 +24,7 @@ mod unit;
 mod wit;
 
 pub use capability::{Capability, InstanceSpec};
+pub use compile::{CompileParts, CompileWith, OnWarning, SELF_TEST_WORD, WORKER_WORD, run_worker};
 pub use config::config as wasmtime_config;
 pub use engine::{EngineParts, StartError, WasmtimeEngine};
 pub use epoch::{Deadline, TICK};

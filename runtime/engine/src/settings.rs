@@ -1,7 +1,5 @@
 //! What an operator can choose about the engine, and the bounds that nobody can.
 
-use std::time::Duration;
-
 /// Deepest nesting of components and core modules inside one binary.
 ///
 /// Checked before anything that recurses: a quarter of a megabyte can hold 20,000 levels, which would take gigabytes to
@@ -11,9 +9,6 @@ pub const NESTING_MAX: usize = 100;
 /// Most functions in all core modules of a component: each costs the compiler time and memory, however empty it is. Large
 /// interpreters have ten to twenty thousand.
 pub const FUNCTIONS_MAX: usize = 100_000;
-
-/// Longest time that compiling one component may take.
-pub const COMPILE_TIME_MAX: Duration = Duration::from_secs(300);
 
 /// Size of a component from which on its compilation has threads of its own, in bytes: those of small ones do not queue behind it.
 pub const OWN_THREADS_FROM: usize = 256 << 10;

@@ -120,14 +120,9 @@ pub(crate) enum Durability {
 ///
 /// A failure leaves the old file as it was and no partial one.
 pub(crate) fn replace(path: &Path, bytes: &[u8], durability: Durability) -> Result<(), StorageError> {
-    replace_by_parts(path, &[bytes], durability)
-}
-
-/// The same for bytes that are in several places.
-pub(crate) fn replace_by_parts(path: &Path, parts: &[&[u8]], durability: Durability) -> Result<(), StorageError> {
     fail::point("before replace", path);
     let (partial, file) = create_partial(path)?;
-    let written = write_all(file, &partial, parts, durability).and_then(|()| {
+    let written = write_all(file, &partial, bytes, durability).and_then(|()| {
         fail::point("before rename", path);
         std::fs::rename(&partial, path).map_err(at(path))
     });
@@ -144,13 +139,11 @@ pub(crate) fn replace_by_parts(path: &Path, parts: &[&[u8]], durability: Durabil
     Ok(())
 }
 
-fn write_all(mut file: File, path: &Path, parts: &[&[u8]], durability: Durability) -> Result<(), StorageError> {
-    for bytes in parts {
-        let (half, rest) = bytes.split_at(bytes.len() / 2);
-        file.write_all(half).map_err(at(path))?;
-        fail::point("half written", path);
-        file.write_all(rest).map_err(at(path))?;
-    }
+fn write_all(mut file: File, path: &Path, bytes: &[u8], durability: Durability) -> Result<(), StorageError> {
+    let (half, rest) = bytes.split_at(bytes.len() / 2);
+    file.write_all(half).map_err(at(path))?;
+    fail::point("half written", path);
+    file.write_all(rest).map_err(at(path))?;
     match durability {
         Durability::Power => file.sync_all().map_err(at(path)),
         Durability::Process => Ok(()),

@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex};
 
 use domain::call::{CallExpression, CallId, CallOutcome, CallRequest, Caller};
 use domain::ports::{
-    CallRecord, Clock, CodeCache, CodeKey, Engine, EngineError, EngineObserver, OutputLine, OutputSink, OutputStream,
-    StorageError, Unit, UnitSource, UnitSpec,
+    CallRecord, Clock, CodeCache, CodeKey, CodeWriter, Engine, EngineError, EngineObserver, OutputLine, OutputSink,
+    OutputStream, Refusal, StorageError, Unit, UnitSource, UnitSpec,
 };
 use domain::{ComponentId, Digest, Failure, Limits, Timestamp};
-use engine::{EngineParts, EngineSettings, WasmtimeEngine};
+use engine::{CompileParts, CompileWith, EngineParts, EngineSettings, WasmtimeEngine};
 
 pub(crate) struct World {
     engine: WasmtimeEngine,
@@ -44,11 +44,17 @@ impl CodeCache for Deaf {
         None
     }
 
-    fn store(&self, _: &CodeKey, _: &[u8]) -> Result<PathBuf, StorageError> {
+    fn begin(&self, _: &CodeKey) -> Result<Box<dyn CodeWriter + '_>, StorageError> {
         Err(StorageError::Closed)
     }
 
     fn remove(&self, _: &CodeKey) {}
+
+    fn refusal(&self, _: &CodeKey, _: &str, _: Timestamp) -> Option<Refusal> {
+        None
+    }
+
+    fn refuse(&self, _: &CodeKey, _: &Refusal) {}
 }
 
 struct Bytes(Arc<[u8]>);
@@ -70,6 +76,11 @@ impl World {
             clock: Arc::new(Deaf),
             capabilities: capabilities::default_set(),
             progress: None,
+            compile: CompileParts {
+                with: CompileWith::ThisProcess,
+                settings: domain::settings::CompileSettings::default(),
+                on_warning: None,
+            },
         };
         Self { engine: WasmtimeEngine::new(parts).unwrap(), lines }
     }

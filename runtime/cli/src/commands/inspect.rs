@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use domain::ComponentId;
+use domain::inspection::Count;
 use domain::text::{escape_block, escape_line};
 use registry::{ImportSource, InspectReport, RegisterRequest, Registry};
 use serde::Serialize;
@@ -48,6 +49,8 @@ struct InspectDoc {
     unresolved: Vec<String>,
     /// Each import and who would provide it.
     providers: Vec<ImportDoc>,
+    /// How much there is of what compilers are slow at, and how much there may be.
+    counts: Vec<Count>,
     limits: BTreeMap<&'static str, u64>,
     limit_sources: BTreeMap<&'static str, &'static str>,
     grants: GrantsDoc,
@@ -130,6 +133,7 @@ fn document(file: &std::path::Path, report: InspectReport) -> InspectDoc {
             })
             .collect(),
         binary: inspection.metadata,
+        counts: inspection.counts,
         dependencies: dependencies.collect(),
         unresolved: providers.iter().filter(|p| !p.satisfied).map(|p| p.import.clone()).collect(),
         providers,

@@ -216,7 +216,8 @@ pub(crate) fn read_limits(table: &Table<'_>) -> Result<LimitRequests, DocumentEr
     Ok(limits)
 }
 
-fn read_millis(item: &Item<'_>) -> Result<u64, DocumentError> {
+/// Reads a duration, in milliseconds, at least one.
+pub(crate) fn read_millis(item: &Item<'_>) -> Result<u64, DocumentError> {
     let duration = parse_duration(item.text()?).map_err(|error| item.invalid(error))?;
     // A part of a millisecond counts as a whole one, so that no deadline becomes none.
     let millis = duration.as_micros().div_ceil(1_000);

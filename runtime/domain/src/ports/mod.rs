@@ -15,7 +15,7 @@ mod upkeep;
 pub use backup::{
     ArchivePart, ArchivedComponent, ArchivedComponents, ArchivedRegistry, BackupError, BackupPlace, BackupReport,
 };
-pub use blobs::{BlobStore, CodeCache, CodeKey};
+pub use blobs::{BlobStore, CodeCache, CodeKey, CodeWriter, REFUSAL_LIMITS_BYTES_MAX, Refusal};
 pub use clock::Clock;
 pub use engine::{
     CompileProgress, Engine, EngineError, InstanceState, Link, Slot, Started, StateKeeper, Unit, UnitSource, UnitSpec,

@@ -25,6 +25,7 @@ pub(super) const TABLES: &[&str] = &[
     "quotas",
     "engine",
     "activation",
+    "compile",
     "output",
 ];
 
@@ -79,6 +80,12 @@ const KEYS: &[Key] = &[
     ),
     key("engine.memory64", Shape::Flag, "Whether memories may have 64-bit addresses"),
     key("activation.parallel", Shape::TextOrNumber, "How many activations run at once: a number, or `cores`"),
+    key("compile.trusted", Shape::Flag, "Whether components are compiled in this process, without bounds"),
+    key("compile.workers", Shape::TextOrNumber, "How many compilations run at once: a number, or `cores`"),
+    key("compile.memory", Shape::TextOrNumber, "Memory for compiling one component; small ones get a share"),
+    key("compile.cpu", Shape::Text, "Processor time for compiling one component; small ones get a share"),
+    key("compile.wall", Shape::Text, "Time for compiling one component; small ones get a share"),
+    key("compile.size", Shape::TextOrNumber, "The largest component that is taken"),
     key("output.keep", Shape::TextOrNumber, "How much of what a component printed is kept"),
 ];
 
@@ -217,6 +224,9 @@ impl Settings {
             "output.keep" => format_size(self.output.keep_bytes).into(),
             _ => {
                 let (table, name) = key.split_once('.')?;
+                if table == "compile" {
+                    return self.compile.value(name);
+                }
                 let limits = match table {
                     "limits" => self.limits,
                     "ceilings" => self.ceilings,

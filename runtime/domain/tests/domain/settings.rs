@@ -39,6 +39,14 @@ memory64 = true
 [activation]
 parallel = 3
 
+[compile]
+trusted = true
+workers = 3
+memory = "8GiB"
+cpu = "90s"
+wall = "60s"
+size = "20MiB"
+
 [output]
 keep = "1MiB"
 "#;
@@ -62,6 +70,9 @@ fn reads_every_setting() {
     assert_eq!(settings.limits.memory_bytes, Limits::DEFAULT.memory_bytes);
     assert_eq!(settings.ceilings.memory_bytes, 128 << 20);
     assert_eq!((settings.activation.parallel, settings.output.keep_bytes), (Some(3), 1 << 20));
+    let compile = settings.compile;
+    assert!(compile.trusted && compile.workers == Some(3) && compile.memory_bytes == 8 << 30);
+    assert_eq!((compile.cpu_ms, compile.wall_ms, compile.size_bytes), (90_000, 60_000, 20 << 20));
     let skill = &settings.kinds[&"skill".parse().unwrap()];
     assert_eq!((skill.limits.fuel, skill.config.len(), skill.world.len()), (Some(50), 2, 1));
     assert_eq!(skill.instances.mode, Some(InstanceMode::Pool));
@@ -231,6 +242,12 @@ fn refuses_a_change_that_could_not_be_read_back() {
         "`activation.parallel` cannot be `some`: it must be a number of activations or \"cores\", not a string"
     );
     assert_eq!(refusal("activation.parallel", "5000"), "`activation.parallel` cannot be `5000`: must be at most 1024");
+    assert_eq!(refusal("compile.size", "1GiB"), "`compile.size` cannot be `1GiB`: must be at most 64MiB");
+    assert_eq!(refusal("compile.wall", "2d"), "`compile.wall` cannot be `2d`: X");
+    assert_eq!(
+        refusal("compile.workers", "many"),
+        "`compile.workers` cannot be `many`: it must be a number of workers or \"cores\", not a string"
+    );
     assert_eq!(refusal("output.keep", "1GiB"), "`output.keep` cannot be `1GiB`: must be at most 16MiB");
     assert!(refusal("kinds.skill.world", "nonsense").contains("`nonsense` is not an interface name"));
     assert!(refusal("limits.deadline", "soon").contains("`soon` is not a duration"));

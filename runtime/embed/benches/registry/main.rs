@@ -46,6 +46,7 @@ fn show(what: &str, beside: &str, bound: f64, (ours, theirs): (Duration, Duratio
 }
 
 fn main() -> anyhow::Result<()> {
+    embed::run_compile_worker_if_asked();
     let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     if restart::be_a_side(&tokio)? {
         return Ok(());

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use embed::domain::ComponentManifest;
 use embed::domain::call::{CallExpression, CallRequest};
 use embed::domain::{ComponentId, ErrorKind};
-use embed::{ManifestSource, OpenOptions, RegisterRequest, Registered, Registry, Target};
+use embed::{CompileIn, ManifestSource, OpenOptions, RegisterRequest, Registered, Registry, Target};
 
 /// Counts; keeps its count when its instance is replaced; logs when an instance begins and ends.
 pub(crate) const COUNTER: &str = include_str!("counter.wat");
@@ -50,9 +50,20 @@ pub(crate) fn id(text: &str) -> Result<ComponentId> {
     text.parse().with_context(|| format!("{text} is no id"))
 }
 
+/// Returns the default options. Tests that run an example have a `main` of their own, which is no compile worker.
+pub(crate) fn options() -> OpenOptions {
+    let compile = if cfg!(test) { CompileIn::ThisProcess } else { CompileIn::OwnWorker };
+    OpenOptions { compile, ..OpenOptions::default() }
+}
+
 /// Opens the registry in `folder` with the default options.
 pub(crate) async fn open(folder: &Path) -> Result<Registry> {
-    Ok(embed::open(folder, OpenOptions::default()).await?)
+    Ok(embed::open(folder, options()).await?)
+}
+
+/// Runs an example's story.
+pub(crate) fn run(story: impl Future<Output = Result<()>>) -> Result<()> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(story)
 }
 
 /// Makes the request to register component text under a manifest.

@@ -10,8 +10,8 @@ use std::borrow::Cow;
 
 use domain::Digest;
 use domain::inspection::Inspection;
-use domain::limits::COMPONENT_BYTES_MAX;
 use domain::ports::EngineError;
+use domain::settings::CompileSettings;
 use domain::text::{escape_block, truncate};
 
 pub(crate) use precheck::{precheck, refuse};
@@ -22,9 +22,13 @@ use crate::settings::EngineSettings;
 const WIT_TEXT_MAX: usize = 4 << 20;
 
 /// Returns what the binary (or text) says of itself; see [`domain::ports::Engine::inspect`].
-pub(crate) fn inspect(bytes: &[u8], settings: &EngineSettings) -> Result<Inspection, EngineError> {
-    let binary = to_binary(bytes)?;
-    precheck(&binary)?;
+pub(crate) fn inspect(
+    bytes: &[u8],
+    settings: &EngineSettings,
+    compile: &CompileSettings,
+) -> Result<Inspection, EngineError> {
+    let binary = to_binary(bytes, compile)?;
+    let census = precheck(&binary, compile)?;
     let types = features::validate(&binary, settings)?;
     let world = world::read(&binary, &types)?;
     let metadata = metadata::read(&binary);
@@ -39,15 +43,13 @@ pub(crate) fn inspect(bytes: &[u8], settings: &EngineSettings) -> Result<Inspect
         version: metadata.version,
         description: metadata.description,
         metadata: metadata.other,
+        counts: census.counts(),
     })
 }
 
 /// Returns the binary for a component text; a binary is returned as it is.
-pub(crate) fn to_binary(bytes: &[u8]) -> Result<Cow<'_, [u8]>, EngineError> {
-    let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-    if size > COMPONENT_BYTES_MAX {
-        return Err(too_big(size));
-    }
+pub(crate) fn to_binary<'a>(bytes: &'a [u8], compile: &CompileSettings) -> Result<Cow<'a, [u8]>, EngineError> {
+    precheck::check_size(bytes, compile)?;
     if bytes.is_empty() {
         return Err(refuse("the file is empty"));
     }
@@ -64,9 +66,9 @@ pub(crate) fn to_binary(bytes: &[u8]) -> Result<Cow<'_, [u8]>, EngineError> {
 }
 
 /// Returns the component's world as WIT text.
-pub(crate) fn wit(bytes: &[u8], settings: &EngineSettings) -> Result<String, EngineError> {
-    let binary = to_binary(bytes)?;
-    precheck(&binary)?;
+pub(crate) fn wit(bytes: &[u8], settings: &EngineSettings, compile: &CompileSettings) -> Result<String, EngineError> {
+    let binary = to_binary(bytes, compile)?;
+    precheck(&binary, compile)?;
     features::validate(&binary, settings)?;
     let failed = |reason: &dyn std::fmt::Display| {
         refuse(&format!("its world cannot be written as WIT: {}", escape_block(&truncate(&reason.to_string(), 1_000))))
@@ -84,11 +86,4 @@ pub(crate) fn wit(bytes: &[u8], settings: &EngineSettings) -> Result<String, Eng
 fn looks_like_text(bytes: &[u8]) -> bool {
     let start = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
     matches!(start, Some(b'(' | b';')) && std::str::from_utf8(bytes).is_ok()
-}
-
-fn too_big(size: u64) -> EngineError {
-    refuse(&format!(
-        "the file has {size} bytes, at most {COMPONENT_BYTES_MAX} ({} MiB) are allowed",
-        COMPONENT_BYTES_MAX >> 20
-    ))
 }

@@ -43,7 +43,7 @@ async fn damaged_code_is_replaced() {
 
 #[tokio::test]
 async fn a_full_disk_only_costs_the_cache() {
-    let folder = Folder { path: tempfile::tempdir().unwrap(), full: true };
+    let folder = Folder { full: true, ..Folder::new() };
     let world = World::on(Arc::new(folder), Vec::new(), EngineSettings::default());
     let unit = world.unit("demo:adder", ADDER).await;
     assert_eq!(call(&unit, "add(1, 2)").await.wave, "3");

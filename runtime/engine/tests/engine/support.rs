@@ -1,16 +1,17 @@
 //! An engine with everything around it in memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use domain::call::{CallExpression, CallOutcome, CallRequest};
 use domain::ports::{
-    BoxFuture, CallRecord, Clock, CodeCache, CodeKey, CompileProgress, Engine, EngineError, EngineObserver, Link,
-    OutputLine, OutputSink, Slot, StateKeeper, StorageError, Unit, UnitSource, UnitSpec,
+    BoxFuture, CallRecord, Clock, CodeCache, CodeKey, CodeWriter, CompileProgress, Engine, EngineError, EngineObserver, Link,
+    OutputLine, OutputSink, Refusal, Slot, StateKeeper, StorageError, Unit, UnitSource, UnitSpec,
 };
 use domain::{ComponentId, Digest, Failure, Limits, Timestamp};
-use engine::{Capability, EngineParts, EngineSettings, WasmtimeEngine};
+use domain::settings::CompileSettings;
+use engine::{Capability, CompileParts, CompileWith, EngineParts, EngineSettings, WasmtimeEngine};
 
 /// Everything that the engine tells, and what it is given.
 pub(crate) struct World {
@@ -92,9 +93,14 @@ impl Clock for Noon {
 pub(crate) struct Folder {
     pub(crate) path: tempfile::TempDir,
     pub(crate) full: bool,
+    pub(crate) refusals: Mutex<HashMap<CodeKey, Refusal>>,
 }
 
 impl Folder {
+    pub(crate) fn new() -> Self {
+        Self { path: tempfile::tempdir().unwrap(), full: false, refusals: Mutex::default() }
+    }
+
     fn file(&self, key: &CodeKey) -> PathBuf {
         self.path.path().join(format!("{}-{}.cwasm", key.component.to_hex(), key.engine))
     }
@@ -105,17 +111,42 @@ impl CodeCache for Folder {
         Some(self.file(key)).filter(|path| path.exists())
     }
 
-    fn store(&self, key: &CodeKey, code: &[u8]) -> Result<PathBuf, StorageError> {
+    fn begin(&self, key: &CodeKey) -> Result<Box<dyn CodeWriter + '_>, StorageError> {
         let path = self.file(key);
         if self.full {
             return Err(StorageError::io(path, std::io::ErrorKind::StorageFull.into()));
         }
-        std::fs::write(&path, code).map_err(|e| StorageError::io(&path, e))?;
-        Ok(path)
+        Ok(Box::new(Gathered { path, code: Vec::new() }))
     }
 
     fn remove(&self, key: &CodeKey) {
         std::fs::remove_file(self.file(key)).unwrap();
+    }
+
+    fn refusal(&self, key: &CodeKey, limits: &str, now: Timestamp) -> Option<Refusal> {
+        self.refusals.lock().unwrap().get(key).filter(|refusal| refusal.holds(limits, now)).cloned()
+    }
+
+    fn refuse(&self, key: &CodeKey, refusal: &Refusal) {
+        self.refusals.lock().unwrap().insert(key.clone(), refusal.clone());
+    }
+}
+
+/// Code that is kept once it is whole.
+struct Gathered {
+    path: PathBuf,
+    code: Vec<u8>,
+}
+
+impl CodeWriter for Gathered {
+    fn write(&mut self, piece: &[u8]) -> Result<(), StorageError> {
+        self.code.extend_from_slice(piece);
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> Result<PathBuf, StorageError> {
+        std::fs::write(&self.path, self.code).map_err(|e| StorageError::io(&self.path, e))?;
+        Ok(self.path)
     }
 }
 
@@ -150,11 +181,22 @@ impl World {
     }
 
     pub(crate) fn with(capabilities: Vec<Arc<dyn Capability>>, settings: EngineSettings) -> Self {
-        let code = Folder { path: tempfile::tempdir().unwrap(), full: false };
-        Self::on(Arc::new(code), capabilities, settings)
+        Self::on(Arc::new(Folder::new()), capabilities, settings)
     }
 
     pub(crate) fn on(code: Arc<Folder>, capabilities: Vec<Arc<dyn Capability>>, settings: EngineSettings) -> Self {
+        // Tests have a `main` of their own, which is no compile worker.
+        let compile =
+            CompileParts { with: CompileWith::ThisProcess, settings: CompileSettings::default(), on_warning: None };
+        Self::compiling(code, capabilities, settings, compile)
+    }
+
+    pub(crate) fn compiling(
+        code: Arc<Folder>,
+        capabilities: Vec<Arc<dyn Capability>>,
+        settings: EngineSettings,
+        compile: CompileParts,
+    ) -> Self {
         let heard = Arc::new(Heard::default());
         let parts = EngineParts {
             settings,
@@ -164,6 +206,7 @@ impl World {
             clock: Arc::new(Noon),
             capabilities,
             progress: Some(Arc::clone(&heard) as Arc<dyn CompileProgress>),
+            compile,
         };
         Self { engine: WasmtimeEngine::new(parts).unwrap(), heard, code }
     }

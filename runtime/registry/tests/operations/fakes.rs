@@ -108,6 +108,7 @@ impl Engine for TextEngine {
             version: after("version ").first().and_then(|v| v.parse().ok()),
             description: None,
             metadata: BTreeMap::new(),
+            counts: vec![],
         })
     }
 

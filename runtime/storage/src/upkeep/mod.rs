@@ -124,6 +124,8 @@ impl Upkeep for FolderUpkeep {
     }
 
     fn compact(&self, keep: AuditWindow, progress: &dyn Fn(u64, u64), stop: &Stop) -> Result<Compacted, StorageError> {
+        // Whoever tidies up wants what was refused to be tried anew.
+        crate::code_cache::forget_refusals(&self.folder)?;
         self.state.compact(keep, progress, stop)
     }
 

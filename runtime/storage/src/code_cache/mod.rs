@@ -1,4 +1,7 @@
-//! Compiled native code, in private files `cache/ab/<hex>-<engine>.cwasm`.
+//! Compiled native code, in private files `cache/ab/<hex>-<engine>.cwasm`, and beside it what was refused, in `….refused`.
+
+mod refusals;
+mod writer;
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -8,9 +11,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
-use domain::ports::{CodeCache, CodeKey, StorageError};
+use domain::Timestamp;
+use domain::ports::{CodeCache, CodeKey, CodeWriter, Refusal, StorageError};
 
-use crate::files::{self, Durability};
+use crate::files;
+use writer::FileWriter;
+
+pub(crate) use refusals::forget_all as forget_refusals;
 
 /// Most bytes of compiled code that are kept; beyond them the code used least recently goes.
 pub const CACHE_BYTES_MAX: u64 = 2 << 30;
@@ -21,6 +28,12 @@ const MARK_AGE: Duration = Duration::from_secs(60 * 60);
 /// Ends each file: four letters and four bytes for the crc32c of all before them.
 const SEAL: &[u8; SEAL_BYTES] = b"RTCC\0\0\0\0";
 const SEAL_BYTES: usize = 8;
+
+/// The ending of files with code.
+const CODE: &str = "cwasm";
+
+/// The ending of files that say why there is none.
+const REFUSED: &str = "refused";
 
 /// Bytes that are read at once to check a file.
 const READ_BYTES: usize = 32 << 10;
@@ -44,11 +57,11 @@ impl FileCodeCache {
         Self { folder: folder.join("cache"), bytes_max, size: Mutex::new(None), private: RwLock::default() }
     }
 
-    fn path(&self, key: &CodeKey) -> PathBuf {
+    fn path(&self, key: &CodeKey, ending: &str) -> PathBuf {
         let hex = key.component.to_hex();
         // Letters and digits alone, so that no word of an engine leads out of the folder.
         let engine: String = key.engine.chars().filter(char::is_ascii_alphanumeric).take(64).collect();
-        self.folder.join(hex.get(..2).unwrap_or_default()).join(format!("{hex}-{engine}.cwasm"))
+        self.folder.join(hex.get(..2).unwrap_or_default()).join(format!("{hex}-{engine}.{ending}"))
     }
 
     /// Adds `stored` bytes to the known size and drops the oldest files when it passes the bound.
@@ -77,6 +90,14 @@ impl FileCodeCache {
             left -= file.bytes;
         }
         Ok(left)
+    }
+
+    /// Opens a file that nobody else can have written, nor put in its place.
+    fn open_private(&self, path: &Path) -> Option<(File, std::fs::Metadata)> {
+        let file = open(path)?;
+        let metadata = file.metadata().ok().filter(|metadata| metadata.is_file() && is_private(metadata))?;
+        let is_closed = self.is_private_folder(&self.folder) && self.is_private_folder(path.parent()?);
+        is_closed.then_some((file, metadata))
     }
 
     fn is_private_folder(&self, folder: &Path) -> bool {
@@ -170,12 +191,8 @@ fn mark_used(path: &Path, metadata: &std::fs::Metadata) {
 
 impl CodeCache for FileCodeCache {
     fn find(&self, key: &CodeKey) -> Option<PathBuf> {
-        let path = self.path(key);
-        let file = open(&path)?;
-        let metadata = file.metadata().ok().filter(|metadata| metadata.is_file() && is_private(metadata))?;
-        if !(self.is_private_folder(&self.folder) && self.is_private_folder(path.parent()?)) {
-            return None;
-        }
+        let path = self.path(key, CODE);
+        let (file, metadata) = self.open_private(&path)?;
         if !is_sealed(&file, metadata.len()) {
             self.remove(key);
             return None;
@@ -184,17 +201,29 @@ impl CodeCache for FileCodeCache {
         Some(path)
     }
 
-    fn store(&self, key: &CodeKey, code: &[u8]) -> Result<PathBuf, StorageError> {
-        let path = self.path(key);
+    fn begin(&self, key: &CodeKey) -> Result<Box<dyn CodeWriter + '_>, StorageError> {
+        let path = self.path(key, CODE);
         files::create_folder(path.parent().unwrap_or(&self.folder))?;
-        files::replace_by_parts(&path, &[code, &seal(crc32c::crc32c(code))], Durability::Process)?;
-        self.bound((code.len() + SEAL_BYTES) as u64, &path)?;
-        Ok(path)
+        Ok(Box::new(FileWriter::begin(self, path)?))
     }
 
     fn remove(&self, key: &CodeKey) {
         // What cannot be removed is refused by the engine again, and replaced by the next store.
-        let _ = std::fs::remove_file(self.path(key));
+        let _ = std::fs::remove_file(self.path(key, CODE));
+    }
+
+    fn refusal(&self, key: &CodeKey, limits: &str, now: Timestamp) -> Option<Refusal> {
+        let (file, _) = self.open_private(&self.path(key, REFUSED))?;
+        refusals::read(file).filter(|refusal| refusal.holds(limits, now))
+    }
+
+    fn refuse(&self, key: &CodeKey, refusal: &Refusal) {
+        let path = self.path(key, REFUSED);
+        let written = files::create_folder(path.parent().unwrap_or(&self.folder))
+            .and_then(|()| refusals::write(&path, refusal))
+            .and_then(|bytes| self.bound(bytes, &path));
+        // What cannot be remembered is tried again: slower, not wrong.
+        let _ = written;
     }
 }
 
@@ -284,6 +313,23 @@ mod tests {
         cache.store(&key("d"), &[0; 292]).unwrap();
         let found: Vec<bool> = ["a", "b", "c", "d"].iter().map(|word| cache.find(&key(word)).is_some()).collect();
         assert_eq!(found, [true, false, true, true]);
+    }
+
+    #[test]
+    fn code_is_found_when_it_is_whole_and_not_before() {
+        let (_folder, cache) = cache(1_000);
+        let mut writer = cache.begin(&key("a")).unwrap();
+        writer.write(b"nat").unwrap();
+        assert_eq!(cache.find(&key("a")), None);
+        let shelf = cache.path(&key("a"), CODE).parent().unwrap().to_owned();
+        drop(writer);
+        assert_eq!(std::fs::read_dir(&shelf).unwrap().count(), 0, "nothing half-written stays");
+        let mut writer = cache.begin(&key("a")).unwrap();
+        writer.write(b"nat").unwrap();
+        writer.write(b"ive").unwrap();
+        let path = writer.finish().unwrap();
+        assert_eq!(cache.find(&key("a")), Some(path.clone()));
+        assert!(std::fs::read(&path).unwrap().starts_with(b"native"));
     }
 
     #[test]
