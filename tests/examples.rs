@@ -51,6 +51,25 @@ fn the_examples_register_activate_and_answer() {
     assert_eq!(sandbox.json(&["errors"])["errors"], serde_json::json!([]));
 }
 
+/// What is refused before it is compiled is far from what real components have: twice as much would be taken.
+#[test]
+fn the_examples_stay_below_half_of_every_bound() {
+    let components = Path::new(env!("CARGO_MANIFEST_DIR")).join("../components");
+    let sandbox = Sandbox::new();
+    let ran = sandbox.run_json(&["register", &text(&components)]);
+    assert_eq!(ran.code, 0, "are the components built? `just build-components`\n{ran:#?}");
+    for entry in ran.document()["registered"].as_array().unwrap() {
+        let inspected = sandbox.json(&["inspect", &string(&entry["path"])]);
+        let counts = inspected["counts"].as_array().unwrap();
+        assert!(counts.len() > 20, "{inspected}");
+        for count in counts {
+            let (has, max) = (count["count"].as_u64().unwrap(), count["max"].as_u64().unwrap());
+            println!("{:24} {:34} {has:>10} of {max:>10}", string(&entry["id"]), string(&count["what"]));
+            assert!(has * 2 <= max, "{}: {count}", entry["id"]);
+        }
+    }
+}
+
 /// Makes one call and compares its answer.
 fn answers(sandbox: &Sandbox, call: &toml::Value) {
     let (component, expression) = (call["component"].as_str().unwrap(), call["call"].as_str().unwrap());

@@ -15,6 +15,8 @@ mod bad_graphs;
 #[cfg(unix)]
 mod breaking_off;
 mod calls;
+#[cfg(target_os = "linux")]
+mod compiling;
 mod dependencies;
 mod files;
 mod generated;

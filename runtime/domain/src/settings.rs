@@ -46,9 +46,9 @@
 //! [compile]                             # what making native code of one component may cost
 //! trusted = false                       # whether this process compiles by itself, without bounds
 //! workers = "cores"                     # how many compilations run at once: a number, or one for each core
-//! memory = "4GiB"
+//! memory = "2GiB"
 //! cpu = "240s"
-//! wall = "240s"
+//! wall = "600s"
 //! size = "64MiB"                        # the largest component that is taken
 //!
 //! [output]

@@ -9,8 +9,8 @@ use domain::inspection::Inspection;
 use domain::ports::{
     BoxFuture, Clock, CodeCache, CompileProgress, Engine, EngineError, EngineObserver, OutputSink, Unit, UnitSpec,
 };
-use domain::{Failure, FailureKind, Phase};
 use domain::settings::CompileSettings;
+use domain::{Failure, FailureKind, Phase};
 use engine::{CompileParts, CompileWith, EngineParts, EngineSettings, OnWarning, WasmtimeEngine};
 
 /// What the engine is made of, and the engine once it was needed.

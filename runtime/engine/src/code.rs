@@ -62,9 +62,8 @@ pub(crate) async fn load(shared: &Arc<Shared>, spec: &UnitSpec) -> Result<Compon
         return known.map_err(failed);
     }
     // Dropped with this future, its other end wakes whoever waits for the worker.
-    let (_wanted, cancelled) = UnixStream::pair().map_err(|error| {
-        failed((FailureKind::Host, format!("the compile worker cannot be reached: {error}")))
-    })?;
+    let (_wanted, cancelled) = UnixStream::pair()
+        .map_err(|error| failed((FailureKind::Host, format!("the compile worker cannot be reached: {error}"))))?;
     let (job_shared, job_spec) = (Arc::clone(shared), spec.clone());
     let made = tokio::task::spawn_blocking(move || {
         let _place = place;

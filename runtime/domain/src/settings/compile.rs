@@ -39,9 +39,9 @@ impl Default for CompileSettings {
         Self {
             trusted: false,
             workers: None,
-            memory_bytes: 4 << 30,
+            memory_bytes: 2 << 30,
             cpu_ms: 240_000,
-            wall_ms: 240_000,
+            wall_ms: 600_000,
             size_bytes: COMPONENT_BYTES_MAX,
         }
     }
@@ -98,7 +98,8 @@ fn read_workers(item: &Item<'_>) -> Result<Option<u32>, DocumentError> {
     if item.text().is_ok_and(|text| text == CORES) {
         return Ok(None);
     }
-    let number = if item.text().is_ok() { Err(item.wrong("a number of workers or \"cores\"")) } else { item.positive() }?;
+    let number =
+        if item.text().is_ok() { Err(item.wrong("a number of workers or \"cores\"")) } else { item.positive() }?;
     let number = at_most(item, number, WORKERS_MAX, |max| max.to_string())?;
     Ok(u32::try_from(number).ok())
 }

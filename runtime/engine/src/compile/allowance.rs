@@ -42,7 +42,8 @@ mod tests {
 
     #[test]
     fn a_component_gets_its_share_and_never_more_than_the_whole() {
-        let settings = CompileSettings { memory_bytes: 16 << 30, cpu_ms: 160_000, wall_ms: 320_000, ..Default::default() };
+        let settings =
+            CompileSettings { memory_bytes: 16 << 30, cpu_ms: 160_000, wall_ms: 320_000, ..Default::default() };
         let of = |size| {
             let allowance = Allowance::of(&settings, size);
             (allowance.memory_bytes >> 30, allowance.cpu.as_secs(), allowance.wall.as_secs())

@@ -148,7 +148,8 @@ impl Compiler {
     fn warn(&self, ready: &Ready) {
         let Some(on_warning) = self.parts.on_warning.as_ref().filter(|_| !ready.missing.is_empty()) else { return };
         if !self.has_warned.swap(true, Ordering::Relaxed) {
-            let missing = domain::text::escape_line(&domain::text::truncate(&ready.missing.join("; "), 500)).into_owned();
+            let missing =
+                domain::text::escape_line(&domain::text::truncate(&ready.missing.join("; "), 500)).into_owned();
             on_warning(&format!(
                 "components are compiled with less protection than there could be: {missing}; memory and time are bounded"
             ));

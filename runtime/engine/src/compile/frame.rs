@@ -122,10 +122,10 @@ mod tests {
         write(&mut bytes, Kind::Job, b"{}").unwrap();
         write(&mut bytes, Kind::Code, &long).unwrap();
         write(&mut bytes, Kind::Done, b"").unwrap();
-        let expected =
-            [(Kind::Job, 2), (Kind::Code, FRAME_BYTES_MAX), (Kind::Code, 3), (Kind::Done, 0)];
+        let expected = [(Kind::Job, 2), (Kind::Code, FRAME_BYTES_MAX), (Kind::Code, 3), (Kind::Done, 0)];
         let mut reader = bytes.as_slice();
-        let read: Vec<_> = (0..4).map(|_| read(&mut reader).map(|(kind, payload)| (kind, payload.len())).unwrap()).collect();
+        let read: Vec<_> =
+            (0..4).map(|_| read(&mut reader).map(|(kind, payload)| (kind, payload.len())).unwrap()).collect();
         assert_eq!(read, expected);
         for step in [1, 7, 65_536, bytes.len()] {
             let (mut decoder, mut decoded, mut content) = (Decoder::default(), Vec::new(), Vec::new());

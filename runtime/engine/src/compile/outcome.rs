@@ -59,11 +59,9 @@ impl Broken {
             // Somebody may have killed it for no fault of its own, or the system was short of memory.
             Self::Wall | Self::Signal { number: SIGKILL, .. } => Memorable::For(LOAD_FORGOTTEN_AFTER),
             Self::Signal { .. } => Memorable::Always,
-            Self::Invalid { .. }
-            | Self::Garbled { .. }
-            | Self::NoWorker { .. }
-            | Self::Cancelled
-            | Self::Sink(_) => Memorable::No,
+            Self::Invalid { .. } | Self::Garbled { .. } | Self::NoWorker { .. } | Self::Cancelled | Self::Sink(_) => {
+                Memorable::No
+            }
         }
     }
 
@@ -94,7 +92,9 @@ impl Broken {
             Self::Garbled { reason, said } => {
                 (FailureKind::Host, format!("the compile worker {}{}", clean(reason), quoted(said)))
             }
-            Self::NoWorker { reason } => (FailureKind::Host, format!("no component can be compiled: {}", clean(reason))),
+            Self::NoWorker { reason } => {
+                (FailureKind::Host, format!("no component can be compiled: {}", clean(reason)))
+            }
             Self::Cancelled => (FailureKind::Host, "the compilation was broken off".to_owned()),
             Self::Sink(error) => (FailureKind::Host, format!("the compiled code cannot be kept: {error}")),
         }
@@ -128,7 +128,11 @@ fn quoted(said: &str) -> String {
 
 /// Returns a size for people, not to the byte.
 fn rough_size(bytes: u64) -> String {
-    if bytes < 1 << 20 { format!("{} KiB", bytes.div_ceil(1 << 10)) } else { format!("{} MiB", bytes.div_ceil(1 << 20)) }
+    if bytes < 1 << 20 {
+        format!("{} KiB", bytes.div_ceil(1 << 10))
+    } else {
+        format!("{} MiB", bytes.div_ceil(1 << 20))
+    }
 }
 
 #[cfg(test)]
@@ -156,7 +160,8 @@ mod tests {
 
     #[test]
     fn what_a_worker_says_is_escaped_and_bounded() {
-        let said = said(&Broken::Garbled { reason: "ended".to_owned(), said: format!("\u{1b}[31m{}", "x".repeat(9_000)) });
+        let said =
+            said(&Broken::Garbled { reason: "ended".to_owned(), said: format!("\u{1b}[31m{}", "x".repeat(9_000)) });
         assert!(!said.contains('\u{1b}') && said.len() < 1_200, "{said}");
     }
 

@@ -23,10 +23,7 @@ impl Places {
     /// Makes so many places, at least one. With one alone, small components do wait for large ones.
     pub(super) fn new(count: usize) -> Self {
         let count = count.clamp(1, Semaphore::MAX_PERMITS);
-        Self {
-            all: Arc::new(Semaphore::new(count)),
-            large: Arc::new(Semaphore::new(count.saturating_sub(1).max(1))),
-        }
+        Self { all: Arc::new(Semaphore::new(count)), large: Arc::new(Semaphore::new(count.saturating_sub(1).max(1))) }
     }
 
     /// Waits for a place for a component of `size` bytes; first come, first served among the large and among all.

@@ -32,6 +32,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(2);
 
 /// Signals by which the limits of a process show themselves.
 const SIGABRT: i32 = 6;
+const SIGSEGV: i32 = 11;
 const SIGXCPU: i32 = 24;
 
 /// How the standard library begins its last words when there is no memory left.
@@ -205,7 +206,8 @@ impl Worker {
             None => "closed its end and went on".to_owned(),
             Some(status) => match status.signal() {
                 Some(SIGXCPU) => return Broken::Cpu,
-                Some(SIGABRT) if said.contains(NO_MEMORY) => return Broken::Memory,
+                // It aborts then, unless there is not even a stack left to do that on.
+                Some(SIGABRT | SIGSEGV) if said.contains(NO_MEMORY) => return Broken::Memory,
                 Some(number) => return Broken::Signal { number, said },
                 None => {
                     let code = status.code().unwrap_or_default();

@@ -29,7 +29,10 @@ const SELF_TEST: Bounds = Bounds { memory_bytes: 256 << 20, cpu_s: 10 };
 pub fn run_worker() -> u8 {
     let is_test = std::env::args_os().nth(2).is_some_and(|word| word == SELF_TEST_WORD);
     if !is_test && io::stdin().is_terminal() {
-        let _ = writeln!(io::stderr(), "error: `{WORKER_WORD}` is for the program itself, which speaks to it through a pipe");
+        let _ = writeln!(
+            io::stderr(),
+            "error: `{WORKER_WORD}` is for the program itself, which speaks to it through a pipe"
+        );
         return 2;
     }
     confine::leave_behind();

@@ -58,11 +58,12 @@ pub(super) fn validate(bytes: &[u8], settings: &EngineSettings) -> Result<Types,
         Err(error) => error,
     };
     let valid_with = |features: WasmFeatures| Validator::new_with_features(features).validate_all(bytes).is_ok();
-    if let Some((feature, _)) = KNOWN.iter().find(|(_, flags)| valid_with(on | *flags)) {
-        return Err(EngineError::Unsupported { feature: (*feature).to_owned() });
-    }
+    // Asked first: for bytes that are merely broken, and may be many, no single feature need be tried.
     if !valid_with(WasmFeatures::all()) {
         return Err(damaged(&error));
+    }
+    if let Some((feature, _)) = KNOWN.iter().find(|(_, flags)| valid_with(on | *flags)) {
+        return Err(EngineError::Unsupported { feature: (*feature).to_owned() });
     }
     Err(EngineError::Unsupported { feature: needed(on, valid_with) })
 }

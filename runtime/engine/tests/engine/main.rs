@@ -9,3 +9,4 @@ mod inspect;
 mod lifecycle;
 mod limits;
 mod support;
+mod workers;

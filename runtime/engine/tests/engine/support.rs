@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex};
 
 use domain::call::{CallExpression, CallOutcome, CallRequest};
 use domain::ports::{
-    BoxFuture, CallRecord, Clock, CodeCache, CodeKey, CodeWriter, CompileProgress, Engine, EngineError, EngineObserver, Link,
-    OutputLine, OutputSink, Refusal, Slot, StateKeeper, StorageError, Unit, UnitSource, UnitSpec,
+    BoxFuture, CallRecord, Clock, CodeCache, CodeKey, CodeWriter, CompileProgress, Engine, EngineError, EngineObserver,
+    Link, OutputLine, OutputSink, Refusal, Slot, StateKeeper, StorageError, Unit, UnitSource, UnitSpec,
 };
-use domain::{ComponentId, Digest, Failure, Limits, Timestamp};
 use domain::settings::CompileSettings;
+use domain::{ComponentId, Digest, Failure, Limits, Timestamp};
 use engine::{Capability, CompileParts, CompileWith, EngineParts, EngineSettings, WasmtimeEngine};
 
 /// Everything that the engine tells, and what it is given.

@@ -163,6 +163,12 @@ fn failed(failure: &Failure) -> Vec<String> {
         FailureKind::Dependency => {
             vec![format!("`runtime deps {id} --check` says which of its dependencies cannot be used and why"), history]
         }
+        FailureKind::Limit if failure.phase == Phase::Compile => {
+            let keys = ["compile.memory", "compile.cpu", "compile.wall"];
+            let key = keys.into_iter().find(|key| failure.message.contains(key));
+            let raise = key.map(|key| format!("`runtime settings {key}=…` gives more if the component is legitimate"));
+            raise.into_iter().chain([history]).collect()
+        }
         FailureKind::Trap
         | FailureKind::Stack
         | FailureKind::Exit

@@ -99,8 +99,7 @@ fn filter() -> Result<BpfProgram, seccompiler::BackendError> {
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> = ALLOWED.iter().map(|call| (*call, Vec::new())).collect();
     for call in MAPPING {
         let executable = u64::from(libc::PROT_EXEC.unsigned_abs());
-        let not_executable =
-            SeccompCondition::new(2, SeccompCmpArgLen::Qword, SeccompCmpOp::MaskedEq(executable), 0)?;
+        let not_executable = SeccompCondition::new(2, SeccompCmpArgLen::Qword, SeccompCmpOp::MaskedEq(executable), 0)?;
         rules.insert(*call, vec![SeccompRule::new(vec![not_executable])?]);
     }
     let denied = SeccompAction::Errno(libc::EPERM.unsigned_abs());

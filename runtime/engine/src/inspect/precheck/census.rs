@@ -110,7 +110,9 @@ impl Census {
             *known = count.max(*known);
         }
         match BOUNDS.get(position) {
-            Some((_, noun, max)) if count > *max => Err(refuse(&format!("it has {count} {noun}, at most {max} are allowed"))),
+            Some((_, noun, max)) if count > *max => {
+                Err(refuse(&format!("it has {count} {noun}, at most {max} are allowed")))
+            }
             _ => Ok(()),
         }
     }

@@ -9,8 +9,8 @@ use std::ops::Range;
 use domain::ports::EngineError;
 use domain::settings::CompileSettings;
 use wasmparser::{
-    BinaryReader, BinaryReaderError, ConstExpr, Data, DataKind, Element, ElementItems, ElementKind, Encoding, FunctionBody, Global,
-    Parser, Payload, SectionLimited, Table, TableInit,
+    BinaryReader, BinaryReaderError, ConstExpr, Data, DataKind, Element, ElementItems, ElementKind, Encoding,
+    FunctionBody, Global, Parser, Payload, SectionLimited, Table, TableInit,
 };
 
 pub(crate) use census::{Census, Counted};
