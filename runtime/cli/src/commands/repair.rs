@@ -99,6 +99,8 @@ fn text(document: &RepairDoc, paint: Paint) -> String {
     }
     let kept = if document.last_kept == 0 {
         "nothing".to_owned()
+    } else if document.first_kept > document.last_kept {
+        "no record".to_owned()
     } else {
         format!("records {} to {}", document.first_kept, document.last_kept)
     };
@@ -109,7 +111,8 @@ fn text(document: &RepairDoc, paint: Paint) -> String {
         false => text.push_str(&format!("{verb} {}{snapshot}\n", paint.bold(&kept))),
     }
     if let Some(aside) = &document.set_aside {
-        text.push_str(&format!("the damaged files are in {}\n", escape_line(aside)));
+        let verb = if document.dry_run { "would be put into" } else { "are in" };
+        text.push_str(&format!("the damaged files {verb} {}\n", escape_line(aside)));
     }
     text
 }
