@@ -136,6 +136,48 @@ mod tests {
         assert_eq!(Counted::CustomBytes as usize + 1, BOUNDS.len());
     }
 
+    /// What large components have, in the order of the table: CPython by componentize-py 0.25 (17.6 MiB), SpiderMonkey by
+    /// componentize-js 0.19 (11.1 MiB), stock Go (2.6 MiB), QuickJS (1.2 MiB).
+    const REAL: [(&str, [u64; BOUNDS.len()]); 4] = [
+        (
+            "CPython",
+            [
+                29, 13_498, 426_843, 271, 47_802, 2_397, 5_283, 1, 2_510, 4_452, 874, 2, 3, 1_832, 9, 5_789, 9, 90,
+                1_540, 221, 430_502, 802,
+            ],
+        ),
+        (
+            "SpiderMonkey",
+            [
+                4, 12_450, 135_245, 120, 51_316, 590, 1_163, 1, 157, 69, 4, 1, 2, 20_000, 2, 7_615, 6, 28, 162, 81,
+                17_780, 563,
+            ],
+        ),
+        (
+            "Go",
+            [
+                6, 1_849, 25_200, 17, 7_422, 406, 641, 1, 172, 92, 11, 1, 2, 29_526, 2, 1_802, 6, 36, 150, 53, 19_937,
+                364,
+            ],
+        ),
+        (
+            "QuickJS",
+            [
+                12, 2_391, 37_088, 86, 7_701, 713, 1_497, 1, 236, 148, 19, 2, 2, 7_227, 5, 821, 8, 47, 211, 57, 14_167,
+                1_945,
+            ],
+        ),
+    ];
+
+    #[test]
+    fn twice_what_real_components_have_is_taken() {
+        for (name, figures) in REAL {
+            for ((_, noun, max), figure) in BOUNDS.iter().zip(figures) {
+                assert!(figure * 2 <= *max, "{name} has {figure} {noun}, and only {max} are allowed");
+            }
+        }
+    }
+
     #[test]
     fn as_much_as_may_be_is_taken_and_one_more_is_refused() {
         for (what, noun, max) in BOUNDS {
