@@ -58,15 +58,8 @@ fn own_program() -> std::io::Result<PathBuf> {
 /// else returns at once.
 ///
 /// Call it as the first thing of `main`, before threads are started and arguments are read. A worker gives up files, network and most
-/// of what the system offers, which has to hold for the whole process. It is started with the one argument `compile-worker`.
-///
-/// # Examples
-/// ```no_run
-/// fn main() {
-///     embed::run_compile_worker_if_asked();
-///     // The program begins here.
-/// }
-/// ```
+/// of what the system offers, which has to hold for the whole process. It is started with the one argument `compile-worker`. The guide
+/// to embedding has a `main` that does it.
 pub fn run_compile_worker_if_asked() {
     if std::env::args_os().nth(1).is_some_and(|word| word == WORKER_WORD) {
         std::process::exit(i32::from(engine::run_worker()));
