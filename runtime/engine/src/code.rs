@@ -136,7 +136,12 @@ fn make(
         Made::Cached(path) => deserialize_file(&shared.engine, path),
         Made::Loose(code) => deserialize(&shared.engine, code),
     };
-    loaded.map_err(|error| (FailureKind::Host, format!("freshly compiled code was refused: {error:#}")))
+    loaded.map_err(|error| {
+        if let Made::Cached(_) = made {
+            shared.code.remove(key);
+        }
+        (FailureKind::Host, format!("freshly compiled code was refused: {error:#}"))
+    })
 }
 
 /// Has a worker compile. Where the cache cannot be written, code is made for this process alone.

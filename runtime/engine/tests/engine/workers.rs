@@ -65,6 +65,7 @@ async fn code_that_is_cut_off_or_no_code_is_never_used() {
         let (_folder, world) = scripted(&format!("{BEGUN}\n{end}"));
         let said = refusal_of(&world).await;
         assert!(said.contains(words), "{end}: {said}");
+        assert_eq!(std::fs::read_dir(world.code.path.path()).unwrap().count(), 0, "{end}: nothing of it is kept");
     }
 }
 
