@@ -15,8 +15,7 @@ fn the_first_screen_groups_the_verbs() {
       register PATH…       Add components, or new versions of them
       scan, inspect PATH   Look at a folder or binary before registering it
       unregister ID…       Remove components
-      list, show ID        List components, or show everything about one
-      wit ID               Print a component's interfaces as WIT
+      list, show, wit ID   List components; show all about one, or its WIT
     Running:
       activate ID…         Activate components and all that they need
       call ID 'f(args)'    Call a function; arguments and result in WAVE
@@ -25,12 +24,13 @@ fn the_first_screen_groups_the_verbs() {
     Dependencies:
       deps, dependents ID  Show what a component needs, or what needs it
       depend, undepend     Declare or remove a dependency: `depend A --on B`
-      order, cycles        Show the activation order, or all cycles
-      graph                Draw the graph: tree, svg, dot, mermaid, json
+      order, cycles, graph Show the activation order, all cycles, or a picture
     Operations:
       status ID            Show or set the status of components
       health, stats        Count healthy components; show usage and timings
       errors, log          Show failures; read the journal: who did what when
+      grant, revoke ID CAP Grant variables, folders, clocks; take them back
+      grants, policy       Show what is asked and granted, and by which rules
       index, settings      Make and use indexes; show or change settings
       completions SHELL    Print completions for a shell
     Upkeep:
@@ -79,6 +79,10 @@ fn every_verb_explains_itself_with_an_example() {
         "order",
         "cycles",
         "graph",
+        "grant",
+        "revoke",
+        "grants",
+        "policy",
         "status",
         "health",
         "stats",

@@ -14,14 +14,17 @@ mod bad_folders;
 mod bad_graphs;
 #[cfg(unix)]
 mod breaking_off;
+mod callers;
 mod calls;
 #[cfg(target_os = "linux")]
 mod compiling;
 mod dependencies;
 mod files;
 mod generated;
+mod grants;
 mod harness;
 mod help;
+mod hostile_texts;
 mod journal;
 mod list;
 mod operations;

@@ -1,7 +1,10 @@
-//! `wasi:cli`: standard streams, and the rest of a program's surroundings, which is empty here.
+//! `wasi:cli`: standard streams, the environment variables that are granted, and the rest of a program's surroundings, which is
+//! empty here.
 
 use std::sync::Arc;
 
+use domain::manifest::CONFIG_VALUE_BYTES_MAX;
+use domain::{Grant, GrantSet};
 use engine::{Capability, InstanceSpec, Stdio, StoreState};
 use wasmtime::component::Linker;
 use wasmtime_wasi::cli::{WasiCli, WasiCliCtxView};
@@ -13,7 +16,8 @@ use wasmtime_wasi::{WasiCtx, WasiCtxBuilder};
 
 use crate::stdio::CapturedStream;
 
-/// Takes what guests print as lines; stdin is at its end, nothing is a terminal, there are no variables and no arguments.
+/// Takes what guests print as lines; stdin is at its end, nothing is a terminal, there are no arguments and no variables but those
+/// that are granted.
 ///
 /// A guest that calls `exit` ends its instance, not the process.
 pub struct CliCapability;
@@ -63,8 +67,23 @@ impl Capability for CliCapability {
 
     fn prepare(&self, instance: &InstanceSpec, state: &mut StoreState) -> Result<(), String> {
         let stream = |stdio| CapturedStream::new(Arc::clone(&instance.output), stdio);
-        let ctx = WasiCtxBuilder::new().stdout(stream(Stdio::Out)).stderr(stream(Stdio::Err)).build();
-        state.insert(CliCtx(ctx));
+        let mut builder = WasiCtxBuilder::new();
+        builder.stdout(stream(Stdio::Out)).stderr(stream(Stdio::Err)).envs(&variables(&instance.grants));
+        state.insert(CliCtx(builder.build()));
         Ok(())
     }
+}
+
+/// Returns the variables that are granted, with the values that they have now; one that the host has not, the guest has not either.
+fn variables(grants: &GrantSet) -> Vec<(String, String)> {
+    let value = |grant: &Grant| match grant {
+        Grant::Env { name, value: Some(value) } => Some((name.clone(), value.clone())),
+        // One that is longer than a grant could say, or no text, is as good as none.
+        Grant::Env { name, value: None } => {
+            let value = std::env::var(name).ok().filter(|value| value.len() <= CONFIG_VALUE_BYTES_MAX)?;
+            Some((name.clone(), value))
+        }
+        Grant::Folder { .. } | Grant::Clocks => None,
+    };
+    grants.iter().filter_map(value).collect()
 }

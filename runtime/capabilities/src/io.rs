@@ -1,6 +1,5 @@
 //! `wasi:io`: errors, pollables and streams, the types that other WASI interfaces speak in.
 
-use domain::manifest::GrantRequests;
 use engine::{Capability, InstanceSpec, StoreState};
 use wasmtime::component::{HasData, Linker, ResourceTable};
 use wasmtime_wasi_io::bindings::wasi::io::{error, poll, streams};
@@ -29,10 +28,6 @@ impl Capability for IoCapability {
             "wasi:io/poll@0.2.12" => poll::add_to_linker::<_, HasTable>(linker, StoreState::table),
             _ => streams::add_to_linker::<_, HasTable>(linker, StoreState::table),
         }
-    }
-
-    fn check(&self, _: &GrantRequests) -> Result<(), String> {
-        Ok(())
     }
 
     fn prepare(&self, _: &InstanceSpec, _: &mut StoreState) -> Result<(), String> {

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use engine::Capability;
 
 pub use cli::CliCapability;
-pub use clocks::ClocksCapability;
+pub use clocks::{COARSE_TICK, ClocksCapability};
 pub use config::ConfigCapability;
 pub use environment::EnvironmentCapability;
 pub use filesystem::FilesystemCapability;

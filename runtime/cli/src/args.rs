@@ -111,6 +111,10 @@ pub(crate) enum Verb {
     Stats(commands::stats::Args),
     Errors(commands::errors::Args),
     Log(commands::log::Args),
+    Grant(commands::grant::Args),
+    Revoke(commands::revoke::Args),
+    Grants(commands::grants::Args),
+    Policy(commands::policy::Args),
     Index(commands::index::Args),
     Settings(commands::settings::Args),
     Serve(commands::serve::Args),
@@ -153,6 +157,10 @@ impl Verb {
             | Self::Stats(_)
             | Self::Errors(_)
             | Self::Log(_)
+            | Self::Grant(_)
+            | Self::Revoke(_)
+            | Self::Grants(_)
+            | Self::Policy(_)
             | Self::Index(_)
             | Self::Settings(_)
             | Self::Backup(_)
@@ -177,6 +185,8 @@ impl Verb {
     pub(crate) fn runs_guests(&self) -> bool {
         self.runs_many_guests()
             || matches!(self, Self::Activate(_) | Self::Call(_) | Self::Evict(_) | Self::Unregister(_))
+            // A live instance ends where its grants change.
+            || matches!(self, Self::Grant(_) | Self::Revoke(_))
     }
 
     /// Tells whether the verb reads what is piped into it.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use domain::entry::{DeclaredBy, Unresolved, UnresolvedReason};
 use domain::inspection::ExternItem;
 use domain::manifest::{FolderMode, GrantRequests, InstanceMode};
-use domain::{ComponentId, Edge, EdgeKind};
+use domain::{ComponentId, Edge, EdgeKind, Grant, Granted};
 use registry::{ActivateReport, EdgeView, EntryView, Outcomes, RegistryError};
 use serde::Serialize;
 
@@ -75,7 +75,7 @@ impl From<&EntryView> for EntryDoc {
             unresolved_reasons: entry.unresolved.iter().map(UnresolvedDoc::from).collect(),
             limits: limits::values(&view.limits),
             limit_sources: limits::sources(&view.limits),
-            grants: (&manifest.grants).into(),
+            grants: GrantsDoc::new(&view.asked, &entry.grants),
             config: manifest.config.clone(),
             bind: manifest.bind.clone(),
             instances: InstancesDoc {
@@ -170,6 +170,10 @@ impl From<&Unresolved> for UnresolvedDoc {
             UnresolvedReason::BadBinding { to, exists: false } => {
                 ("bad-binding", format!("`[bind]` names `{to}` for `{need}`, which is not registered"), vec![])
             }
+            UnresolvedReason::Refused { by, allowed } => {
+                let allowed = domain::IdPattern::list(allowed);
+                ("refused", format!("`{by}` provides `{need}`, but its `[callers]` allows {allowed}"), vec![])
+            }
             UnresolvedReason::OutOfRange { range, found } => {
                 ("out-of-range", format!("`{need}` has version {found}, needed is {range}"), vec![])
             }
@@ -178,11 +182,96 @@ impl From<&Unresolved> for UnresolvedDoc {
     }
 }
 
-/// What the component asks for beyond the default set.
+/// What the component asks for beyond the default set, and what it was granted.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct GrantsDoc {
+    /// Variables that it asks for.
     pub(crate) env: Vec<String>,
+    /// Folders that it asks for.
     pub(crate) folders: Vec<FolderDoc>,
+    /// All that it asks for.
+    pub(crate) requested: Vec<GrantDoc>,
+    pub(crate) granted: Vec<GrantedDoc>,
+    /// What it asks for and was not granted.
+    pub(crate) missing: Vec<GrantDoc>,
+}
+
+/// One thing that is granted or asked for.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct GrantDoc {
+    pub(crate) capability: &'static str,
+    /// As it is typed after `runtime grant ID`.
+    pub(crate) text: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) value: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) path: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) mode: Option<&'static str>,
+}
+
+impl GrantDoc {
+    /// Makes the document with the value of a variable, which [`From`] leaves out.
+    pub(crate) fn full(grant: &Grant) -> Self {
+        let mut document = Self::from(grant);
+        document.text = grant.full();
+        if let Grant::Env { value, .. } = grant {
+            document.value.clone_from(value);
+        }
+        document
+    }
+
+    /// Tells whether both are of the same place.
+    pub(crate) fn is_of(&self, other: &Self) -> bool {
+        (self.capability, &self.name, &self.at) == (other.capability, &other.name, &other.at)
+    }
+}
+
+impl From<&Grant> for GrantDoc {
+    fn from(grant: &Grant) -> Self {
+        let bare = Self {
+            capability: grant.capability(),
+            text: grant.to_string(),
+            name: None,
+            value: None,
+            path: None,
+            at: None,
+            mode: None,
+        };
+        match grant {
+            Grant::Env { name, .. } => Self { name: Some(name.clone()), ..bare },
+            Grant::Folder { path, at, mode } => {
+                Self { path: Some(path.clone()), at: Some(at.clone()), mode: Some(mode.as_str()), ..bare }
+            }
+            Grant::Clocks => bare,
+        }
+    }
+}
+
+/// Something that is granted, since when and by whom.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct GrantedDoc {
+    #[serde(flatten)]
+    pub(crate) grant: GrantDoc,
+    pub(crate) since: String,
+    pub(crate) by: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) rule: Option<String>,
+}
+
+impl From<&Granted> for GrantedDoc {
+    fn from(granted: &Granted) -> Self {
+        Self {
+            grant: (&granted.grant).into(),
+            since: granted.since.to_string(),
+            by: granted.by.to_string(),
+            rule: granted.rule.clone(),
+        }
+    }
 }
 
 /// A folder that the component asks for.
@@ -193,8 +282,9 @@ pub(crate) struct FolderDoc {
     pub(crate) mode: &'static str,
 }
 
-impl From<&GrantRequests> for GrantsDoc {
-    fn from(grants: &GrantRequests) -> Self {
+impl GrantsDoc {
+    /// Says what is asked for by `grants`, and what of it is `granted`.
+    pub(crate) fn new(grants: &GrantRequests, granted: &[Granted]) -> Self {
         let folder = |folder: &domain::manifest::FolderRequest| FolderDoc {
             path: folder.path.clone(),
             at: folder.at.clone(),
@@ -203,7 +293,13 @@ impl From<&GrantRequests> for GrantsDoc {
                 FolderMode::Rw => "rw",
             },
         };
-        Self { env: grants.env.clone(), folders: grants.folders.iter().map(folder).collect() }
+        Self {
+            env: grants.env.clone(),
+            folders: grants.folders.iter().map(folder).collect(),
+            requested: grants.grants().iter().map(GrantDoc::from).collect(),
+            granted: granted.iter().map(GrantedDoc::from).collect(),
+            missing: domain::grant::missing(grants, granted).iter().map(GrantDoc::from).collect(),
+        }
     }
 }
 
@@ -285,6 +381,8 @@ pub(crate) struct ActivationDoc {
     pub(crate) already_active: Vec<ComponentId>,
     pub(crate) failed: Vec<FailedDoc>,
     pub(crate) skipped: Vec<SkippedDoc>,
+    /// What was activated, or would be, although it asks for more than it was granted.
+    pub(crate) ungranted: Vec<UngrantedDoc>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) dry_run: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -298,6 +396,13 @@ pub(crate) struct ActivatedDoc {
     pub(crate) version: String,
     pub(crate) duration_us: u64,
     pub(crate) fuel: u64,
+}
+
+/// A component that asks for more than it was granted.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct UngrantedDoc {
+    pub(crate) id: ComponentId,
+    pub(crate) missing: Vec<GrantDoc>,
 }
 
 /// A component that was not tried.
@@ -326,6 +431,11 @@ impl ActivationDoc {
                 })
                 .collect(),
             already_active: report.already_active,
+            ungranted: report
+                .ungranted
+                .into_iter()
+                .map(|(id, missing)| UngrantedDoc { id, missing: missing.iter().map(GrantDoc::from).collect() })
+                .collect(),
             skipped: report.skipped.into_iter().map(|(id, because)| SkippedDoc { id, because }).collect(),
             dry_run,
             error: failed.first().map(|failed| failed.error.clone()),

@@ -206,9 +206,8 @@ impl CliError {
     /// Prints the error: as the JSON document on standard output, or as text on standard error.
     pub(crate) fn report(&self, out: &Output, terminal: &Terminal) {
         if out.is_json() {
-            let text = serde_json::to_string(&ErrorDoc { error: self }).unwrap_or_default();
             // There is nowhere left to say that the error could not be said.
-            let _ = out.text(&format!("{text}\n"));
+            let _ = out.json(&ErrorDoc { error: self });
         } else {
             self.print(None, terminal);
         }
@@ -255,6 +254,12 @@ impl From<&RegistryError> for CliError {
             causes: vec![],
         }
         .caused_by(error)
+    }
+}
+
+impl From<domain::grant::GrantError> for CliError {
+    fn from(error: domain::grant::GrantError) -> Self {
+        error.hints().into_iter().fold(Self::usage(error.to_string()), Self::hint)
     }
 }
 

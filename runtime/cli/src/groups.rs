@@ -28,8 +28,7 @@ pub(crate) const GROUPS: &[(&str, &[Line])] = &[
             line("register PATH…", "Add components, or new versions of them"),
             line("scan, inspect PATH", "Look at a folder or binary before registering it"),
             line("unregister ID…", "Remove components"),
-            line("list, show ID", "List components, or show everything about one"),
-            line("wit ID", "Print a component's interfaces as WIT"),
+            line("list, show, wit ID", "List components; show all about one, or its WIT"),
         ],
     ),
     (
@@ -46,8 +45,7 @@ pub(crate) const GROUPS: &[(&str, &[Line])] = &[
         &[
             line("deps, dependents ID", "Show what a component needs, or what needs it"),
             line("depend, undepend", "Declare or remove a dependency: `depend A --on B`"),
-            line("order, cycles", "Show the activation order, or all cycles"),
-            line("graph", "Draw the graph: tree, svg, dot, mermaid, json"),
+            line("order, cycles, graph", "Show the activation order, all cycles, or a picture"),
         ],
     ),
     (
@@ -56,6 +54,8 @@ pub(crate) const GROUPS: &[(&str, &[Line])] = &[
             line("status ID", "Show or set the status of components"),
             line("health, stats", "Count healthy components; show usage and timings"),
             line("errors, log", "Show failures; read the journal: who did what when"),
+            line("grant, revoke ID CAP", "Grant variables, folders, clocks; take them back"),
+            line("grants, policy", "Show what is asked and granted, and by which rules"),
             line("index, settings", "Make and use indexes; show or change settings"),
             line("completions SHELL", "Print completions for a shell"),
         ],

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use domain::text::is_deceptive;
 use serde::Serialize;
 
 use crate::error::CliError;
@@ -101,14 +102,24 @@ impl Output {
     }
 }
 
-/// Escapes what JSON leaves as it is although it moves the cursor or the reading direction of a terminal: only strings can have it.
+/// Escapes what JSON leaves as it is although it moves the cursor, turns the text around or cannot be seen: only strings can have
+/// it, line feeds aside, which JSON escapes in strings.
 fn harmless(json: &str) -> Cow<'_, str> {
-    let harms = |c: char| matches!(c, '\u{7f}'..='\u{9f}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let harms = |c: char| c != '\n' && is_deceptive(c);
     if !json.contains(harms) {
         return Cow::Borrowed(json);
     }
-    let escape = |c: char| if harms(c) { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() };
-    Cow::Owned(json.chars().map(escape).collect())
+    let mut text = String::with_capacity(json.len() + 16);
+    for c in json.chars() {
+        if harms(c) {
+            // As JSON writes what has no place in sixteen bits: in two halves.
+            let units = c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect::<String>();
+            text.push_str(&units);
+        } else {
+            text.push(c);
+        }
+    }
+    Cow::Owned(text)
 }
 
 /// Writes bytes for people: `17.9 MiB`.
@@ -160,10 +171,10 @@ mod tests {
 
     #[test]
     fn what_moves_a_terminal_is_escaped_in_json_too() {
-        let text = "a\u{9b}31m\u{202e}é\u{1b}";
+        let text = "a\u{9b}31m\u{202e}é\u{1b}\u{e0041}";
         let json = serde_json::to_string(text).unwrap();
         let harmless = harmless(&json);
-        assert_eq!(harmless, "\"a\\u009b31m\\u202eé\\u001b\"");
+        assert_eq!(harmless, "\"a\\u009b31m\\u202eé\\u001b\\udb40\\udc41\"");
         assert_eq!(serde_json::from_str::<String>(&harmless).unwrap(), text);
     }
 

@@ -7,9 +7,11 @@ use semver::{Version, VersionReq};
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
+use crate::grant::Granted;
 use crate::id::ComponentId;
 use crate::inspection::ExternItem;
 use crate::manifest::{ComponentManifest, Kind};
+use crate::pattern::IdPattern;
 use crate::status::Status;
 use crate::time::Timestamp;
 
@@ -39,6 +41,9 @@ pub struct Revision {
     /// When that file was changed last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_modified: Option<Timestamp>,
+    /// The folder where relative paths of its manifest's `[grants]` begin, canonical; only there if it has any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folder: Option<String>,
     /// When this revision was registered.
     pub registered_at: Timestamp,
 }
@@ -94,6 +99,9 @@ pub struct Entry {
     /// What the last health probe said: `false` after a failed one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probe: Option<bool>,
+    /// What is granted beyond the default set, oldest first; it holds for all revisions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub grants: Vec<Granted>,
 }
 
 impl Entry {
@@ -233,6 +241,13 @@ pub enum UnresolvedReason {
         to: ComponentId,
         /// Whether that entry exists at all.
         exists: bool,
+    },
+    /// The one entry that provides it does not let this component call it: its `[callers]` says so.
+    Refused {
+        /// The entry.
+        by: ComponentId,
+        /// Whom it lets call.
+        allowed: Vec<IdPattern>,
     },
     /// The declared dependency exists, but not in the declared range.
     OutOfRange {

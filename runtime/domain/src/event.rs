@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::entry::{Edge, Revision, StateRef, Unresolved};
+use crate::entry::{Edge, Revision, StateRef, Unresolved, UnresolvedReason};
 use crate::error::ErrorKind;
 use crate::failure::Failure;
+use crate::grant::Grant;
 use crate::id::ComponentId;
 use crate::status::Status;
 use crate::time::Timestamp;
@@ -152,6 +153,23 @@ pub enum Event {
         /// How many refusals of this sort the event stands for, at least 1.
         count: u64,
     },
+    /// The component was granted authority beyond the default set.
+    Granted {
+        /// The component.
+        component: ComponentId,
+        /// What it was granted, each in place of what it had there before.
+        grants: Vec<Grant>,
+        /// The rule of the policy that did it, `None` if a person or program did.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rule: Option<String>,
+    },
+    /// Authority was taken back from the component.
+    Revoked {
+        /// The component.
+        component: ComponentId,
+        /// What it has no longer.
+        grants: Vec<Grant>,
+    },
     /// A custom index was made.
     IndexCreated {
         /// The metadata key that is indexed, which is also the index's name.
@@ -175,12 +193,13 @@ pub enum Event {
     },
 }
 
-/// Version of the events' form; a reader refuses records of a later one.
-pub const EVENT_VERSION: u32 = 1;
+/// Newest version of the events' form; a reader refuses records of a later one. Each record has the version of
+/// [`Event::version`], so that an older program reads all that it knows and says of the rest that it is newer.
+pub const EVENT_VERSION: u32 = 2;
 
 impl Event {
     /// The names of all events.
-    pub const NAMES: [&'static str; 17] = [
+    pub const NAMES: [&'static str; 19] = [
         "registered",
         "unregistered",
         "revision-selected",
@@ -195,10 +214,28 @@ impl Event {
         "state-saved",
         "probed",
         "refused",
+        "granted",
+        "revoked",
         "index-created",
         "index-dropped",
         "config-set",
     ];
+
+    /// Returns the version of the events' form in which this event appeared, at most [`EVENT_VERSION`].
+    pub fn version(&self) -> u32 {
+        let is_refused = |unresolved: &Unresolved| matches!(unresolved.reason, UnresolvedReason::Refused { .. });
+        match self {
+            Self::Granted { .. } | Self::Revoked { .. } => 2,
+            Self::Registered { unresolved, .. }
+            | Self::RevisionSelected { unresolved, .. }
+            | Self::EdgesResolved { unresolved, .. }
+                if unresolved.iter().any(is_refused) =>
+            {
+                2
+            }
+            _ => 1,
+        }
+    }
 
     /// Returns the event's name as it stands in the journal, for instance `edge-added`.
     ///
@@ -219,6 +256,8 @@ impl Event {
             Self::StateSaved { .. } => "state-saved",
             Self::Probed { .. } => "probed",
             Self::Refused { .. } => "refused",
+            Self::Granted { .. } => "granted",
+            Self::Revoked { .. } => "revoked",
             Self::IndexCreated { .. } => "index-created",
             Self::IndexDropped { .. } => "index-dropped",
             Self::ConfigSet { .. } => "config-set",
@@ -245,6 +284,8 @@ impl Event {
             | Self::StateSaved { .. }
             | Self::Probed { .. }
             | Self::Refused { .. }
+            | Self::Granted { .. }
+            | Self::Revoked { .. }
             | Self::IndexCreated { .. }
             | Self::IndexDropped { .. }
             | Self::ConfigSet { .. } => None,
@@ -266,7 +307,9 @@ impl Event {
             | Self::ErrorsCleared { component, .. }
             | Self::Failed { component, .. }
             | Self::StateSaved { component, .. }
-            | Self::Probed { component, .. } => Some(component),
+            | Self::Probed { component, .. }
+            | Self::Granted { component, .. }
+            | Self::Revoked { component, .. } => Some(component),
             Self::Refused { component, .. } => component.as_ref(),
             Self::IndexCreated { .. } | Self::IndexDropped { .. } | Self::ConfigSet { .. } => None,
         }

@@ -7,6 +7,8 @@ use std::str::FromStr;
 use semver::{Version, VersionReq};
 use serde::{Deserialize, Serialize, Serializer};
 
+use crate::callers::Callers;
+use crate::grant::{Grant, place};
 use crate::id::ComponentId;
 use crate::limits::LimitRequests;
 
@@ -48,6 +50,9 @@ pub struct ComponentManifest {
     /// Which entry provides an import; keys are import names, interfaces with or without version.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub bind: BTreeMap<String, ComponentId>,
+    /// Which components may call which export.
+    #[serde(skip_serializing_if = "Callers::is_empty")]
+    pub callers: Callers,
     /// Limits that differ from the defaults.
     #[serde(skip_serializing_if = "LimitRequests::is_empty")]
     pub limits: LimitRequests,
@@ -136,12 +141,39 @@ pub struct GrantRequests {
     /// Folders of the host.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub folders: Vec<FolderRequest>,
+    /// Whether clocks are wanted in full resolution.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub precise_clocks: bool,
 }
 
 impl GrantRequests {
     /// Tells whether nothing is asked for.
     pub fn is_empty(&self) -> bool {
-        self.env.is_empty() && self.folders.is_empty()
+        self.env.is_empty() && self.folders.is_empty() && !self.precise_clocks
+    }
+
+    /// Returns what is asked for as the grants that it would take, folders with their paths as they were written.
+    pub fn grants(&self) -> Vec<Grant> {
+        let env = self.env.iter().map(|name| Grant::Env { name: name.clone(), value: None });
+        let folders = self.folders.iter().map(|folder| Grant::Folder {
+            path: folder.path.clone(),
+            at: place(&folder.at).unwrap_or_else(|_| folder.at.clone()),
+            mode: folder.mode,
+        });
+        env.chain(folders).chain(self.precise_clocks.then_some(Grant::Clocks)).collect()
+    }
+
+    /// Returns what is asked for here, and by `other` beside it.
+    #[must_use]
+    pub fn with(mut self, other: &Self) -> Self {
+        let is_new = |name: &&String| !self.env.contains(name);
+        let env: Vec<_> = other.env.iter().filter(is_new).cloned().collect();
+        let is_free = |folder: &&FolderRequest| self.folders.iter().all(|own| own.at != folder.at);
+        let folders: Vec<_> = other.folders.iter().filter(is_free).cloned().collect();
+        self.env.extend(env);
+        self.folders.extend(folders);
+        self.precise_clocks |= other.precise_clocks;
+        self
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::entry::{DeclaredBy, Edge, EdgeKind, Entry, Need};
 use crate::event::{Event, Record};
+use crate::grant::{self, Granted};
 use crate::inspection::{ExternItem, ExternKind};
 use crate::status::Status;
 
@@ -32,12 +33,13 @@ pub fn apply(record: &Record, entry: Option<Entry>) -> Option<Entry> {
                 error_count: 0,
                 state: None,
                 probe: None,
+                grants: Vec::new(),
             });
         }
         (_, None) => return None,
         (_, Some(entry)) => entry,
     };
-    if !apply_to(&record.event, &mut entry) {
+    if !apply_to(record, &mut entry) {
         return Some(entry);
     }
     entry.changed_at = record.at;
@@ -45,9 +47,9 @@ pub fn apply(record: &Record, entry: Option<Entry>) -> Option<Entry> {
     Some(entry)
 }
 
-/// Changes `entry` as `event` says; `false` if the event is not about an entry's state.
-fn apply_to(event: &Event, entry: &mut Entry) -> bool {
-    match event {
+/// Changes `entry` as the record's event says; `false` if the event is not about an entry's state.
+fn apply_to(record: &Record, entry: &mut Entry) -> bool {
+    match &record.event {
         Event::Registered { revision, current, dependencies, unresolved, .. } => {
             entry.newest = entry.newest.max(revision.number);
             if *current {
@@ -107,6 +109,16 @@ fn apply_to(event: &Event, entry: &mut Entry) -> bool {
         }
         Event::StateSaved { state, .. } => entry.state.clone_from(state),
         Event::Probed { healthy, .. } => entry.probe = Some(*healthy),
+        Event::Granted { grants, rule, .. } => {
+            for grant in grants {
+                let granted =
+                    Granted { grant: grant.clone(), since: record.at, by: record.actor.clone(), rule: rule.clone() };
+                grant::put(&mut entry.grants, granted);
+            }
+        }
+        Event::Revoked { grants, .. } => {
+            entry.grants.retain(|granted| !grants.iter().any(|gone| gone.is_same_place(&granted.grant)));
+        }
         Event::Refused { .. }
         | Event::IndexCreated { .. }
         | Event::IndexDropped { .. }

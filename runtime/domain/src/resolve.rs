@@ -92,7 +92,8 @@ impl<'a> Overlay<'a> {
 ///
 /// `previous` are the edges that the entry has now: an import keeps its provider as long as that still serves it, so a
 /// second provider never takes over; edges that an operator declared are kept. Needs that `[bind]` decides follow the
-/// binding. `wasi:*` and `registry:*` are the host's unless they are bound; interfaces without functions need nobody.
+/// binding. `wasi:*` and `registry:*` are the host's unless they are bound; interfaces without functions need nobody. Who does not
+/// let the component call by its `[callers]` is no candidate.
 ///
 /// # Errors
 /// [`StorageError`] if the state cannot be read.
@@ -171,7 +172,10 @@ fn resolve_import(
                 return Ok(Outcome::Unresolved(UnresolvedReason::BadBinding { to: to.clone(), exists: to == id }));
             };
             return Ok(match serving_export(&provider, import) {
-                Some(export) => Outcome::Edge(import_edge(to, import, export)),
+                Some(export) => match refusal(&provider, export, id) {
+                    None => Outcome::Edge(import_edge(to, import, export)),
+                    Some(refused) => Outcome::Unresolved(refused),
+                },
                 None => Outcome::Unresolved(UnresolvedReason::BadBinding { to: to.clone(), exists: true }),
             });
         }
@@ -181,6 +185,7 @@ fn resolve_import(
         if matches!(&edge.kind, EdgeKind::Import { import: name, .. } if *name == import.name)
             && let Some(provider) = state.entry(&edge.on)?
             && let Some(export) = serving_export(&provider, import)
+            && refusal(&provider, export, id).is_none()
         {
             return Ok(Outcome::Edge(import_edge(&edge.on, import, export)));
         }
@@ -195,6 +200,7 @@ fn resolve_import(
 fn choose_provider(state: &Overlay<'_>, id: &ComponentId, import: &ExternItem) -> Result<Outcome, StorageError> {
     let key = reduce::wanted_key(&Need::Import(import.name.clone()));
     let mut candidates = Vec::new();
+    let mut refused = None;
     for candidate in state.providers(&key)? {
         if candidate == *id || candidates.len() > CANDIDATES_MAX {
             continue;
@@ -202,14 +208,17 @@ fn choose_provider(state: &Overlay<'_>, id: &ComponentId, import: &ExternItem) -
         if let Some(provider) = state.entry(&candidate)?
             && let Some(export) = serving_export(&provider, import)
         {
-            candidates.push((candidate, export.to_owned()));
+            match refusal(&provider, export, id) {
+                None => candidates.push((candidate, export.to_owned())),
+                Some(reason) => refused = refused.or(Some(reason)),
+            }
         }
     }
     let found: BTreeSet<_> = candidates.iter().map(|(id, _)| id.clone()).collect();
     let rivals = state.expected.get(&key).into_iter().flatten().filter(|rival| *rival != id && !found.contains(*rival));
     let rivals: Vec<_> = rivals.take(CANDIDATES_MAX).cloned().collect();
     Ok(match candidates.as_slice() {
-        [] => Outcome::Unresolved(UnresolvedReason::Missing),
+        [] => Outcome::Unresolved(refused.unwrap_or(UnresolvedReason::Missing)),
         [(only, export)] if rivals.is_empty() => Outcome::Edge(import_edge(only, import, export)),
         _ => {
             let mut all: Vec<_> = found.into_iter().chain(rivals).collect();
@@ -218,6 +227,12 @@ fn choose_provider(state: &Overlay<'_>, id: &ComponentId, import: &ExternItem) -
             Outcome::Unresolved(UnresolvedReason::Ambiguous { candidates: all })
         }
     })
+}
+
+/// Says why `provider` does not let component `id` call its `export`, if it does not.
+fn refusal(provider: &Entry, export: &str, id: &ComponentId) -> Option<UnresolvedReason> {
+    let allowed = provider.revision.manifest.callers.refusing(export, id)?;
+    Some(UnresolvedReason::Refused { by: provider.id.clone(), allowed: allowed.to_vec() })
 }
 
 /// Returns the entry that `[bind]` names for `import`: by its full name, else by its name without version.

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use domain::manifest::GrantRequests;
-use domain::{ComponentId, Limits};
+use domain::{ComponentId, GrantSet, Limits};
 use wasmtime::component::Linker;
 
 use crate::output::Output;
@@ -32,9 +31,16 @@ pub trait Capability: Send + Sync {
     ///
     /// # Errors
     /// One sentence that says what cannot be granted and why.
-    fn check(&self, grants: &GrantRequests) -> Result<(), String> {
+    fn check(&self, grants: &GrantSet) -> Result<(), String> {
         let _ = grants;
         Ok(())
+    }
+
+    /// Tells whether [`prepare`](Self::prepare) may wait for a disk, given these grants: it then runs on a thread that may block,
+    /// under the deadline of whoever waits. Never unless overridden.
+    fn may_block(&self, grants: &GrantSet) -> bool {
+        let _ = grants;
+        false
     }
 
     /// Puts what the capability keeps per instance into `state`, by [`StoreState::insert`]. Only called for instances of components
@@ -51,7 +57,7 @@ pub struct InstanceSpec {
     /// The component.
     pub component: ComponentId,
     /// What is granted beyond the default set.
-    pub grants: Arc<GrantRequests>,
+    pub grants: Arc<GrantSet>,
     /// What `wasi:config/store` answers.
     pub config: Arc<BTreeMap<String, String>>,
     /// The limits in force.

@@ -48,6 +48,18 @@ pub(crate) enum Interrupt {
         /// The components from the outermost to the one that was to be entered again.
         path: Vec<ComponentId>,
     },
+    /// The component that was to be called does not let this one call.
+    #[error("{message}")]
+    Refused {
+        /// Who, whom and which rule.
+        message: String,
+    },
+    /// A capability cannot be given to an instance, although it is granted.
+    #[error("{reason}")]
+    Unprepared {
+        /// Why.
+        reason: String,
+    },
     /// A function of `registry:component` has another type than it should.
     #[error("the function has another type than in `registry:component`: {reason}")]
     WrongType {
@@ -161,6 +173,7 @@ fn interrupted(interrupt: &Interrupt, allowed: &Allowed) -> (FailureKind, String
         Interrupt::Dependency { .. } | Interrupt::Absent { .. } | Interrupt::Reentrance { .. } => {
             (FailureKind::Dependency, interrupt.to_string())
         }
+        Interrupt::Refused { .. } | Interrupt::Unprepared { .. } => (FailureKind::Denied, interrupt.to_string()),
         Interrupt::WrongType { .. } => (FailureKind::TypeMismatch, interrupt.to_string()),
         Interrupt::Depth { .. } => (FailureKind::Limit, interrupt.to_string()),
     }

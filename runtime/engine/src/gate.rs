@@ -3,7 +3,9 @@
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Instant;
 
+use domain::ComponentId;
 use domain::call::Caller;
+use domain::callers::refusal;
 use domain::failure::FailureKind;
 use domain::ports::{Link, Slot, Unit};
 use wasmtime::StoreContextMut;
@@ -20,18 +22,20 @@ use crate::wit::{TypeNames, function_transferable, same_types, signature};
 /// Defines an import interface by gates into `link`'s provider, after comparing each function's types.
 pub(crate) fn link_interface(
     shared: &Shared,
+    caller: &ComponentId,
     link: &Link,
     interface: &ComponentInstance,
     linker: &mut Linker<StoreState>,
 ) -> Result<(), Unmet> {
     let provider = provider(link)?;
     let exports = component_unit(&*provider)?;
+    admit(exports, caller, &link.export)?;
     let mut instance = linker.instance(&link.import).map_err(|error| (FailureKind::Host, format!("{error:#}")))?;
     for (name, item) in interface.exports(&shared.engine) {
         match item.ty {
             ComponentItem::ComponentFunc(function) => {
                 check(link, Some(&link.export), name, &function, exports)?;
-                let gate = Gate::new(link, Some(&link.export), name, function, &provider);
+                let gate = Gate::new(caller, link, Some(&link.export), name, function, &provider);
                 gate.define(&mut instance, name)?;
             }
             ComponentItem::Type(_) => {}
@@ -51,14 +55,16 @@ pub(crate) fn link_interface(
 
 /// Defines an imported function of the world itself by a gate.
 pub(crate) fn link_function(
-    _: &Shared,
+    caller: &ComponentId,
     link: &Link,
     function: &ComponentFunc,
     linker: &mut Linker<StoreState>,
 ) -> Result<(), Unmet> {
     let provider = provider(link)?;
-    check(link, None, &link.export, function, component_unit(&*provider)?)?;
-    let gate = Gate::new(link, None, &link.export, function.clone(), &provider);
+    let exports = component_unit(&*provider)?;
+    admit(exports, caller, &link.export)?;
+    check(link, None, &link.export, function, exports)?;
+    let gate = Gate::new(caller, link, None, &link.export, function.clone(), &provider);
     gate.define(&mut linker.root(), &link.import)
 }
 
@@ -73,6 +79,14 @@ fn component_unit(unit: &dyn Unit) -> Result<&ComponentUnit, Unmet> {
     unit.as_any()
         .downcast_ref()
         .ok_or_else(|| (FailureKind::Host, format!("{} runs in another engine and cannot be linked", unit.id())))
+}
+
+/// Checks that the provider lets `caller` call its `export`.
+fn admit(provider: &ComponentUnit, caller: &ComponentId, export: &str) -> Result<(), Unmet> {
+    match provider.refusing(export, caller) {
+        None => Ok(()),
+        Some(allowed) => Err((FailureKind::Denied, refusal(provider.id(), caller, &shown(export), allowed))),
+    }
 }
 
 fn not_transferable(link: &Link, function: &str, what: &str) -> Unmet {
@@ -118,6 +132,7 @@ fn check(
 
 /// One imported function and whoever provides it at the moment.
 struct Gate {
+    caller: ComponentId,
     slot: Arc<Slot>,
     interface: Option<String>,
     name: String,
@@ -133,10 +148,18 @@ struct Target {
 }
 
 impl Gate {
-    fn new(link: &Link, interface: Option<&str>, name: &str, ty: ComponentFunc, unit: &Arc<dyn Unit>) -> Arc<Self> {
+    fn new(
+        caller: &ComponentId,
+        link: &Link,
+        interface: Option<&str>,
+        name: &str,
+        ty: ComponentFunc,
+        unit: &Arc<dyn Unit>,
+    ) -> Arc<Self> {
         // `check` has found it; a gate that finds another unit in service looks again.
         let export = component_unit(&**unit).ok().and_then(|unit| unit.exports().position(interface, name));
         Arc::new(Self {
+            caller: caller.clone(),
             slot: Arc::clone(&link.provider),
             interface: interface.map(str::to_owned),
             name: name.to_owned(),
@@ -207,6 +230,11 @@ impl Gate {
         };
         let callee = component_unit(&**unit)
             .map_err(|(_, message)| Interrupt::Dependency { id: self.slot.id().clone(), message })?;
+        // Another revision may let others call than the one that was linked.
+        let asked = self.interface.as_deref().unwrap_or(&self.name);
+        if let Some(allowed) = callee.refusing(asked, &self.caller) {
+            return Err(Interrupt::Refused { message: refusal(callee.id(), &self.caller, &shown(asked), allowed) });
+        }
         let position = callee.exports().position(self.interface.as_deref(), &self.name);
         let position = position.ok_or_else(|| changed("is missing"))?;
         let export = callee.exports().get(position).ok_or_else(|| changed("is missing"))?;

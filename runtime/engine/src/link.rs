@@ -8,7 +8,7 @@ use domain::capability::{HostAccess, host_access, refusal};
 use domain::failure::FailureKind;
 use domain::ports::{Link, UnitSpec};
 use domain::text::{escape_line, truncate};
-use domain::{Failure, InterfaceName, Phase};
+use domain::{ComponentId, Failure, InterfaceName, Phase};
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, Linker};
 
@@ -62,7 +62,7 @@ fn link(shared: &Shared, spec: &UnitSpec, component: &Component) -> Result<Linke
     let mut unmet: Vec<Unmet> = Vec::new();
     for (name, item) in component.component_type().imports(&shared.engine) {
         let met = match spec.links.iter().find(|link| link.import == name) {
-            Some(link) => link_provider(shared, link, &item.ty, &mut linker),
+            Some(link) => link_provider(shared, &spec.id, link, &item.ty, &mut linker),
             None if needs_nobody(shared, &item.ty) => Ok(()),
             None => link_host(shared, name, &mut served, &mut linker),
         };
@@ -100,13 +100,14 @@ fn needs_nobody(shared: &Shared, item: &ComponentItem) -> bool {
 
 fn link_provider(
     shared: &Shared,
+    caller: &ComponentId,
     link: &Link,
     item: &ComponentItem,
     linker: &mut Linker<StoreState>,
 ) -> Result<(), Unmet> {
     match item {
-        ComponentItem::ComponentInstance(interface) => gate::link_interface(shared, link, interface, linker),
-        ComponentItem::ComponentFunc(function) => gate::link_function(shared, link, function, linker),
+        ComponentItem::ComponentInstance(interface) => gate::link_interface(shared, caller, link, interface, linker),
+        ComponentItem::ComponentFunc(function) => gate::link_function(caller, link, function, linker),
         _ => Err((
             FailureKind::MissingImport,
             format!(

@@ -1,6 +1,7 @@
 //! The registry itself and how it is put together.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use arc_swap::ArcSwap;
@@ -9,7 +10,7 @@ use domain::ports::{
     Upkeep,
 };
 use domain::settings::Settings;
-use domain::{Actor, ComponentId, Record};
+use domain::{Actor, ComponentId, Policy, Record};
 use tokio::sync::broadcast;
 
 use crate::breakable::Breakable;
@@ -49,6 +50,10 @@ pub(crate) struct Inner {
     /// Blobs that are being put into use.
     pub(crate) pins: Arc<Pins>,
     pub(crate) settings: ArcSwap<Settings>,
+    /// The folder that has everything of the registry, canonical; looked up when it is first needed.
+    pub(crate) own_folder: OnceLock<Option<PathBuf>>,
+    /// What registrations grant without an operator's word.
+    pub(crate) policy: Arc<Policy>,
     /// One writer of the settings file at a time.
     pub(crate) settings_lock: tokio::sync::Mutex<()>,
     /// Places of components in service, made when first needed.
@@ -212,8 +217,8 @@ impl RegistryBuilder {
     /// registered, never activated; what cannot be is a warning.
     ///
     /// # Errors
-    /// [`RegistryError::Internal`] names an adapter that was not given; [`RegistryError::Settings`] and
-    /// [`RegistryError::Storage`].
+    /// [`RegistryError::Internal`] names an adapter that was not given; [`RegistryError::Settings`],
+    /// [`RegistryError::Policy`] and [`RegistryError::Storage`].
     pub async fn open(self) -> Result<Registry, RegistryError> {
         fn required<T>(what: &str, adapter: Option<T>) -> Result<T, RegistryError> {
             adapter.ok_or_else(|| RegistryError::Internal(format!("the registry was built without {what}")))
@@ -221,6 +226,7 @@ impl RegistryBuilder {
         let clock = required("a clock", self.clock)?;
         let settings_store = required("a settings store", self.settings)?;
         let settings = crate::settings::load(&*settings_store)?;
+        let policy = crate::settings::load_policy(&*settings_store)?;
         let registry = Registry {
             actor: self.actor.unwrap_or(Actor::System),
             durability: None,
@@ -234,6 +240,8 @@ impl RegistryBuilder {
                 pins: Arc::default(),
                 tracker: self.tracker.unwrap_or_else(|| Arc::new(Tracker::new(clock.clone()))),
                 settings: ArcSwap::from_pointee(settings),
+                own_folder: OnceLock::new(),
+                policy: Arc::new(policy),
                 settings_store,
                 settings_lock: tokio::sync::Mutex::new(()),
                 places: Mutex::default(),

@@ -98,12 +98,15 @@ impl Registry {
     }
 
     /// Takes units out of service whose edges have changed: they are linked anew, to the export that serves now, at their next use.
+    /// Those whose grants have changed are replaced.
     async fn relink(&self, records: &[Arc<Record>]) {
         for record in records {
-            if let Event::EdgesResolved { component, .. } = &record.event
-                && self.unit_in_service(component).is_some()
-            {
-                self.out_of_service(component).await;
+            match &record.event {
+                Event::EdgesResolved { component, .. } if self.unit_in_service(component).is_some() => {
+                    self.out_of_service(component).await;
+                }
+                Event::Granted { component, .. } | Event::Revoked { component, .. } => self.renew(component).await,
+                _ => {}
             }
         }
     }

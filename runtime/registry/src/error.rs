@@ -7,6 +7,8 @@ use domain::ports::{BackupError, EngineError, StorageError};
 use domain::status::TransitionError;
 use domain::{ComponentId, Digest, ErrorKind, Status, Version, VersionReq};
 
+use crate::grants::GrantRefusal;
+
 /// Why an operation was not carried out. `Display` is one sentence; hints are separate.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
@@ -214,6 +216,24 @@ pub enum RegistryError {
         /// The indexes there are.
         known: Vec<String>,
     },
+    /// Authority cannot be granted or revoked.
+    #[error("`{component}`: {source}")]
+    Grant {
+        /// The component.
+        component: ComponentId,
+        /// Why.
+        #[source]
+        source: GrantRefusal,
+    },
+    /// The policy file is wrong.
+    #[error("{}: {source}", path.display())]
+    Policy {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong in it.
+        #[source]
+        source: domain::policy::PolicyError,
+    },
     /// A setting or the settings file is wrong.
     #[error("{}{source}", path.as_ref().map(|p| format!("{}: ", p.display())).unwrap_or_default())]
     Settings {
@@ -282,6 +302,8 @@ impl RegistryError {
             | Self::InvalidIndexName { .. } => ErrorKind::Invalid,
             Self::Manifest { source, .. } => source.kind(),
             Self::Settings { source, .. } => source.kind(),
+            Self::Policy { source, .. } => source.kind(),
+            Self::Grant { source, .. } => source.kind(),
             Self::MissingExports { .. } | Self::RangeNotMet { .. } => ErrorKind::Invalid,
             Self::NotFound { .. } | Self::VersionNotFound { .. } | Self::NoSuchPath { .. } | Self::NoIndex { .. } => {
                 ErrorKind::NotFound
@@ -338,6 +360,8 @@ impl RegistryError {
             Self::InvalidIndexName { .. } => "invalid-index",
             Self::NoIndex { .. } => "index-not-found",
             Self::Settings { .. } => "invalid-setting",
+            Self::Policy { .. } => "invalid-policy",
+            Self::Grant { source, .. } => source.code(),
             Self::Storage(error) => codes::of_storage(error),
             Self::Backup(error) => codes::of_backup(error),
             Self::Internal(_) => "internal",
@@ -356,6 +380,7 @@ impl RegistryError {
             | Self::NotActive { component, .. }
             | Self::Transition { component, .. }
             | Self::Call { component, .. }
+            | Self::Grant { component, .. }
             | Self::Changed { component } => Some(component),
             Self::Activation(failure) => Some(&failure.component),
             Self::Plan(error) => Some(error.component()),
@@ -373,6 +398,7 @@ impl RegistryError {
             | Self::InvalidIndexName { .. }
             | Self::NoIndex { .. }
             | Self::Settings { .. }
+            | Self::Policy { .. }
             | Self::Storage(_)
             | Self::Backup(_)
             | Self::Internal(_) => None,

@@ -5,9 +5,8 @@ use std::sync::{Arc, PoisonError};
 
 use domain::entry::EdgeKind;
 use domain::graph::{Graph, GraphEdge};
-use domain::manifest::GrantRequests;
 use domain::ports::{BlobStore, Link, Slot, StateView, StorageError, Unit, UnitSource, UnitSpec};
-use domain::{ComponentId, Digest, Entry, Failure, FailureKind, Phase, Status, capability, text};
+use domain::{ComponentId, Digest, Entry, Failure, FailureKind, GrantSet, Phase, Status, capability, text};
 
 use crate::Registry;
 use crate::commit::blocking;
@@ -112,7 +111,7 @@ impl Registry {
     }
 
     /// Tells whether `entry`, read when the journal ended at `as_of`, is still what a unit has to be made of.
-    fn is_unchanged(&self, entry: &Entry, as_of: u64) -> Result<bool, RegistryError> {
+    pub(crate) fn is_unchanged(&self, entry: &Entry, as_of: u64) -> Result<bool, RegistryError> {
         if self.last_seq() == as_of {
             return Ok(true);
         }
@@ -120,6 +119,7 @@ impl Registry {
             now.status == Status::Active
                 && now.revision.number == entry.revision.number
                 && now.dependencies == entry.dependencies
+                && now.grants == entry.grants
         }))
     }
 
@@ -130,6 +130,9 @@ impl Registry {
             && let Err(reason) = factory.prepare(entry, &mut spec).await
         {
             return Err(self.failure(entry, Phase::Link, FailureKind::Hook, &format!("its kind's factory: {reason}")));
+        }
+        if let Err(refused) = self.check_places(entry) {
+            return Err(self.failure(entry, Phase::Link, FailureKind::Denied, &refused.to_string()));
         }
         // Known without compiling, which can take a minute.
         let is_linked = |import: &str| spec.links.iter().any(|link| link.import == import);
@@ -156,8 +159,9 @@ impl Registry {
             size: revision.size,
             source: Arc::new(Blobs(self.inner.blobs.clone())),
             limits: self.effective_limits(entry).limits,
-            // Nothing beyond the default set can be granted yet: `[grants]` is what the component asks for.
-            grants: GrantRequests::default(),
+            // What the component asks for gives it nothing.
+            grants: GrantSet::of(&entry.grants),
+            callers: revision.manifest.callers.clone(),
             config: self.effective_config(entry),
             links: links.collect(),
             state: revision.has_lifecycle("state").then(|| Arc::new(Keeper::new(self, &entry.id)) as _),

@@ -97,6 +97,11 @@ impl Registry {
         world
     }
 
+    /// Returns what the profile of `kind` asks for on behalf of its components.
+    pub(crate) fn kind_requests(&self, kind: &Kind) -> GrantRequests {
+        self.inner.kinds.get(kind).map(|profile| profile.grants.clone()).unwrap_or_default()
+    }
+
     pub(crate) fn factory(&self, kind: &Kind) -> Option<Arc<dyn ComponentFactory>> {
         self.inner.kinds.get(kind)?.factory.clone()
     }

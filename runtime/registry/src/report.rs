@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use domain::plan::ActivationPlan;
-use domain::{ComponentId, Version};
+use domain::{ComponentId, Grant, Version};
 
 use crate::error::RegistryError;
 
@@ -22,6 +22,8 @@ pub struct ActivateReport {
     pub failed: Vec<(ComponentId, RegistryError)>,
     /// What was not tried, and the component it needs that is not there.
     pub skipped: Vec<(ComponentId, ComponentId)>,
+    /// What components that were activated, or would be, ask for and were not granted: they run without it.
+    pub ungranted: Vec<(ComponentId, Vec<Grant>)>,
 }
 
 impl ActivateReport {
@@ -34,6 +36,7 @@ impl ActivateReport {
             already_active: plan.already_active,
             failed: plan.blocked.into_iter().map(|(id, error)| (id, error.into())).collect(),
             skipped: plan.skipped,
+            ungranted: Vec::new(),
         }
     }
 }

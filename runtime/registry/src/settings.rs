@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use domain::Event;
 use domain::ports::SettingsStore;
 use domain::settings::{SettingEntry, Settings, SettingsError};
+use domain::{Event, Policy};
 
 use crate::Registry;
 use crate::commit::blocking;
@@ -17,6 +17,15 @@ pub(crate) fn load(store: &dyn SettingsStore) -> Result<Settings, RegistryError>
     match text {
         Some(text) => Settings::parse(&text).map_err(wrong),
         None => Ok(Settings::default()),
+    }
+}
+
+/// Reads and checks the policy file; an absent one grants nothing.
+pub(crate) fn load_policy(store: &dyn SettingsStore) -> Result<Policy, RegistryError> {
+    let (text, path) = store.load_policy()?;
+    match text {
+        Some(text) => Policy::parse(&text).map_err(|source| RegistryError::Policy { path, source }),
+        None => Ok(Policy::default()),
     }
 }
 

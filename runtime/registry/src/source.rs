@@ -50,6 +50,8 @@ pub(crate) struct Loaded {
     pub(crate) name: String,
     /// The file that holds the bytes, absolute.
     pub(crate) path: Option<PathBuf>,
+    /// The folder where relative paths of the manifest begin, canonical: that of the manifest's own file.
+    pub(crate) folder: Option<PathBuf>,
     pub(crate) last_modified: Option<Timestamp>,
     /// The id for a component that does not name itself.
     pub(crate) fallback_id: ComponentId,
@@ -67,6 +69,7 @@ pub(crate) fn load(source: &ComponentSource, manifest: Option<&ManifestSource>) 
                 manifest: read_manifest_source(manifest)?.unwrap_or_default(),
                 name: name.clone(),
                 path: None,
+                folder: manifest_folder(manifest, None),
                 last_modified: None,
                 fallback_id: ComponentId::from_file_stem(&stem),
             })
@@ -77,6 +80,7 @@ pub(crate) fn load(source: &ComponentSource, manifest: Option<&ManifestSource>) 
 
 fn load_path(path: &Path, manifest: Option<&ManifestSource>) -> Result<Loaded, RegistryError> {
     let metadata = stat(path)?;
+    let folder = manifest_folder(manifest, metadata.is_dir().then_some(path));
     let given = read_manifest_source(manifest)?;
     let (file, manifest) = if metadata.is_dir() {
         let manifest = match given {
@@ -105,7 +109,21 @@ fn load_path(path: &Path, manifest: Option<&ManifestSource>) -> Result<Loaded, R
         bytes: bytes.into(),
         manifest,
         path: Some(file),
+        folder,
     })
+}
+
+/// Returns the folder of the manifest's file; `beside` is the folder that has a manifest of its own.
+fn manifest_folder(manifest: Option<&ManifestSource>, beside: Option<&Path>) -> Option<PathBuf> {
+    let folder = match manifest {
+        None => beside?,
+        Some(ManifestSource::Given(_)) => return None,
+        Some(ManifestSource::File(file)) => match file.parent()? {
+            parent if parent.as_os_str().is_empty() => Path::new("."),
+            parent => parent,
+        },
+    };
+    fs::canonicalize(folder).ok()
 }
 
 fn timestamp(time: std::time::SystemTime) -> Option<Timestamp> {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use domain::limits::LimitsInForce;
+use domain::manifest::GrantRequests;
 use domain::ports::{InstanceState, StateView, StorageError};
 use domain::resolve::{NOTHING_EXPECTED, Overlay, resolve};
 use domain::usage::Usage;
@@ -25,6 +26,8 @@ pub struct EntryView {
     pub usage: Usage,
     /// The limits in force.
     pub limits: LimitsInForce,
+    /// What it asks for beyond the default set, on behalf of its kind included.
+    pub asked: GrantRequests,
     /// Whether this process has an instance of it.
     pub instance: InstanceWord,
 }
@@ -124,6 +127,7 @@ impl Registry {
             dependents: view.dependents(&entry.id)?,
             usage,
             limits: self.effective_limits(&entry),
+            asked: self.requests_of(&entry.revision.manifest),
             instance: self.instance_word(&entry),
             entry,
         })

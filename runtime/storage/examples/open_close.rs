@@ -60,6 +60,7 @@ fn registered(number: usize) -> Result<Event, Box<dyn Error>> {
             exports: Vec::new(),
             path: None,
             last_modified: None,
+            folder: None,
             registered_at: WallClock.now(),
         }),
         current: true,

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use domain::Timestamp;
-use domain::event::{Actor, EVENT_VERSION, Record};
+use domain::event::{Actor, Record};
 use domain::ports::{Committed, Decision, StorageError};
 
 use crate::index::{Changes, Overlay, Rows, RowsView, apply};
@@ -26,7 +26,7 @@ pub(crate) fn decide(
     let mut overlay = Overlay::over(rows);
     let mut records = Vec::with_capacity(events.len());
     for (seq, event) in (last_seq + 1..).zip(events) {
-        let record = Record { seq, at: now, actor: actor.clone(), version: EVENT_VERSION, event };
+        let record = Record { seq, at: now, actor: actor.clone(), version: event.version(), event };
         apply(&mut overlay, &record)?;
         records.push(Arc::new(record));
     }

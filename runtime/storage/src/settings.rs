@@ -1,4 +1,4 @@
-//! The settings file `registry.toml`.
+//! The files `registry.toml` and `policy.toml`, which people write.
 
 use std::path::{Path, PathBuf};
 
@@ -6,34 +6,46 @@ use domain::ports::{SettingsStore, StorageError};
 
 use crate::files::{self, Durability};
 
-/// The file `registry.toml` in the data folder.
+/// The files `registry.toml` and `policy.toml` in the data folder.
 #[derive(Debug)]
 pub struct SettingsFile {
+    folder: PathBuf,
     path: PathBuf,
 }
 
 impl SettingsFile {
     pub(crate) fn new(folder: &Path) -> Self {
-        Self { path: folder.join("registry.toml") }
+        Self { folder: folder.to_owned(), path: folder.join("registry.toml") }
     }
 }
 
 impl SettingsStore for SettingsFile {
+    fn folder(&self) -> Option<PathBuf> {
+        Some(self.folder.clone())
+    }
+
+    fn load_policy(&self) -> Result<(Option<String>, PathBuf), StorageError> {
+        load(self.folder.join("policy.toml"))
+    }
+
     fn load(&self) -> Result<(Option<String>, PathBuf), StorageError> {
-        let Some(bytes) = files::read_if_there(&self.path)? else {
-            return Ok((None, self.path.clone()));
-        };
-        match String::from_utf8(bytes) {
-            Ok(text) => Ok((Some(text), self.path.clone())),
-            Err(error) => {
-                let offset = error.utf8_error().valid_up_to() as u64;
-                Err(StorageError::NotText { path: self.path.clone(), offset })
-            }
-        }
+        load(self.path.clone())
     }
 
     fn save(&self, text: &str) -> Result<(), StorageError> {
         files::replace(&self.path, text.as_bytes(), Durability::Power)
+    }
+}
+
+/// Reads the text of a file that may not be there.
+fn load(path: PathBuf) -> Result<(Option<String>, PathBuf), StorageError> {
+    let Some(bytes) = files::read_if_there(&path)? else { return Ok((None, path)) };
+    match String::from_utf8(bytes) {
+        Ok(text) => Ok((Some(text), path)),
+        Err(error) => {
+            let offset = error.utf8_error().valid_up_to() as u64;
+            Err(StorageError::NotText { path, offset })
+        }
     }
 }
 

@@ -94,7 +94,8 @@ impl World {
             size: bytes.len() as u64,
             source: Arc::new(Bytes(bytes.into())),
             limits: Limits::DEFAULT,
-            grants: domain::manifest::GrantRequests::default(),
+            grants: domain::GrantSet::default(),
+            callers: domain::callers::Callers::default(),
             config: BTreeMap::from([("colour".to_owned(), "blue".to_owned())]),
             links: Vec::new(),
             state: None,
@@ -103,7 +104,11 @@ impl World {
     }
 
     pub(crate) async fn unit(&self, wat: &str) -> Arc<dyn Unit> {
-        self.engine.prepare(self.spec(wat)).await.map_err(|f| f.message).unwrap()
+        self.prepared(self.spec(wat)).await
+    }
+
+    pub(crate) async fn prepared(&self, spec: UnitSpec) -> Arc<dyn Unit> {
+        self.engine.prepare(spec).await.map_err(|f| f.message).unwrap()
     }
 
     pub(crate) async fn limited(&self, wat: &str, limits: Limits) -> Arc<dyn Unit> {

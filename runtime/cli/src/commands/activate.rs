@@ -1,4 +1,5 @@
 use domain::ports::Durability;
+use domain::text::escape_line;
 use registry::Target;
 
 use crate::commands::print_failed;
@@ -55,6 +56,11 @@ pub(crate) fn print_problems(session: &Session, document: &ActivationDoc) {
     print_failed(session, &document.failed);
     for skipped in &document.skipped {
         session.terminal.warn(&format!("{} was not activated: it needs {}", skipped.id, skipped.because));
+    }
+    for ungranted in &document.ungranted {
+        let missing: Vec<_> = ungranted.missing.iter().map(|grant| format!("`{}`", grant.text)).collect();
+        let (id, missing) = (&ungranted.id, escape_line(&missing.join(", ")).into_owned());
+        session.terminal.warn(&format!("{id} runs without what it asks for: {missing} (`runtime grants {id}`)"));
     }
 }
 

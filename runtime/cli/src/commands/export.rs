@@ -44,12 +44,14 @@ struct LeftOutDoc {
     revisions: u64,
     active: u64,
     states: u64,
+    grants: u64,
 }
 
 impl LeftOutDoc {
     /// Says in words what would be missed; `None` if that is nothing. That nothing comes active goes without saying.
     fn text(&self) -> Option<String> {
-        let counts = [(self.revisions, "other revision"), (self.states, "saved state")].into_iter();
+        let counts =
+            [(self.revisions, "other revision"), (self.states, "saved state"), (self.grants, "grant")].into_iter();
         let counts = counts.filter(|(count, _)| *count > 0);
         let parts: Vec<_> =
             counts.map(|(count, word)| plural(usize::try_from(count).unwrap_or(usize::MAX), word)).collect();
@@ -85,6 +87,7 @@ pub(crate) async fn run(session: &Session, args: Args) -> Result<Done, CliError>
             revisions: report.left_out.revisions,
             active: report.left_out.active,
             states: report.left_out.states,
+            grants: report.left_out.grants,
         },
     };
     session.out.result(&document, |document, paint| {

@@ -139,7 +139,7 @@ fn document(file: &std::path::Path, report: InspectReport) -> InspectDoc {
         providers,
         limits: limits::values(&in_force),
         limit_sources: limits::sources(&in_force),
-        grants: (&manifest.grants).into(),
+        grants: GrantsDoc::new(&manifest.grants, &[]),
         warnings,
         id,
     }

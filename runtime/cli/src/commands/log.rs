@@ -3,7 +3,7 @@ use std::time::Duration;
 use clap::builder::PossibleValuesParser;
 use domain::event::{Event, Record};
 use domain::text::escape_line;
-use domain::{ComponentId, Status, Timestamp};
+use domain::{ComponentId, Grant, Status, Timestamp};
 use registry::Registry;
 use serde::Serialize;
 
@@ -196,6 +196,9 @@ fn extra(event: &Event) -> serde_json::Map<String, serde_json::Value> {
         Event::Refused { operation, kind, count, .. } => {
             serde_json::json!({ "operation": operation, "kind": kind, "count": count })
         }
+        // Without the values of variables, which may be secrets.
+        Event::Granted { grants, rule, .. } => serde_json::json!({ "grants": texts(grants), "rule": rule }),
+        Event::Revoked { grants, .. } => serde_json::json!({ "grants": texts(grants) }),
         Event::IndexCreated { key } | Event::IndexDropped { key } => serde_json::json!({ "key": key }),
         Event::ConfigSet { key, old, new } => serde_json::json!({ "key": key, "old": old, "new": new }),
         Event::Unregistered { .. }
@@ -207,6 +210,10 @@ fn extra(event: &Event) -> serde_json::Map<String, serde_json::Value> {
         serde_json::Value::Object(extra) => extra,
         _ => serde_json::Map::new(),
     }
+}
+
+fn texts(grants: &[Grant]) -> Vec<String> {
+    grants.iter().map(ToString::to_string).collect()
 }
 
 fn text(record: &Record, paint: Paint) -> String {
@@ -261,6 +268,11 @@ fn detail(event: &Event) -> String {
             let times = if *count > 1 { format!(" ({count} times)") } else { String::new() };
             format!("{operation}{times}: {error}")
         }
+        Event::Granted { grants, rule, .. } => {
+            let rule = rule.as_ref().map(|rule| format!(" by rule {rule}")).unwrap_or_default();
+            format!("{}{rule}", texts(grants).join(", "))
+        }
+        Event::Revoked { grants, .. } => texts(grants).join(", "),
         Event::IndexCreated { key } | Event::IndexDropped { key } => key.clone(),
         Event::ConfigSet { key, new, .. } => format!("{key} = {}", new.as_deref().unwrap_or("default")),
         Event::Unregistered { .. } => String::new(),

@@ -14,6 +14,8 @@ pub(crate) mod errors;
 pub(crate) mod evict;
 pub(crate) mod export;
 pub(crate) mod gc;
+pub(crate) mod grant;
+pub(crate) mod grants;
 pub(crate) mod graph;
 pub(crate) mod health;
 pub(crate) mod import;
@@ -23,10 +25,12 @@ pub(crate) mod list;
 pub(crate) mod log;
 pub(crate) mod logs;
 pub(crate) mod order;
+pub(crate) mod policy;
 pub(crate) mod prune;
 pub(crate) mod register;
 pub(crate) mod repair;
 pub(crate) mod restore;
+pub(crate) mod revoke;
 pub(crate) mod scan;
 pub(crate) mod serve;
 pub(crate) mod settings;
@@ -76,6 +80,10 @@ pub(crate) async fn run(session: &Session, verb: Verb) -> Result<Done, CliError>
         Verb::Stats(args) => stats::run(session, args).await,
         Verb::Errors(args) => errors::run(session, args).await,
         Verb::Log(args) => log::run(session, args).await,
+        Verb::Grant(args) => grant::run(session, args).await,
+        Verb::Revoke(args) => revoke::run(session, args).await,
+        Verb::Grants(args) => grants::run(session, args).await,
+        Verb::Policy(args) => policy::run(session, args).await,
         Verb::Index(args) => index::run(session, args).await,
         Verb::Settings(args) => settings::run(session, args).await,
         Verb::Serve(args) => serve::run(session, args).await,

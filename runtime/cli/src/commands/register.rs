@@ -3,12 +3,13 @@ use std::path::PathBuf;
 use domain::manifest::Kind;
 use domain::manifest::VERSION_BYTES_MAX;
 use domain::ports::Durability;
-use domain::{ComponentId, Event, Version};
+use domain::text::escape_line;
+use domain::{ComponentId, Event, Grant, Version};
 use registry::{ManifestSource, RegisterOutcome, RegisterRequest, Registered, Registry, RegistryError, Target};
 use serde::Serialize;
 
-use crate::commands::activate;
-use crate::dto::{ActivationDoc, EntryDoc};
+use crate::commands::{activate, grant};
+use crate::dto::{ActivationDoc, EntryDoc, GrantDoc};
 use crate::error::{CliError, Done};
 use crate::output::plural;
 use crate::progress;
@@ -24,7 +25,8 @@ use crate::style::Paint;
   runtime register greeter.wasm
   runtime register components/ --activate
   runtime register build/log.wasm --id acme:log --version 1.2.0 --kind skill
-  runtime register greeter.wasm --override")]
+  runtime register greeter.wasm --override
+  runtime register report/ --grant 'env LANG' --grant 'folder /srv/data --at /data'")]
 pub(crate) struct Args {
     /// Components, folders with `component.toml`, or folders of such
     #[arg(required = true, value_name = "PATH")]
@@ -49,6 +51,14 @@ pub(crate) struct Args {
     /// Let other bytes or another manifest take a version that is registered already
     #[arg(long = "override")]
     pub(crate) override_version: bool,
+
+    /// Grant what follows, such as 'env LANG' or 'folder /srv/data --at /data'
+    #[arg(long, value_name = "GRANT")]
+    pub(crate) grant: Vec<Grant>,
+
+    /// Grant all that the component's manifest asks for
+    #[arg(long)]
+    pub(crate) grant_requested: bool,
 
     /// Activate what was registered, and all that it needs
     #[arg(long)]
@@ -78,6 +88,9 @@ pub(crate) struct RegisteredDoc {
     outcome: &'static str,
     registered_version: String,
     registered_revision: u32,
+    asks_anew: Vec<GrantDoc>,
+    granted: Vec<GrantDoc>,
+    ungranted: Vec<GrantDoc>,
     warnings: Vec<String>,
 }
 
@@ -119,6 +132,13 @@ pub(crate) async fn run(session: &Session, args: Args) -> Result<Done, CliError>
             return Err(CliError::usage(format!("`{option}` is for one component, the paths lead to {count}")));
         }
     }
+    if !args.grant.is_empty() && count > 1 {
+        return Err(CliError::usage(format!("`--grant` is for one component, the paths lead to {count}"))
+            .hint("`--grant-requested` grants to each what its manifest asks for"));
+    }
+    let grants = args.grant.iter().map(|grant| grant::here(session, grant.clone()));
+    let grants = grants.collect::<Result<Vec<_>, _>>()?;
+    let args = Args { grant: grants, ..args };
     let registry = &registry.with_durability(args.durability);
     let document = register(session, registry, found, &args).await;
     finish(session, &document)
@@ -139,6 +159,8 @@ pub(crate) async fn register_found(
         kind: None,
         manifest: None,
         override_version: false,
+        grant: vec![],
+        grant_requested: false,
         activate,
         durability: None,
     };
@@ -154,6 +176,8 @@ async fn register(session: &Session, registry: &Registry, found: Vec<Found>, arg
             request.version = args.version.clone().or(request.version);
             request.kind = args.kind.clone().or(request.kind);
             request.override_version |= args.override_version;
+            request.grants.clone_from(&args.grant);
+            request.grant_requested = args.grant_requested;
             if let Some(manifest) = &args.manifest {
                 request.manifest = Some(ManifestSource::File(session.path(manifest)));
             }
@@ -235,8 +259,15 @@ fn path_of(request: &RegisterRequest) -> PathBuf {
 }
 
 impl RegisteredDoc {
-    /// Says what was done, in a line.
+    /// Says what was done: a line, and one more for each grant and for each thing that is asked for anew.
     pub(crate) fn line(&self, paint: Paint) -> String {
+        let anew = self.asks_anew.iter().map(|grant| format!("  asks anew: {}\n", escape_line(&grant.text)));
+        let granted = self.granted.iter().map(|grant| format!("  granted {}\n", escape_line(&grant.text)));
+        let more: String = anew.chain(granted).collect();
+        self.first_line(paint) + &more
+    }
+
+    fn first_line(&self, paint: Paint) -> String {
         let id = paint.bold(self.entry.id.as_str());
         let version = &self.registered_version;
         match self.outcome {
@@ -266,6 +297,9 @@ impl From<Registered> for RegisteredDoc {
             },
             registered_version: registered.version.to_string(),
             registered_revision: registered.revision,
+            asks_anew: registered.asks_anew.iter().map(GrantDoc::from).collect(),
+            granted: registered.granted.iter().map(GrantDoc::from).collect(),
+            ungranted: registered.missing.iter().map(GrantDoc::from).collect(),
             warnings: registered.warnings,
         }
     }

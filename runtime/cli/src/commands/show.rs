@@ -2,7 +2,7 @@ use domain::Status;
 use domain::text::{escape_block, escape_line};
 
 use crate::commands::print_each;
-use crate::dto::{DependencyDoc, EntryDoc};
+use crate::dto::{DependencyDoc, EntryDoc, GrantDoc};
 use crate::error::{CliError, Done};
 use crate::limits;
 use crate::output::{human_count, human_size};
@@ -75,6 +75,7 @@ fn text(entry: &EntryDoc, paint: Paint) -> String {
     );
     sheet.lines("needed by", entry.dependents.iter().map(ToString::to_string));
     show_limits(&mut sheet, entry);
+    sheet.lines("granted", granted(entry));
     sheet.lines("asks for", asked(entry));
     sheet
         .lines("config", entry.config.iter().map(|(key, value)| escape_line(&format!("{key} = {value}")).into_owned()));
@@ -110,13 +111,18 @@ fn show_limits(sheet: &mut Sheet, entry: &EntryDoc) {
     sheet.lines("default limits", by_default);
 }
 
+fn granted(entry: &EntryDoc) -> Vec<String> {
+    entry.grants.granted.iter().map(|granted| escape_line(&granted.grant.text).into_owned()).collect()
+}
+
+/// Returns what is asked for, marked where it was not granted.
 fn asked(entry: &EntryDoc) -> Vec<String> {
-    let env = entry.grants.env.iter().map(|name| escape_line(&format!("variable {name}")).into_owned());
-    let folders =
-        entry.grants.folders.iter().map(|folder| {
-            escape_line(&format!("folder {} at {} ({})", folder.path, folder.at, folder.mode)).into_owned()
-        });
-    env.chain(folders).collect()
+    let is_missing = |asked: &GrantDoc| entry.grants.missing.iter().any(|missing| missing.is_of(asked));
+    let line = |asked: &GrantDoc| {
+        let missing = if is_missing(asked) { ", not granted" } else { "" };
+        format!("{}{missing}", escape_line(&asked.text))
+    };
+    entry.grants.requested.iter().map(line).collect()
 }
 
 fn used(entry: &EntryDoc) -> String {

@@ -9,10 +9,13 @@ use toml::de::DeValue;
 use super::{
     BuildSettings, ComponentManifest, FolderMode, FolderRequest, GrantRequests, InstanceMode, InstanceSettings,
 };
+use crate::callers::Callers;
 use crate::document::{self, DocumentError, Item, Table, shown};
+use crate::grant::place;
 use crate::id::ComponentId;
 use crate::interface::InterfaceName;
 use crate::limits::{Limit, LimitRequests, LimitUnit};
+use crate::pattern::IdPattern;
 use crate::suggest::nearest;
 use crate::units::{parse_duration, parse_size};
 
@@ -34,6 +37,9 @@ pub const PATH_BYTES_MAX: usize = 4 * 1024;
 /// Longest version, in bytes.
 pub const VERSION_BYTES_MAX: usize = 128;
 
+/// The word for clocks in full resolution.
+pub(crate) const PRECISE: &str = "precise";
+
 const ROOT_KEYS: &[&str] = &[
     "id",
     "version",
@@ -43,6 +49,7 @@ const ROOT_KEYS: &[&str] = &[
     "metadata",
     "dependencies",
     "bind",
+    "callers",
     "limits",
     "grants",
     "config",
@@ -50,7 +57,7 @@ const ROOT_KEYS: &[&str] = &[
     "build",
 ];
 const LIMIT_KEYS: &[&str] = Limit::NAMES;
-const GRANT_KEYS: &[&str] = &["env", "folders"];
+const GRANT_KEYS: &[&str] = &["env", "folders", "clocks"];
 const INSTANCE_KEYS: &[&str] = &["mode"];
 const BUILD_KEYS: &[&str] = &["command", "output"];
 /// The tables that have keys of their own.
@@ -97,6 +104,7 @@ fn read_manifest(root: &Table<'_>) -> Result<ComponentManifest, DocumentError> {
             "metadata" => manifest.metadata = read_metadata(&item.table()?)?,
             "dependencies" => manifest.dependencies = read_dependencies(&item.table()?)?,
             "bind" => manifest.bind = read_bindings(&item.table()?)?,
+            "callers" => manifest.callers = read_callers(&item.table()?)?,
             "limits" => manifest.limits = read_limits(&item.table()?)?,
             "grants" => manifest.grants = read_grants(&item.table()?)?,
             "config" => manifest.config = read_config(&item.table()?)?,
@@ -191,13 +199,32 @@ fn read_dependencies(table: &Table<'_>) -> Result<BTreeMap<ComponentId, VersionR
 fn read_bindings(table: &Table<'_>) -> Result<BTreeMap<String, ComponentId>, DocumentError> {
     let mut bindings = BTreeMap::new();
     for item in table.items_bounded(ENTRIES_MAX)? {
-        let is_function = !item.name.is_empty() && item.name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-        if !is_function {
-            item.name.parse::<InterfaceName>().map_err(|error| item.invalid(error))?;
-        }
+        check_extern(&item)?;
         bindings.insert(item.name.to_owned(), item.parse()?);
     }
     Ok(bindings)
+}
+
+/// Checks that a key can be the name of an import or export: an interface or a function.
+fn check_extern(item: &Item<'_>) -> Result<(), DocumentError> {
+    let is_function = !item.name.is_empty() && item.name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    if !is_function {
+        item.name.parse::<InterfaceName>().map_err(|error| item.invalid(error))?;
+    }
+    Ok(())
+}
+
+fn read_callers(table: &Table<'_>) -> Result<Callers, DocumentError> {
+    let read = |item: Item<'_>| {
+        check_extern(&item)?;
+        Ok((item.name.to_owned(), read_patterns(&item)?))
+    };
+    table.items_bounded(ENTRIES_MAX)?.into_iter().map(read).collect()
+}
+
+/// Reads a list of ids, of `namespace:*` and of `*`.
+pub(crate) fn read_patterns(item: &Item<'_>) -> Result<Vec<IdPattern>, DocumentError> {
+    item.list(ENTRIES_MAX)?.iter().map(Item::parse).collect()
 }
 
 /// Reads a table of limits, of a manifest or of the settings.
@@ -247,13 +274,22 @@ pub(crate) fn read_grants(table: &Table<'_>) -> Result<GrantRequests, DocumentEr
         match item.name {
             "env" => grants.env = read_variables(&item)?,
             "folders" => grants.folders = read_folders(&item)?,
+            "clocks" => grants.precise_clocks = read_clocks(&item)?,
             _ => {}
         }
     }
     Ok(grants)
 }
 
-fn read_variables(item: &Item<'_>) -> Result<Vec<String>, DocumentError> {
+/// Reads how exact clocks are to be.
+pub(crate) fn read_clocks(item: &Item<'_>) -> Result<bool, DocumentError> {
+    match item.text()? {
+        PRECISE => Ok(true),
+        _ => Err(item.invalid(format_args!("the one thing to ask for is `{PRECISE}`"))),
+    }
+}
+
+pub(crate) fn read_variables(item: &Item<'_>) -> Result<Vec<String>, DocumentError> {
     let mut names = BTreeSet::new();
     let mut variables = Vec::new();
     for element in item.list(ENTRIES_MAX)? {
@@ -278,10 +314,8 @@ fn read_folders(item: &Item<'_>) -> Result<Vec<FolderRequest>, DocumentError> {
         let path = table.require("path")?.text_bounded(PATH_BYTES_MAX)?.to_owned();
         let at_item = table.require("at")?;
         let at = at_item.text_bounded(PATH_BYTES_MAX)?;
-        if !at.starts_with('/') || at.split('/').any(|part| matches!(part, "." | "..")) {
-            return Err(at_item.invalid("must be an absolute path without `.` and `..`, for instance `/data`"));
-        }
-        if !places.insert(at.trim_end_matches('/').to_owned()) {
+        let place = place(at).map_err(|reason| at_item.invalid(reason))?;
+        if !places.insert(place) {
             return Err(at_item.invalid(format_args!("`{}` is taken by another folder", shown(at))));
         }
         let mode = match table.get("mode") {

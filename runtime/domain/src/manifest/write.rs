@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::parse::PRECISE;
 use super::{BuildSettings, ComponentManifest, FolderRequest, InstanceMode};
+use crate::callers::Callers;
 use crate::id::ComponentId;
 use crate::limits::LimitUnit;
 use crate::units::format_size;
@@ -28,6 +30,8 @@ struct Document<'a> {
     dependencies: BTreeMap<&'a str, String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     bind: &'a BTreeMap<String, ComponentId>,
+    #[serde(skip_serializing_if = "Callers::is_empty")]
+    callers: &'a Callers,
     #[serde(skip_serializing_if = "Option::is_none")]
     limits: Option<BTreeMap<&'static str, Number>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -54,6 +58,8 @@ struct Grants<'a> {
     env: &'a Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     folders: &'a Vec<FolderRequest>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    clocks: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -82,6 +88,11 @@ impl ComponentManifest {
             };
             (limit.name(), number)
         });
+        let grants = Grants {
+            env: &self.grants.env,
+            folders: &self.grants.folders,
+            clocks: self.grants.precise_clocks.then_some(PRECISE),
+        };
         let document = Document {
             id: self.id.as_ref(),
             version: self.version.as_ref().map(ToString::to_string),
@@ -91,9 +102,9 @@ impl ComponentManifest {
             metadata: &self.metadata,
             dependencies: self.dependencies.iter().map(|(id, range)| (id.as_str(), range.to_string())).collect(),
             bind: &self.bind,
+            callers: &self.callers,
             limits: (!self.limits.is_empty()).then(|| limits.collect()),
-            grants: (!self.grants.is_empty())
-                .then_some(Grants { env: &self.grants.env, folders: &self.grants.folders }),
+            grants: (!self.grants.is_empty()).then_some(grants),
             config: &self.config,
             instances: self.instances.mode.map(|mode| Instances { mode }),
             build: self.build.as_ref(),
@@ -124,6 +135,9 @@ mod tests {
             "acme:any" = "*"
             [bind]
             "acme:log/sink" = "acme:logger"
+            [callers]
+            "acme:calculator/run" = ["acme:report", "demo:*"]
+            "acme:calculator/off" = []
             [limits]
             fuel = 100_000_000
             deadline = "1.5s"
@@ -132,6 +146,7 @@ mod tests {
             [grants]
             env = ["LANG"]
             folders = [{ path = "data", at = "/data", mode = "rw" }]
+            clocks = "precise"
             [config]
             greeting = "hello"
             [instances]

@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use semver::{Version, VersionReq};
 
+use crate::callers::refusal;
 use crate::entry::{EdgeKind, Entry, Need, Unresolved, UnresolvedReason};
 use crate::error::ErrorKind;
 use crate::graph::{Cycle, GraphEdge};
 use crate::id::ComponentId;
+use crate::pattern::IdPattern;
 
 /// Most names that a message lists.
 const NAMES_SHOWN_MAX: usize = 8;
@@ -55,6 +57,20 @@ pub enum PlanError {
         to: ComponentId,
         /// Whether that entry exists.
         exists: bool,
+        /// What else of it is not resolved, without `need`.
+        also: Vec<Need>,
+    },
+    /// The provider's `[callers]` does not let the component call.
+    #[error("{}", refusal(by, component, &need.to_string(), allowed))]
+    Refused {
+        /// The component.
+        component: ComponentId,
+        /// What it needs.
+        need: Need,
+        /// Who provides it.
+        by: ComponentId,
+        /// Whom that one lets call.
+        allowed: Vec<IdPattern>,
         /// What else of it is not resolved, without `need`.
         also: Vec<Need>,
     },
@@ -110,6 +126,7 @@ impl PlanError {
                 ErrorKind::NotFound
             }
             Self::OutOfRange { .. } | Self::BadBinding { exists: true, .. } => ErrorKind::Invalid,
+            Self::Refused { .. } => ErrorKind::Denied,
             Self::Ambiguous { .. } | Self::Cycle { .. } | Self::Dependents { .. } | Self::LeavesBehind { .. } => {
                 ErrorKind::Conflict
             }
@@ -126,6 +143,7 @@ impl PlanError {
             | Self::OutOfRange { .. }
             | Self::Dependents { .. }
             | Self::LeavesBehind { .. } => "dependency",
+            Self::Refused { .. } => "caller-refused",
             Self::Cycle { .. } => "circular-dependency",
         }
     }
@@ -137,6 +155,7 @@ impl PlanError {
             | Self::Missing { component, .. }
             | Self::Ambiguous { component, .. }
             | Self::BadBinding { component, .. }
+            | Self::Refused { component, .. }
             | Self::OutOfRange { component, .. }
             | Self::Cycle { component, .. }
             | Self::Dependents { component, .. }
@@ -176,6 +195,9 @@ impl PlanError {
                 },
                 also,
             ),
+            Self::Refused { component, by, also, .. } => {
+                with_others(format!("name `{component}` under `[callers]` in the component.toml of `{by}`"), also)
+            }
             Self::OutOfRange { need, range, also, .. } => {
                 with_others(format!("register a version of `{need}` that satisfies `{range}`"), also)
             }
@@ -221,6 +243,7 @@ impl PlanError {
             UnresolvedReason::Missing => Self::Missing { component, need, also },
             UnresolvedReason::Ambiguous { candidates } => Self::Ambiguous { component, need, candidates, also },
             UnresolvedReason::BadBinding { to, exists } => Self::BadBinding { component, need, to, exists, also },
+            UnresolvedReason::Refused { by, allowed } => Self::Refused { component, need, by, allowed, also },
             UnresolvedReason::OutOfRange { range, found } => Self::OutOfRange { component, need, range, found, also },
         }
     }

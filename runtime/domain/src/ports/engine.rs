@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use super::{BoxFuture, StorageError};
 use crate::call::{CallOutcome, CallRequest};
+use crate::callers::Callers;
 use crate::digest::Digest;
 use crate::error::ErrorKind;
 use crate::failure::Failure;
+use crate::grant::GrantSet;
 use crate::id::ComponentId;
 use crate::inspection::{FunctionSignature, Inspection};
 use crate::limits::Limits;
-use crate::manifest::GrantRequests;
 
 /// Compiles, inspects, links and runs components.
 pub trait Engine: Send + Sync {
@@ -74,7 +75,9 @@ pub struct UnitSpec {
     /// The limits in force.
     pub limits: Limits,
     /// What is granted beyond the default set.
-    pub grants: GrantRequests,
+    pub grants: GrantSet,
+    /// Which components may call which export.
+    pub callers: Callers,
     /// What `wasi:config/store` answers.
     pub config: BTreeMap<String, String>,
     /// Imports that other components provide.

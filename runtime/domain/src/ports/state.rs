@@ -220,8 +220,19 @@ pub trait StateStore: StateView {
 /// The records that a decision led to, in order; empty if it changed nothing.
 pub type Committed = Vec<Arc<Record>>;
 
-/// Reads and writes the text of the registry's settings file. Calls block on the disk.
+/// Reads and writes the text of the registry's settings file, and reads that of its policy. Calls block on the disk.
 pub trait SettingsStore: Send + Sync {
+    /// Returns the folder in which the registry keeps everything, `None` if it has none: no guest is ever given it.
+    fn folder(&self) -> Option<PathBuf> {
+        None
+    }
+
+    /// Returns the text of the policy file, `None` if there is no file, and the file's path for messages.
+    ///
+    /// # Errors
+    /// [`StorageError`] if it cannot be read.
+    fn load_policy(&self) -> Result<(Option<String>, PathBuf), StorageError>;
+
     /// Returns the text, `None` if there is no file, and the file's path for messages.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ use toml_edit::{Array, InlineTable, Value};
 use super::{KindSettings, Settings, quotas};
 use crate::limits::{Limit, LimitUnit};
 use crate::manifest::Kind;
+use crate::manifest::parse::PRECISE;
 use crate::suggest::nearest;
 use crate::units::format_size;
 
@@ -93,6 +94,7 @@ const KEYS: &[Key] = &[
 const KIND_KEYS: &[Key] = &[
     key("grants.env", Shape::Texts, "Environment variables asked for on behalf of this kind"),
     key("grants.folders", Shape::Tables, "Folders asked for on behalf of this kind"),
+    key("grants.clocks", Shape::Text, "Clocks in full resolution, asked for on behalf of this kind"),
     key("instances.mode", Shape::Text, "How instances of this kind are kept: shared, pool or per-call"),
     key("world", Shape::Texts, "Interfaces that every component of this kind has to export"),
 ];
@@ -259,6 +261,9 @@ fn kind_values(kind: &KindSettings) -> Vec<(String, Value, Cow<'static, str>)> {
             InlineTable::from_iter(pairs)
         });
         values.push(("grants.folders".to_owned(), Array::from_iter(tables).into()));
+    }
+    if kind.grants.precise_clocks {
+        values.push(("grants.clocks".to_owned(), PRECISE.into()));
     }
     if let Some(mode) = kind.instances.mode {
         values.push(("instances.mode".to_owned(), mode.as_str().into()));

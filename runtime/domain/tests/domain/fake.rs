@@ -48,6 +48,7 @@ pub(crate) fn entry(name: &str, version: &str, status: Status) -> Entry {
             exports: Vec::new(),
             path: None,
             last_modified: None,
+            folder: None,
             registered_at: Timestamp::default(),
         }),
         newest: 1,
@@ -60,6 +61,7 @@ pub(crate) fn entry(name: &str, version: &str, status: Status) -> Entry {
         error_count: 0,
         state: None,
         probe: None,
+        grants: Vec::new(),
     }
 }
 

@@ -136,7 +136,7 @@ fn names_an_unknown_key_its_line_and_the_nearest_known_one() {
     check("[build]\ncomand = 'make'", "line 2: unknown key `build.comand` / did you mean `command`?");
     check(
         "limits.fuel = 1\n\"a b\\u001b\" = 1",
-        "line 2: unknown key `\"a b\\u{1b}\"` / known keys here: id, version, kind, description, wasm, metadata, dependencies, bind, limits, grants, config, instances, build",
+        "line 2: unknown key `\"a b\\u{1b}\"` / known keys here: id, version, kind, description, wasm, metadata, dependencies, bind, callers, limits, grants, config, instances, build",
     );
 }
 
@@ -144,7 +144,7 @@ fn names_an_unknown_key_its_line_and_the_nearest_known_one() {
 fn names_the_first_unknown_key_of_the_file() {
     check(
         "zz = 1\naa = 2\n",
-        "line 1: unknown key `zz` / known keys here: id, version, kind, description, wasm, metadata, dependencies, bind, limits, grants, config, instances, build",
+        "line 1: unknown key `zz` / known keys here: id, version, kind, description, wasm, metadata, dependencies, bind, callers, limits, grants, config, instances, build",
     );
 }
 

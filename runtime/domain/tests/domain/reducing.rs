@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use domain::entry::{Need, Unresolved, UnresolvedReason};
 use domain::reduce::{apply, changed_terms, terms};
-use domain::{Actor, ComponentId, Entry, Event, Failure, FailureKind, Phase, Record, Status, Timestamp};
+use domain::{Actor, ComponentId, Entry, Event, Failure, FailureKind, Grant, Phase, Record, Status, Timestamp};
 
 use crate::fake::{entry, id};
 
@@ -64,4 +64,38 @@ fn terms_that_change_with_the_state_are_those_that_differ() {
         assert_eq!(changed_terms(before, &waiting), None);
         assert_eq!(changed_terms(&other, after), None);
     }
+}
+
+#[test]
+fn grants_hold_for_the_entry_until_they_are_revoked_or_it_is_gone() {
+    let id = id("a");
+    let grant = |text: &str| text.parse::<Grant>().unwrap();
+    let granted = |grants: &[&str]| Event::Granted {
+        component: id.clone(),
+        grants: grants.iter().map(|text| grant(text)).collect(),
+        rule: Some("tests".to_owned()),
+    };
+    let texts = |entry: &Entry| entry.grants.iter().map(|granted| granted.grant.full()).collect::<Vec<_>>();
+    let first = after(granted(&["env A=1", "clocks"]), Some(entry("a", "1.0.0", Status::Active)));
+    assert_eq!((first.grants[0].by.clone(), first.grants[0].rule.as_deref()), (Actor::System, Some("tests")));
+    let second = after(granted(&["env A=2"]), Some(first));
+    assert_eq!(texts(&second), ["clocks precise", "env A=2"]);
+    // An entry is read by programs of before and after: without grants it is as it was.
+    let text = serde_json::to_string(&entry("a", "1.0.0", Status::Active)).unwrap();
+    assert!(!text.contains("grants"), "{text}");
+    let read: Entry = serde_json::from_str(&serde_json::to_string(&second).unwrap()).unwrap();
+    assert_eq!(read, second);
+    // By its place, whatever its value was.
+    let revoked = Event::Revoked { component: id.clone(), grants: vec![grant("env A=other")] };
+    assert_eq!(revoked.version(), 2);
+    let third = after(revoked, Some(second));
+    assert_eq!(texts(&third), ["clocks precise"]);
+    let gone = Record {
+        seq: 1,
+        at: Timestamp::default(),
+        actor: Actor::System,
+        version: 1,
+        event: Event::Unregistered { component: id.clone() },
+    };
+    assert_eq!(apply(&gone, Some(third)), None);
 }

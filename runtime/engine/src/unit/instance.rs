@@ -39,7 +39,7 @@ impl Live {
         let call = ServedCall { caller: Arc::default(), deadline: Deadline::after(std::time::Duration::ZERO) };
         let mut state = StoreState::new(spec.component.clone(), &spec.limits, Arc::clone(&spec.output), call);
         for capability in capabilities {
-            capability.prepare(spec, &mut state).map_err(wasmtime::Error::msg)?;
+            capability.prepare(spec, &mut state).map_err(|reason| Interrupt::Unprepared { reason })?;
         }
         let mut store = Store::try_new(&shared.engine, state)?;
         store.limiter(|state| &mut state.limiter);

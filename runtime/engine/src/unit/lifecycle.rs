@@ -11,6 +11,7 @@ use domain::{Failure, Phase};
 
 use super::{ComponentUnit, Live, bounded};
 use crate::epoch::{Deadline, Stopwatch};
+use crate::failure::Interrupt;
 use crate::settings::SNAPSHOT_BYTES_MAX;
 use crate::state::ServedCall;
 
@@ -81,14 +82,18 @@ impl ComponentUnit {
             _ => (own, limits.deadline()),
         };
         let fuel = limits.activation_fuel;
-        let count = self.exports.all().len();
-        let (spec, capabilities) = (&self.instance_spec, &self.capabilities);
-        let made = Live::new(&self.shared, spec, capabilities, count, &self.is_live);
-        let mut steps = match made {
+        let mut steps = match self.make_store(deadline).await {
             Ok(live) => Steps { unit: self, live, caller, deadline, time, fuel },
             Err(error) => {
+                let denied = matches!(error.downcast_ref(), Some(Interrupt::Unprepared { .. }));
+                let late = matches!(error.downcast_ref(), Some(Interrupt::Deadline));
+                let kind = match (denied, late) {
+                    (true, _) => FailureKind::Denied,
+                    (_, true) => FailureKind::Deadline,
+                    _ => FailureKind::Host,
+                };
                 let message = format!("no instance can be made: {error:#}");
-                return Err(self.scene(caller).failure(Phase::Instantiate, FailureKind::Host, &message));
+                return Err(self.scene(caller).failure(Phase::Instantiate, kind, &message));
             }
         };
         let instantiated = match steps.begin() {
@@ -102,6 +107,20 @@ impl ComponentUnit {
         steps.ask(Phase::Activate, "lifecycle", "activate", ()).await?;
         let used = steps.used();
         Ok((steps.live, used))
+    }
+
+    /// Makes a store with all that its capabilities keep; where that may wait for a disk, on a thread that may, until `deadline`.
+    async fn make_store(&self, deadline: Deadline) -> wasmtime::Result<Live> {
+        let count = self.exports.all().len();
+        let grants = &self.instance_spec.grants;
+        if !self.capabilities.iter().any(|capability| capability.may_block(grants)) {
+            let (spec, capabilities) = (&self.instance_spec, &self.capabilities);
+            return Live::new(&self.shared, spec, capabilities, count, &self.is_live);
+        }
+        let (shared, spec) = (Arc::clone(&self.shared), self.instance_spec.clone());
+        let (capabilities, is_live) = (self.capabilities.clone(), Arc::clone(&self.is_live));
+        let making = tokio::task::spawn_blocking(move || Live::new(&shared, &spec, &capabilities, count, &is_live));
+        bounded(deadline, pin!(async { making.await.map_err(wasmtime::Error::new)? })).await
     }
 
     /// See [`domain::ports::Unit::check_health`].

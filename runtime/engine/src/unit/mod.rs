@@ -16,7 +16,7 @@ use domain::call::{CallExpression, CallOutcome, CallRequest, Caller};
 use domain::failure::FailureKind;
 use domain::inspection::FunctionSignature;
 use domain::ports::{BoxFuture, CallRecord, EngineError, InstanceState, Started, Unit, UnitSpec};
-use domain::{ComponentId, Failure, Phase};
+use domain::{ComponentId, Failure, IdPattern, Phase};
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::error::Elapsed;
 use wasmtime::component::{InstancePre, Val};
@@ -106,6 +106,11 @@ impl ComponentUnit {
             is_live: Arc::default(),
             under_way: AtomicU64::new(0),
         }
+    }
+
+    /// Returns who may call `export` if `caller` may not.
+    pub(crate) fn refusing(&self, export: &str, caller: &ComponentId) -> Option<&[IdPattern]> {
+        self.spec.callers.refusing(export, caller)
     }
 
     pub(crate) fn exports(&self) -> &Exports {

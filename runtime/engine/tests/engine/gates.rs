@@ -56,6 +56,29 @@ async fn strings_records_and_lists_cross() {
 }
 
 #[tokio::test]
+async fn who_may_call_is_asked_at_the_link_and_at_the_gate() {
+    let world = World::new();
+    let guarded = |allowed: &str| UnitSpec {
+        callers: [("demo:math/ops".to_owned(), vec![allowed.parse().unwrap()])].into_iter().collect(),
+        ..world.spec("demo:adder", ADDER)
+    };
+    let adder = world.prepare(guarded("demo:*")).await;
+    let place = slot(&adder);
+    let caller = world.linked("demo:caller", CALLER, &[(OPS, OPS, &place)]).await;
+    assert_eq!(call(&caller, "twice(5)").await.json, json!(10));
+    let message = "`demo:adder` does not let `demo:caller` call `demo:math/ops@0.1.0`: its `[callers]` allows acme:*";
+    let others = world.prepare(guarded("acme:*")).await;
+    place.turn(Some(Arc::clone(&others)));
+    let refused = failure(&caller, wave("twice(5)")).await;
+    assert_eq!((refused.kind, refused.message.as_str()), (FailureKind::Denied, message));
+    let links = links_of(&[(OPS, OPS, &place)]);
+    let refused = world.refusal(UnitSpec { links, ..world.spec("demo:caller", CALLER) }).await;
+    assert!(refused.contains(message), "{refused}");
+    // Operators are not meant.
+    assert_eq!(call(&others, "add(2, 3)").await.json, json!(5));
+}
+
+#[tokio::test]
 async fn turning_the_slot_relinks_at_once() {
     let world = World::new();
     let (caller, slot) = pair(&world).await;

@@ -143,6 +143,9 @@ pub(super) fn decide_active(
     } else if entry.status == Status::Active || entry.dependencies != prepared.dependencies {
         return Err(RegistryError::Changed { component: id.clone() });
     }
+    if entry.grants != prepared.grants {
+        return Err(RegistryError::Changed { component: id.clone() });
+    }
     for on in prepared.dependency_ids() {
         let status = view.entry(&on)?.map(|dependency| dependency.status);
         if status != Some(Status::Active) {

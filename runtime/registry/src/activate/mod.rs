@@ -10,7 +10,7 @@ use std::sync::Arc;
 use domain::graph::{Graph, GraphEdge};
 use domain::plan::plan_activation;
 use domain::ports::Unit;
-use domain::{ComponentId, Entry, Event, Failure, FailureKind, Phase, Status};
+use domain::{ComponentId, Entry, Event, Failure, FailureKind, Grant, Phase, Status};
 
 use crate::Registry;
 use crate::commit::blocking;
@@ -37,7 +37,9 @@ impl Registry {
     /// [`RegistryError::Storage`]; what is wrong with single components is in the report.
     pub async fn plan(&self, targets: &[Target]) -> Result<ActivateReport, RegistryError> {
         let ids: Vec<_> = targets.iter().map(|target| target.id.clone()).collect();
-        self.read(move |view| Ok(ActivateReport::of_plan(plan_activation(view, &ids)?))).await
+        let mut report = self.read(move |view| Ok(ActivateReport::of_plan(plan_activation(view, &ids)?))).await?;
+        report.ungranted = self.ungranted(&report);
+        Ok(report)
     }
 
     /// Activates components and all that they need, in topological waves, each wave in parallel.
@@ -66,6 +68,7 @@ impl Registry {
             let error = self.refused("activate", Some(&id), error).await;
             report.failed.push((id, error));
         }
+        report.ungranted = self.ungranted(&report);
         if let Err(error) = self.flush_failures().await {
             self.inner.tracker.note_lost(&error);
         }
@@ -75,6 +78,16 @@ impl Registry {
             report.failed.extend(activated.into_iter().map(|activated| (activated.id, error.again().into())));
         }
         report
+    }
+
+    /// Returns what the components of a report ask for and were not granted; those that are planned, where nothing was done.
+    fn ungranted(&self, report: &ActivateReport) -> Vec<(ComponentId, Vec<Grant>)> {
+        let activated = report.activated.iter().map(|activated| &activated.id);
+        let planned = report.order.iter().filter(|_| report.activated.is_empty());
+        // One that cannot be read now says so when it is used.
+        let entries = activated.chain(planned).filter_map(|id| self.entry_now(id).ok().flatten());
+        let missing = entries.map(|entry| (entry.id.clone(), self.missing_grants(&entry)));
+        missing.filter(|(_, missing)| !missing.is_empty()).collect()
     }
 
     /// Activates every component of the registry.

@@ -42,6 +42,8 @@ pub(super) fn of(error: &RegistryError) -> Vec<String> {
         RegistryError::Read { .. } => vec![],
         RegistryError::Manifest { source, .. } => source.hints(),
         RegistryError::Settings { source, .. } => source.hints(),
+        RegistryError::Policy { source, .. } => source.hints(),
+        RegistryError::Grant { component, source } => source.hints(component),
         RegistryError::Binary { source, .. } => engine(source),
         RegistryError::MissingExports { kind, .. } => {
             vec![format!("the settings of the kind, `kinds.{kind}.world`, list the exports it requires")]
@@ -154,6 +156,17 @@ fn failed(failure: &Failure) -> Vec<String> {
             vec!["pass plain data, or make one component of both, for instance with `wac plug`".to_owned()]
         }
         FailureKind::TypeMismatch => vec!["build both components against the same WIT package version".to_owned()],
+        FailureKind::Denied if failure.phase == Phase::Instantiate || failure.message.contains("cannot be granted") => {
+            vec![
+                format!(
+                    "`runtime grants {id}` shows what it was granted; grant the folder where it is now, or revoke it"
+                ),
+                history,
+            ]
+        }
+        FailureKind::Denied if failure.message.contains("`[callers]`") => {
+            vec!["`[callers]` in the component.toml of the component that is called says who may call it".to_owned()]
+        }
         FailureKind::Denied => vec![
             format!(
                 "`runtime show {id}` lists its imports, and `[bind]` in its component.toml gives one to a component that exports it"

@@ -9,6 +9,7 @@ use domain::resolve::{Expected, NOTHING_EXPECTED, Overlay};
 use domain::{ComponentId, reduce};
 use futures::{Stream, StreamExt as _};
 
+use super::authority::warn_of_each_other;
 use super::decide::resolve_again;
 use super::{Draft, RegisterRequest, Registered, refuse_cycles, resolve_waiting};
 use crate::Registry;
@@ -76,6 +77,7 @@ impl Registry {
             }
             all.drafts.push(draft);
         }
+        warn_of_each_other(&mut all.drafts);
         all
     }
 

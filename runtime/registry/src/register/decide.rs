@@ -7,14 +7,46 @@ use domain::entry::Unresolved;
 use domain::inspection::ExternItem;
 use domain::ports::StateView;
 use domain::resolve::{Expected, Overlay, Resolution, closed_cycle, resolve};
-use domain::{ComponentId, Digest, Entry, Event, Revision, Status, Timestamp, reduce};
+use domain::{ComponentId, Digest, Entry, Event, Grant, Revision, Status, Timestamp, reduce};
 
 use super::RegisterOutcome;
 use super::draft::Draft;
 use crate::error::RegistryError;
 
+/// What a registration comes to.
+pub(super) struct Decided {
+    pub(super) outcome: RegisterOutcome,
+    /// The revision's number.
+    pub(super) number: u32,
+    /// What it asks for and the newest one before it did not.
+    pub(super) asks_anew: Vec<Grant>,
+    /// What is granted along with it.
+    pub(super) granted: Vec<Grant>,
+    pub(super) warnings: Vec<String>,
+}
+
 /// Decides what registering `draft` changes.
 pub(super) fn decide(
+    view: &dyn StateView,
+    draft: &Draft,
+    expected: &Expected,
+    now: Timestamp,
+) -> Result<(Vec<Event>, Decided), RegistryError> {
+    let entry = view.entry(&draft.id)?;
+    let before = match &entry {
+        Some(entry) => view.revision(&draft.id, entry.newest)?,
+        None => None,
+    };
+    let (mut events, (outcome, number)) = decide_revision(view, draft, expected, now)?;
+    let (granting, mut decided) = draft.authority.decide(draft, entry.as_deref(), before.as_deref())?;
+    events.extend(granting);
+    decided.outcome = outcome;
+    decided.number = number;
+    Ok((events, decided))
+}
+
+/// Decides on the revision alone.
+fn decide_revision(
     view: &dyn StateView,
     draft: &Draft,
     expected: &Expected,
@@ -109,6 +141,7 @@ pub(crate) fn entry_after(
             error_count: 0,
             state: None,
             probe: None,
+            grants: Vec::new(),
         },
     };
     after.revision = revision.clone();

@@ -1,15 +1,16 @@
 //! What is known of a component before it is decided what its registration leads to.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use domain::inspection::Inspection;
+use domain::inspection::{ExternItem, Inspection};
 use domain::manifest::ComponentManifest;
 use domain::ports::Engine;
 use domain::{ComponentId, Edge, Revision, Timestamp, Version, text};
 
 use super::RegisterRequest;
+use super::authority::Authority;
 use crate::error::RegistryError;
 use crate::pins::Pin;
 use crate::source;
@@ -29,6 +30,10 @@ pub(crate) struct Draft {
     pub(crate) path: Option<PathBuf>,
     pub(crate) last_modified: Option<Timestamp>,
     pub(super) override_version: bool,
+    /// The folder where relative paths of the manifest begin.
+    pub(super) folder: Option<PathBuf>,
+    /// What is granted along with the registration.
+    pub(super) authority: Authority,
     /// Edges that the component had in the registry that it comes from: imports keep those providers where they serve here, too.
     pub(crate) carried: Vec<Edge>,
     /// Keeps the bytes from being swept until they are registered.
@@ -84,6 +89,7 @@ impl Draft {
             Version::new(0, 0, 0)
         });
         warnings.extend(useless_bindings(&manifest, &inspection));
+        warnings.extend(useless_callers(&manifest, &inspection));
         manifest.id = Some(id.clone());
         manifest.version = Some(version.clone());
         manifest.kind = request.kind.clone().or(manifest.kind);
@@ -97,9 +103,19 @@ impl Draft {
             path: loaded.path,
             last_modified: loaded.last_modified,
             override_version: request.override_version,
+            folder: loaded.folder,
+            authority: Authority::default(),
             carried: Vec::new(),
             pin: None,
         })
+    }
+
+    /// Returns the folder where relative paths of `[grants]` begin, if there are any.
+    pub(super) fn base(&self) -> Option<&Path> {
+        let folders = &self.manifest.grants.folders;
+        let has_any = folders.iter().any(|folder| Path::new(&folder.path).is_relative());
+        // One that is no text cannot be kept, and such folders cannot be granted by their relative paths then.
+        self.folder.as_deref().filter(|folder| has_any && folder.to_str().is_some())
     }
 
     /// Returns the revision that this becomes.
@@ -117,19 +133,34 @@ impl Draft {
             imports: self.inspection.imports.clone(),
             exports: self.inspection.exports.clone(),
             path: self.path.as_ref().map(|path| path.display().to_string()),
+            folder: self.base().map(|folder| folder.display().to_string()),
             last_modified: self.last_modified,
             registered_at: now,
         }
     }
 }
 
+/// Returns a warning for each `[callers]` key that is no export of the component: what was to be guarded is open to all.
+fn useless_callers(manifest: &ComponentManifest, inspection: &Inspection) -> Vec<String> {
+    let names = names_of(&inspection.exports);
+    let useless = manifest.callers.exports().filter(|key| !names.contains(*key));
+    let said = useless.map(|key| {
+        let near = domain::suggest::nearest(key, names.iter().map(String::as_str));
+        let near = near.map(|near| format!(": did you mean `{near}`?")).unwrap_or_default();
+        format!("`[callers]` names `{}`, which the component does not export{near}", text::escape_line(key))
+    });
+    said.collect()
+}
+
+/// Returns the names of imports or exports, those of interfaces also without version.
+fn names_of(items: &[ExternItem]) -> BTreeSet<String> {
+    let unversioned = |item: &ExternItem| item.interface().map(|interface| interface.unversioned());
+    items.iter().flat_map(|item| [Some(item.name.clone()), unversioned(item)]).flatten().collect()
+}
+
 /// Returns a warning for each `[bind]` key that is no import of the component.
 fn useless_bindings(manifest: &ComponentManifest, inspection: &Inspection) -> Vec<String> {
-    let mut names = BTreeSet::new();
-    for import in &inspection.imports {
-        names.extend(import.interface().map(|interface| interface.unversioned()));
-        names.insert(import.name.clone());
-    }
+    let names = names_of(&inspection.imports);
     let useless = manifest.bind.keys().filter(|key| !names.contains(*key));
     let said = useless.map(|key| {
         let near = domain::suggest::nearest(key, names.iter().map(String::as_str));

@@ -1,5 +1,6 @@
 //! Registering: from bytes and a manifest to an entry with edges.
 
+mod authority;
 mod batch;
 mod decide;
 mod draft;
@@ -9,7 +10,7 @@ use std::sync::Arc;
 
 use domain::manifest::Kind;
 use domain::resolve::Expected;
-use domain::{ComponentId, Version};
+use domain::{ComponentId, Grant, Version};
 
 use crate::Registry;
 use crate::commit::blocking;
@@ -36,12 +37,25 @@ pub struct RegisterRequest {
     pub kind: Option<Kind>,
     /// Whether other bytes or another manifest may take a version that is registered already.
     pub override_version: bool,
+    /// What an operator grants along with the registration.
+    pub grants: Vec<Grant>,
+    /// Whether an operator grants all that the manifest asks for.
+    pub grant_requested: bool,
 }
 
 impl RegisterRequest {
     /// Asks to register `source` as it describes itself.
     pub fn new(source: ComponentSource) -> Self {
-        Self { source, manifest: None, id: None, version: None, kind: None, override_version: false }
+        Self {
+            source,
+            manifest: None,
+            id: None,
+            version: None,
+            kind: None,
+            override_version: false,
+            grants: Vec::new(),
+            grant_requested: false,
+        }
     }
 
     /// Asks to register the file or folder at `path` as it describes itself.
@@ -79,6 +93,12 @@ pub struct Registered {
     pub version: Version,
     /// What registering did.
     pub outcome: RegisterOutcome,
+    /// What the revision asks for and the one registered before did not; empty for a component's first.
+    pub asks_anew: Vec<Grant>,
+    /// What was granted along with it, by the request or by the policy.
+    pub granted: Vec<Grant>,
+    /// What the revision asks for and is not granted: it runs without it.
+    pub missing: Vec<Grant>,
     /// What the caller should know, for instance that no version was given.
     pub warnings: Vec<String>,
 }
@@ -112,6 +132,8 @@ impl Registry {
             draft.warnings.extend(registry.lowered_limits(&draft.id, &draft.manifest));
             draft.warnings.extend(draft.refused_imports());
             draft.warnings.extend(draft.resource_imports());
+            draft.warnings.extend(registry.look_alike(&draft.id)?);
+            draft.authority = registry.authority_for(&draft, &request)?;
             draft.override_version |= registry.settings().allow_override;
             registry.check_world(&draft)?;
             draft.pin = Some(Arc::new(registry.inner.pins.pin(draft.inspection.digest)));
@@ -150,16 +172,36 @@ impl Registry {
         let pin = draft.pin.clone();
         let (id, version) = (draft.id.clone(), draft.version.clone());
         let quota = self.settings().quotas.of_namespace(id.namespace());
+        let requests = draft.authority.requests.clone();
         let committing = self.commit(move |view| {
             let (events, decided) = decide::decide(view, &draft, &expected, now)?;
-            refuse_beyond(view, &quota, &draft, decided.0)?;
+            refuse_beyond(view, &quota, &draft, decided.outcome)?;
             Ok((events, decided))
         });
         async move {
-            let (outcome, revision) = committing.await?;
+            let decided = committing.await?;
             drop(pin);
             let entry = registry.get(&id).await?;
-            Ok(Registered { entry, revision, version, outcome, warnings })
+            let missing = domain::grant::missing(&requests, &entry.entry.grants);
+            let mut warnings = warnings;
+            warnings.extend(decided.warnings);
+            if !missing.is_empty() {
+                let texts: Vec<_> = missing.iter().map(|grant| format!("`{grant}`")).collect();
+                let texts = domain::text::escape_line(&texts.join(", ")).into_owned();
+                warnings.push(format!(
+                    "`{id}` asks for {texts}, which is not granted: `runtime grant {id} --requested` grants what it asks for"
+                ));
+            }
+            Ok(Registered {
+                entry,
+                revision: decided.number,
+                version,
+                outcome: decided.outcome,
+                asks_anew: decided.asks_anew,
+                granted: decided.granted,
+                missing,
+                warnings,
+            })
         }
     }
 }

@@ -70,6 +70,7 @@ fn to_export(view: &dyn StateView, ids: &[ComponentId]) -> Result<(Vec<ArchivedC
         left_out.revisions += u64::from(entry.newest.saturating_sub(1));
         left_out.active += u64::from(entry.status == Status::Active);
         left_out.states += u64::from(entry.state.is_some());
+        left_out.grants += entry.grants.len() as u64;
         components.push(archived(entry));
     }
     Ok((components, left_out))

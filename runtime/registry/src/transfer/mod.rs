@@ -37,6 +37,8 @@ pub struct LeftOut {
     pub active: u64,
     /// Components whose last instance left a state.
     pub states: u64,
+    /// What components were granted: it holds in the registry where that was done, and nowhere else.
+    pub grants: u64,
 }
 
 /// What becomes of the settings in the archive of a whole registry.

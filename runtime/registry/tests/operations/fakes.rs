@@ -54,6 +54,10 @@ impl BlobStore for Blobs {
 pub(crate) struct Settings(pub(crate) Mutex<Option<String>>);
 
 impl SettingsStore for Settings {
+    fn load_policy(&self) -> Result<(Option<String>, PathBuf), StorageError> {
+        Ok((None, PathBuf::from("policy.toml")))
+    }
+
     fn load(&self) -> Result<(Option<String>, PathBuf), StorageError> {
         Ok((self.0.lock().unwrap().clone(), PathBuf::from("registry.toml")))
     }

@@ -71,6 +71,7 @@ fn registered(number: usize) -> Event {
             exports: vec![interface(number)],
             path: None,
             last_modified: None,
+            folder: None,
             registered_at: WallClock.now(),
         }),
     }

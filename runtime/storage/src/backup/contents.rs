@@ -75,9 +75,11 @@ pub(super) fn gather(
             items.push(Item { listed, origin: Origin::Closed(file.path) });
         }
     }
-    if let Some(bytes) = files::read_if_there(&folder.join("registry.toml"))? {
-        let listed = Listed { path: "registry.toml".to_owned(), size: bytes.len() as u64, digest: Digest::of(&bytes) };
-        items.push(Item { listed, origin: Origin::Bytes(bytes) });
+    for name in names::WRITTEN_BY_PEOPLE {
+        if let Some(bytes) = files::read_if_there(&folder.join(name))? {
+            let listed = Listed { path: name.to_owned(), size: bytes.len() as u64, digest: Digest::of(&bytes) };
+            items.push(Item { listed, origin: Origin::Bytes(bytes) });
+        }
     }
     items.sort_by(|a, b| a.listed.path.cmp(&b.listed.path));
     Ok(Contents { seq, hash, files: items })

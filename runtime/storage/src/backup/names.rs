@@ -7,15 +7,18 @@ use domain::Digest;
 pub(super) enum Kind {
     /// Part of the journal.
     Journal,
-    /// The settings file.
+    /// The settings file, or that of the policy.
     Settings,
     /// Bytes under their digest.
     Blob(Digest),
 }
 
+/// The files that people write.
+pub(super) const WRITTEN_BY_PEOPLE: [&str; 2] = ["registry.toml", "policy.toml"];
+
 /// Returns what the file at `path`, relative to a data folder, is; `None` if a backup has no such file.
 pub(super) fn kind_of(path: &str) -> Option<Kind> {
-    if path == "registry.toml" {
+    if WRITTEN_BY_PEOPLE.contains(&path) {
         return Some(Kind::Settings);
     }
     if let Some(name) = path.strip_prefix("journal/") {
@@ -72,6 +75,7 @@ mod tests {
         assert_eq!(kind_of("journal/00000000000000000001.jsonl"), Some(Kind::Journal));
         assert_eq!(kind_of("journal/00000000000000000001.snapshot"), Some(Kind::Journal));
         assert_eq!(kind_of("registry.toml"), Some(Kind::Settings));
+        assert_eq!(kind_of("policy.toml"), Some(Kind::Settings));
         for wrong in [
             "",
             "/etc/passwd",

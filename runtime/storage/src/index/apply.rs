@@ -41,7 +41,9 @@ pub(crate) fn apply(rows: &mut Overlay<'_>, record: &Record) -> Result<(), Stora
         | Event::ErrorsCleared { .. }
         | Event::Failed { .. }
         | Event::StateSaved { .. }
-        | Event::Probed { .. } => {}
+        | Event::Probed { .. }
+        | Event::Granted { .. }
+        | Event::Revoked { .. } => {}
     }
     let Some(id) = record.event.component() else { return Ok(()) };
     let before = view::entry(rows, id)?;

@@ -7,7 +7,7 @@ use domain::entry::{Edge, Entry, Revision, StateRef, Unresolved};
 use domain::failure::LoggedFailure;
 use domain::ports::{StateView, StorageError};
 use domain::usage::Usage;
-use domain::{ComponentId, Status, Timestamp};
+use domain::{ComponentId, Granted, Status, Timestamp};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +35,8 @@ pub(super) struct EntryRow {
     state: Option<StateRef>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     probe: Option<bool>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    grants: Vec<Granted>,
 }
 
 fn is_empty(edges: &[Edge]) -> bool {
@@ -56,6 +58,7 @@ pub(crate) fn entry_row(entry: &Entry) -> Result<Vec<u8>, StorageError> {
         error_count: entry.error_count,
         state: entry.state.clone(),
         probe: entry.probe,
+        grants: entry.grants.clone(),
     })
 }
 
@@ -113,6 +116,7 @@ pub(crate) fn entry(rows: &dyn Rows, id: &ComponentId) -> Result<Option<Arc<Entr
         error_count: row.error_count,
         state: row.state,
         probe: row.probe,
+        grants: row.grants,
     })))
 }
 

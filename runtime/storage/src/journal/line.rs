@@ -284,7 +284,7 @@ mod tests {
     }
 
     fn record(actor: Actor, event: Event) -> Record {
-        Record { seq: 7, at: Timestamp::from_micros(5), actor, version: EVENT_VERSION, event }
+        Record { seq: 7, at: Timestamp::from_micros(5), actor, version: event.version(), event }
     }
 
     fn refused(component: Option<&str>) -> Event {
@@ -297,11 +297,20 @@ mod tests {
         }
     }
 
+    fn granted() -> Event {
+        let grants = ["env LANG", "env A=ä\u{1b}", "folder /srv --at /data --mode rw", "clocks precise"];
+        Event::Granted {
+            component: "demo:log".parse().unwrap(),
+            grants: grants.iter().map(|grant| grant.parse().unwrap()).collect(),
+            rule: Some("a rule".to_owned()),
+        }
+    }
+
     #[test]
     fn a_line_reads_back_and_is_json_for_people() {
         let id: domain::ComponentId = "demo:a".parse().unwrap();
         for actor in [Actor::Cli("a:b".into()), Actor::Api(String::new()), Actor::Component(id), Actor::System] {
-            for event in [refused(Some("demo:log")), refused(None)] {
+            for event in [refused(Some("demo:log")), refused(None), granted()] {
                 let record = record(actor.clone(), event);
                 let line = written(&record, 6, 1, NOTHING);
                 assert!(is_intact(&line));

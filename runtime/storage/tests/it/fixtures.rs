@@ -76,6 +76,7 @@ pub(crate) fn revision(name: &str, number: u32) -> Revision {
         exports: vec![interface(format!("demo:{name}/api@1.{number}.0"))],
         path: Some(format!("/somewhere/{name}.wasm")),
         last_modified: None,
+        folder: None,
         registered_at: Timestamp::from_micros(7),
     }
 }

@@ -1,0 +1,56 @@
+//! Putting an active component in service again with the grants that it has now.
+
+use domain::ports::BoxFuture;
+use domain::{ComponentId, Status};
+
+use crate::Registry;
+
+/// How often a component is prepared again that others go on changing; then it waits, out of service, for whoever needs it.
+const TRIES_MAX: usize = 4;
+
+impl Registry {
+    /// Puts a unit with the newest grants in the place of the one in service, if there is one. Calls that begin when this has ended
+    /// find the new one; where that cannot be made, none: the next call says why.
+    ///
+    /// Boxed: a failure that is recorded is a change, and every change may lead here. Takes no lock that a hook may run under.
+    pub(crate) fn renew<'a>(&'a self, id: &'a ComponentId) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            if self.unit_in_service(id).is_none() {
+                return;
+            }
+            let _preparing = self.inner.preparing.lock(id).await;
+            for _ in 0..TRIES_MAX {
+                if self.renew_once(id).await {
+                    return;
+                }
+            }
+            self.out_of_service(id).await;
+        })
+    }
+
+    /// Tries it once; `false` if the component was changed meanwhile.
+    async fn renew_once(&self, id: &ComponentId) -> bool {
+        let as_of = self.last_seq();
+        let (Some(old), Ok(Some(entry))) = (self.unit_in_service(id), self.entry_now(id)) else { return false };
+        if entry.status != Status::Active {
+            // Whoever stops it takes the unit out.
+            return true;
+        }
+        // Those that it imports from are in service, as they were when it was linked.
+        let Ok(unit) = self.prepare(&entry).await else {
+            self.out_of_service(id).await;
+            return true;
+        };
+        if entry.revision.has_lifecycle("state") {
+            // Its state is what the new instance begins with.
+            old.stop().await;
+        }
+        if !self.is_unchanged(&entry, as_of).unwrap_or(false) {
+            return false;
+        }
+        self.turn(&entry, unit);
+        old.stop().await;
+        // Changed while it was put there: whoever did that may not have found it.
+        self.is_unchanged(&entry, as_of).unwrap_or(false)
+    }
+}
