@@ -16,6 +16,9 @@ pub const OWN_THREADS_FROM: usize = 256 << 10;
 /// Most items (imports, exports, functions) that an inspection lists.
 pub const ITEMS_MAX: usize = 10_000;
 
+/// Longest name of an import, of an export, or of a function or type in one, in bytes: the format allows 100,000.
+pub const NAME_BYTES_MAX: usize = 1_000;
+
 /// Longest text taken from a binary's metadata, in bytes.
 pub const METADATA_TEXT_MAX: usize = 4 * 1024;
 

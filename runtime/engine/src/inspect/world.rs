@@ -9,7 +9,7 @@ use wasmparser::{Parser, Payload};
 
 use super::precheck::{damaged, refuse};
 use super::print::{Names, signature};
-use crate::settings::ITEMS_MAX;
+use crate::settings::{ITEMS_MAX, NAME_BYTES_MAX};
 
 /// Longest name in a message, in bytes.
 const NAME_SHOWN_MAX: usize = 200;
@@ -68,6 +68,25 @@ pub(super) fn read(bytes: &[u8], types: &Types) -> Result<World, EngineError> {
     })
 }
 
+/// Refuses names that no message, table or index should have to carry.
+fn check_lengths(types: &Types, imports: &[String], exports: &[String]) -> Result<(), EngineError> {
+    let import = imports.iter().map(|name| (name, types.as_ref().component_item_for_import(name)));
+    let export = exports.iter().map(|name| (name, types.as_ref().component_item_for_export(name)));
+    for (name, item) in import.chain(export) {
+        let inside = match item.map(|item| item.ty) {
+            Some(ComponentEntityType::Instance(id)) => types[id].exports.keys().map(String::len).max().unwrap_or(0),
+            _ => 0,
+        };
+        let longest = name.len().max(inside);
+        if longest > NAME_BYTES_MAX {
+            return Err(refuse(&format!(
+                "the name of an import or export has {longest} bytes, at most {NAME_BYTES_MAX} are allowed"
+            )));
+        }
+    }
+    Ok(())
+}
+
 fn kind(types: &Types, ty: ComponentEntityType) -> ExternKind {
     match ty {
         ComponentEntityType::Func(_) => ExternKind::Function,
@@ -85,6 +104,7 @@ fn kind(types: &Types, ty: ComponentEntityType) -> ExternKind {
 
 /// Says of imports and exports what keeps a component from ever being linked.
 fn check(types: &Types, imports: &[String], exports: &[String]) -> Result<(), EngineError> {
+    check_lengths(types, imports, exports)?;
     let import = |name: &String| types.as_ref().component_item_for_import(name).map(|item| item.ty);
     let export = |name: &String| types.as_ref().component_item_for_export(name).map(|item| item.ty);
     let whole = |ty| match ty {

@@ -244,3 +244,15 @@ fn reads_metadata_with_a_bound() {
     assert!(found.metadata["authors"].len() < 5_000);
     assert!(!found.metadata.contains_key("licenses"), "what is not text is left out");
 }
+
+#[test]
+fn names_of_a_thousand_bytes_are_taken_and_longer_ones_refused() {
+    let named = |length: usize| format!(r#"(component (import "{}" (func)))"#, "n".repeat(length));
+    let inside =
+        |length: usize| format!(r#"(component (import "a:b/c" (instance (export "{}" (func)))))"#, "n".repeat(length));
+    for made in [&named as &dyn Fn(usize) -> String, &inside] {
+        World::new().engine.inspect(made(1_000).as_bytes()).unwrap();
+        let refused = refusal(made(1_001).as_bytes());
+        assert!(refused.contains("has 1001 bytes, at most 1000 are allowed"), "{refused}");
+    }
+}
