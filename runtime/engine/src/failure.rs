@@ -36,6 +36,12 @@ pub(crate) enum Interrupt {
         /// Why it failed.
         message: String,
     },
+    /// A component that was called failed because of one that it called.
+    #[error("{message}")]
+    Further {
+        /// Which one failed, and why.
+        message: String,
+    },
     /// There is nobody to call.
     #[error("dependency {id} is not active")]
     Absent {
@@ -170,9 +176,10 @@ fn classify(error: &wasmtime::Error, allowed: &Allowed) -> (FailureKind, String)
 fn interrupted(interrupt: &Interrupt, allowed: &Allowed) -> (FailureKind, String) {
     match interrupt {
         Interrupt::Deadline => (FailureKind::Deadline, too_slow(allowed)),
-        Interrupt::Dependency { .. } | Interrupt::Absent { .. } | Interrupt::Reentrance { .. } => {
-            (FailureKind::Dependency, interrupt.to_string())
-        }
+        Interrupt::Dependency { .. }
+        | Interrupt::Further { .. }
+        | Interrupt::Absent { .. }
+        | Interrupt::Reentrance { .. } => (FailureKind::Dependency, interrupt.to_string()),
         Interrupt::Refused { .. } | Interrupt::Unprepared { .. } => (FailureKind::Denied, interrupt.to_string()),
         Interrupt::WrongType { .. } => (FailureKind::TypeMismatch, interrupt.to_string()),
         Interrupt::Depth { .. } => (FailureKind::Limit, interrupt.to_string()),

@@ -189,9 +189,10 @@ impl Gate {
         let unit = self.slot.unit().ok_or_else(absent)?;
         let export = self.resolve(&unit)?;
         let callee = unit.as_any().downcast_ref::<ComponentUnit>().ok_or_else(absent)?;
-        let returned = callee.enter(export, params, &entrance).await.map_err(|failure| Interrupt::Dependency {
-            id: failure.component.clone(),
-            message: failure.message.clone(),
+        let returned = callee.enter(export, params, &entrance).await.map_err(|failure| match failure.kind {
+            // Its message names the one that failed: told through many components, it must not become longer with each.
+            FailureKind::Dependency => Interrupt::Further { message: failure.message.clone() },
+            _ => Interrupt::Dependency { id: failure.component.clone(), message: failure.message.clone() },
         })?;
         for (slot, value) in results.iter_mut().zip(returned.value) {
             *slot = value;
