@@ -5,6 +5,7 @@
 
 mod adding;
 mod calling;
+mod limits;
 mod restart;
 
 use std::time::{Duration, Instant};
@@ -14,7 +15,8 @@ use tokio::runtime::Runtime;
 /// A bench and what it is called.
 type Bench = (&'static str, fn(&Runtime) -> anyhow::Result<()>);
 
-const BENCHES: [Bench; 3] = [("adding", adding::run), ("restart", restart::run), ("calling", calling::run)];
+const BENCHES: [Bench; 4] =
+    [("adding", adding::run), ("restart", restart::run), ("calling", calling::run), ("limits", limits::run)];
 
 /// The medians of both sides, run in turns `runs` times.
 fn medians(
