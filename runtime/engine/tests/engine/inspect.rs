@@ -256,3 +256,20 @@ fn names_of_a_thousand_bytes_are_taken_and_longer_ones_refused() {
         assert!(refused.contains("has 1001 bytes, at most 1000 are allowed"), "{refused}");
     }
 }
+
+#[test]
+fn many_instances_of_a_large_module_are_refused_also_inside_each_other() {
+    let globals = "(global i32 (i32.const 0))".repeat(40_000);
+    let made = |outer: usize, inner: usize| {
+        let (inner, outer) =
+            ("(core instance (instantiate $m))".repeat(inner), "(instance (instantiate $c))".repeat(outer));
+        format!("(component (component $c (core module $m {globals}) {inner}) {outer})")
+    };
+    // 640,000 bytes each: 209 of them fit.
+    World::new().engine.inspect(made(1, 209).as_bytes()).unwrap();
+    World::new().engine.inspect(made(19, 11).as_bytes()).unwrap();
+    for (outer, inner) in [(1, 210), (21, 10)] {
+        let refused = refusal(made(outer, inner).as_bytes());
+        assert!(refused.contains("its instances may take 134400000 bytes"), "{refused}");
+    }
+}

@@ -2,6 +2,7 @@
 //! costs a compiler more than its bytes. Nothing here recurses, and nothing is allocated by a count that the bytes only claim.
 
 mod census;
+mod footprint;
 mod types;
 
 use std::ops::Range;
@@ -14,6 +15,7 @@ use wasmparser::{
 };
 
 pub(crate) use census::{Census, Counted};
+use footprint::Footprint;
 
 use crate::settings::NESTING_MAX;
 
@@ -31,7 +33,7 @@ pub(crate) fn refuse(reason: &str) -> EngineError {
 pub(crate) fn precheck(bytes: &[u8], settings: &CompileSettings) -> Result<Census, EngineError> {
     check_size(bytes, settings)?;
     check_header(bytes)?;
-    let mut census = Census::default();
+    let (mut census, mut footprint) = (Census::default(), Footprint::default());
     let mut depth = 0_usize;
     for payload in Parser::new(0).parse_all(bytes) {
         let payload = payload.map_err(|error| damaged(&error))?;
@@ -49,6 +51,8 @@ pub(crate) fn precheck(bytes: &[u8], settings: &CompileSettings) -> Result<Censu
             Payload::End(_) => depth = depth.saturating_sub(1),
             _ => count(&mut census, bytes, &payload).map_err(Stop::into_error)?,
         }
+        // After its sections are known to be of a bearable length.
+        footprint.see(&payload).map_err(Stop::into_error)?;
     }
     Ok(census)
 }
