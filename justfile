@@ -15,6 +15,8 @@ build_folder := env("CARGO_TARGET_DIR", justfile_directory() / "target") / if bu
 
 test_folder := env("CARGO_TARGET_DIR", justfile_directory() / "target") / if test_profile == "dev" { "debug" } else { test_profile }
 
+dev_binary := env("CARGO_TARGET_DIR", justfile_directory() / "target") / "debug" / "runtime"
+
 [private]
 default:
     @{{ quote(just_executable()) }} --justfile {{ quote(justfile()) }} --list --list-heading {{ quote(heading) }}
@@ -77,13 +79,21 @@ fmt:
 crash:
     STORAGE_SEEDS=100000 STORAGE_CRASHES=1000 STORAGE_TRIALS=1000 cargo test --package storage -- power_loss crashes damage_trials
 
-# Kill the program at a thousand moments while it is used, and damage a thousand of its folders (`just test` does a tenth of it)
+# A thousand kills and damaged folders, the hostile corpus fifty times with neighbours under load: figures (`just test` does a little of it)
 [group('work on the project')]
 torture:
     cargo build {{ as_tested }} --profile dev
     TORTURE_ROUNDS={{ env("TORTURE_ROUNDS", "1000") }} TORTURE_TRIALS={{ env("TORTURE_TRIALS", "1000") }} TORTURE_ENTRIES={{ env("TORTURE_ENTRIES", "10000") }} \
-        RUNTIME_BIN={{ quote(env("CARGO_TARGET_DIR", justfile_directory() / "target") / "debug" / "runtime") }} \
+        RUNTIME_BIN={{ quote(dev_binary) }} \
         cargo test --workspace --profile dev --test torture -- --nocapture --test-threads=1
+    HOSTILE_RUNS={{ env("HOSTILE_RUNS", "50") }} RUNTIME_BIN={{ quote(dev_binary) }} cargo test --workspace --profile dev --test hostile every_case -- --nocapture
+    RUNTIME_BIN={{ quote(dev_binary) }} cargo test --workspace --profile dev --test mutants -- --nocapture
+
+# Take COUNT random and damaged components through register, activate, call and unregister (`just test` takes 2,000; FUZZ_SEED)
+[group('work on the project')]
+fuzz COUNT="100000":
+    cargo build {{ as_tested }} --profile dev
+    FUZZ_COUNT={{ COUNT }} RUNTIME_BIN={{ quote(dev_binary) }} cargo test --workspace --profile dev --test mutants -- --nocapture
 
 # Large data folders are measured at a twentieth of their size, unless STORAGE_BENCH_PERCENT says otherwise.
 # Run the benchmarks, each beside a bare baseline (ARGS go to cargo bench)

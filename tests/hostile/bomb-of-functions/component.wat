@@ -1,0 +1,4 @@
+;;@multiply 1000000
+(component
+  (core module
+    (func)))

@@ -1,0 +1,4 @@
+;;@multiply 10000
+(component
+  (core module
+    (func (local %i64 *50000%))))

@@ -1,0 +1,5 @@
+(component
+  ;;@repeat 20000
+  (core module (func))
+  ;;@end
+)

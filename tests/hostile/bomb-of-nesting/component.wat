@@ -1,0 +1,2 @@
+;;@wrap 20000
+(component)

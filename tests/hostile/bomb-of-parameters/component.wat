@@ -1,0 +1,6 @@
+(component
+  (core module
+    ;;@repeat 2000
+    (type (func (param %i64 *900%) (result %bits%)))
+    ;;@end
+  ))

@@ -1,0 +1,6 @@
+(component
+  (core module
+    ;;@repeat 200000
+    (type (func (param %bits%)))
+    ;;@end
+  ))

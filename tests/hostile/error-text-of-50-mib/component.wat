@@ -1,0 +1,13 @@
+(component
+  (core module $m
+    (memory (export "memory") 1000)
+    (func (export "activate") (result i32)
+      (memory.fill (i32.const 64) (i32.const 0x78) (i32.const 52428800))
+      (i32.store8 (i32.const 0) (i32.const 1))
+      (i32.store (i32.const 4) (i32.const 64))
+      (i32.store (i32.const 8) (i32.const 52428800))
+      (i32.const 0)))
+  (core instance $i (instantiate $m))
+  (func $f (result (result (error string))) (canon lift (core func $i "activate") (memory (core memory $i "memory"))))
+  (instance $api (export "activate" (func $f)))
+  (export "registry:component/lifecycle@0.1.0" (instance $api)))

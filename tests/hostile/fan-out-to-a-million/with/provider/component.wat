@@ -1,0 +1,7 @@
+(component
+  (core module $m
+    (func (export "go")))
+  (core instance $i (instantiate $m))
+  (func $go (canon lift (core func $i "go")))
+  (instance $api (export "go" (func $go)))
+  (export "hostile:fan-out/work" (instance $api)))

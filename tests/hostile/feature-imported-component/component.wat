@@ -1,0 +1,2 @@
+(component
+  (import "plug" (component (export "f" (func)))))

@@ -1,0 +1,2 @@
+(component
+  (import "plug" (core module (export "f" (func)))))

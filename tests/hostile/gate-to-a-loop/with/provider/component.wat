@@ -1,0 +1,7 @@
+(component
+  (core module $m
+    (func (export "go") (loop $again (br $again))))
+  (core instance $i (instantiate $m))
+  (func $go (canon lift (core func $i "go")))
+  (instance $api (export "go" (func $go)))
+  (export "hostile:gate-to-a-loop/work" (instance $api)))

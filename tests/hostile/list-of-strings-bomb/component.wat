@@ -1,0 +1,9 @@
+(component
+  (core module $m
+    (memory (export "memory") 1000)
+    (func (export "go") (result i32)
+      (i32.store (i32.const 0) (i32.const 64))
+      (i32.store (i32.const 4) (i32.const 8000000))
+      (i32.const 0)))
+  (core instance $i (instantiate $m))
+  (func (export "go") (result (list string)) (canon lift (core func $i "go") (memory (core memory $i "memory")))))

@@ -1,0 +1,10 @@
+(component $"\1b[2J\e2\80\aeowned"
+  (@custom "description" "\1b]0;owned\07\1b[2J\0d\0anot a line \e2\80\ae")
+  (@custom "authors" "\1b[31mnobody\00")
+  (@custom "licenses" "\ff\fe")
+  (@custom "producers" "\ff\ff\ff\ff\0f")
+  (@custom "version" "1.0.0\1b[2J")
+  (@custom "\1b[2J" "?")
+  (core module $m (func (export "go") (result i32) (i32.const 1)))
+  (core instance $i (instantiate $m))
+  (func (export "go") (result u32) (canon lift (core func $i "go"))))

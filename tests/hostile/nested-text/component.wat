@@ -1,0 +1,3 @@
+;;@repeat 10000
+(component
+;;@end

@@ -1,0 +1,1 @@
+(picture of a component)

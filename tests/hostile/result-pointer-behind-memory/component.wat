@@ -1,0 +1,7 @@
+(component
+  (core module $m
+    (memory (export "memory") 1)
+    (func (export "go") (result i32)
+      (i32.const -64)))
+  (core instance $i (instantiate $m))
+  (func (export "go") (result string) (canon lift (core func $i "go") (memory (core memory $i "memory")))))

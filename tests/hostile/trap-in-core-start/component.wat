@@ -1,0 +1,6 @@
+(component
+  (core module $m
+    (func $start (unreachable))
+    (start $start))
+  (core instance $i (instantiate $m))
+)
