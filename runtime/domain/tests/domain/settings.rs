@@ -113,6 +113,12 @@ fn shows_every_value_as_it_would_be_written() {
     * durability = "process"
     * engine.memory64 = true
     * activation.parallel = 3
+    * compile.trusted = true
+    * compile.workers = 3
+    * compile.memory = "8GiB"
+    * compile.cpu = "90s"
+    * compile.wall = "60s"
+    * compile.size = "20MiB"
     * output.keep = "1MiB"
     * limits.fuel = 7
       limits.activation_fuel = 1000000000
@@ -243,7 +249,7 @@ fn refuses_a_change_that_could_not_be_read_back() {
     );
     assert_eq!(refusal("activation.parallel", "5000"), "`activation.parallel` cannot be `5000`: must be at most 1024");
     assert_eq!(refusal("compile.size", "1GiB"), "`compile.size` cannot be `1GiB`: must be at most 64MiB");
-    assert_eq!(refusal("compile.wall", "2d"), "`compile.wall` cannot be `2d`: X");
+    assert_eq!(refusal("compile.wall", "2d"), "`compile.wall` cannot be `2d`: must be at most 86400s");
     assert_eq!(
         refusal("compile.workers", "many"),
         "`compile.workers` cannot be `many`: it must be a number of workers or \"cores\", not a string"

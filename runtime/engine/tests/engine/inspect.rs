@@ -121,7 +121,7 @@ fn says_what_other_bytes_are() {
     ---
     not a valid component: unknown function 7: function index out of bounds (at byte 11)
     ---
-    the file has 67108865 bytes, at most 67108864 (64 MiB) are allowed
+    the file has 67108865 bytes, at most 67108864 (64MiB, `compile.size`) are allowed
     ---
     not a valid component: unknown binary version:    0x1000e (at byte 4)
     "#);
@@ -188,7 +188,7 @@ fn refuses_what_can_never_be_linked() {
     it is a WIT package, which has types and no code: build a component that implements it
     ");
     let functions = format!("(component (core module {}))", "(func)".repeat(100_001));
-    insta::assert_snapshot!(refusal(&binary(&functions)), @"it has more than 100000 functions");
+    insta::assert_snapshot!(refusal(&binary(&functions)), @"it has 100001 functions, at most 100000 are allowed");
 }
 
 #[test]
