@@ -12,7 +12,7 @@ use wasmtime_wasi::{WasiCtx, clocks};
 /// What clocks go by without a grant: a finer one tells a guest how long its neighbours' memory accesses take.
 pub const COARSE_TICK: Duration = Duration::from_millis(1);
 
-/// Tells guests the time; the monotonic clock begins at zero with each instance.
+/// Tells guests the time; the monotonic clock begins anew with each instance.
 pub struct ClocksCapability;
 
 /// The clocks of a WASI context; only the builder can set them.
@@ -65,7 +65,8 @@ impl HostWallClock for CoarseWallClock {
     }
 }
 
-/// The time since the instance was made, cut to [`COARSE_TICK`].
+/// The time since the instance was made, cut to [`COARSE_TICK`], beginning with one: Go's runtime takes a clock that says zero for one
+/// that is broken, and most instances ask within their first millisecond.
 struct CoarseMonotonicClock(Instant);
 
 impl HostMonotonicClock for CoarseMonotonicClock {
@@ -74,7 +75,7 @@ impl HostMonotonicClock for CoarseMonotonicClock {
     }
 
     fn now(&self) -> u64 {
-        nanos(coarse(self.0.elapsed()))
+        nanos(coarse(self.0.elapsed().saturating_add(COARSE_TICK)))
     }
 }
 
@@ -91,6 +92,12 @@ fn nanos(time: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clock_that_only_goes_forward_never_says_zero() {
+        let first = CoarseMonotonicClock(Instant::now()).now();
+        assert!(first >= 1_000_000 && first.is_multiple_of(1_000_000), "{first}");
+    }
 
     #[test]
     fn time_is_cut_to_the_millisecond_below() {
