@@ -179,7 +179,11 @@ fn failed(failure: &Failure) -> Vec<String> {
         FailureKind::Limit if failure.phase == Phase::Compile => {
             let keys = ["compile.memory", "compile.cpu", "compile.wall"];
             let key = keys.into_iter().find(|key| failure.message.contains(key));
-            let raise = key.map(|key| format!("`runtime settings {key}=…` gives more if the component is legitimate"));
+            let raise = key.map(|key| {
+                format!(
+                    "`runtime settings {key}=…` gives more if the component is legitimate; a running server has to be restarted"
+                )
+            });
             raise.into_iter().chain([history]).collect()
         }
         FailureKind::Trap
