@@ -165,7 +165,8 @@ pub(crate) fn refuse_beyond(
     if let Some(most) = quota.components.filter(|_| outcome == RegisterOutcome::New)
         && !left(index::NAMESPACE, 1, most)?
     {
-        return Err(beyond(format!("{most} components"), "components"));
+        let noun = if most == 1 { "component" } else { "components" };
+        return Err(beyond(format!("{most} {noun}"), "components"));
     }
     if let Some(most) = quota.blob_bytes.filter(|_| outcome != RegisterOutcome::Unchanged)
         && !left(index::NAMESPACE_BYTES, draft.inspection.size, most)?
