@@ -43,6 +43,9 @@ const ALLOWED: &[libc::c_long] = &[
 /// System calls that make memory executable if their third argument says so. Code is made here, never run.
 const MAPPING: &[libc::c_long] = &[libc::SYS_mmap, libc::SYS_mprotect];
 
+/// How far a worker stands back behind everybody else, in steps of nineteen.
+const WORKER_NICE: i32 = 10;
+
 /// The first descriptor that is not one of the three that every program has.
 const FIRST_OTHER: libc::c_uint = 3;
 
@@ -52,6 +55,8 @@ pub(in crate::compile) fn leave_behind() {
     // The thread that started it waits for its end, so it only ever ends first when the whole process does. Where it already has,
     // standard input ends and the worker finds no job.
     let _ = set_parent_process_death_signal(Some(Signal::KILL));
+    // Calls of components that run go before the code of one that does not yet; where the system refuses, they share.
+    let _ = rustix::process::nice(WORKER_NICE);
     // Neither a core file nor a debugger of the same user's gets at what it holds.
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
 }
