@@ -1,7 +1,7 @@
 //! What is measured while the corpus runs, and the bounds that it is held against.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::case::Case;
 use crate::host::Host;
@@ -20,6 +20,9 @@ const GROWTH_PERCENT_MAX: u64 = 5;
 /// the newest records in memory, up to a bound.
 const WARM_UP_PERCENT: usize = 40;
 
+/// How many cases are named beside which the neighbours were slowest.
+const SHOWN_DISTURBERS: usize = 12;
+
 /// Measurements of all runs.
 pub(crate) struct Figures {
     runs: usize,
@@ -30,6 +33,8 @@ pub(crate) struct Figures {
 
 #[derive(Default)]
 struct Slowest {
+    /// When it ran.
+    spans: Vec<(Instant, Instant)>,
     took: Duration,
     within: Duration,
     growth: u64,
@@ -41,8 +46,9 @@ impl Figures {
     }
 
     /// Adds one try of a case.
-    pub(crate) fn add(&mut self, case: &Case, tried: &Tried, growth: u64) {
+    pub(crate) fn add(&mut self, case: &Case, begun: Instant, tried: &Tried, growth: u64) {
         let slowest = self.cases.entry(case.name.clone()).or_default();
+        slowest.spans.push((begun, Instant::now()));
         slowest.within = case.expected.within;
         slowest.took = slowest.took.max(tried.took);
         slowest.growth = slowest.growth.max(growth);
@@ -84,6 +90,8 @@ impl Figures {
             let mib = |bytes: &u64| format!("{:.1} MiB", *bytes as f64 / f64::from(1 << 20));
             let change = format!("{} -> {}", mib(before), mib(after));
             row("resident memory, after the first runs and last", change, "+ 5 %", *after <= most);
+            let ends: Vec<_> = self.ends.iter().map(|(memory, _)| (memory >> 20).to_string()).collect();
+            println!("hostile: resident memory after each run, in MiB: {}", ends.join(" "));
             let change = format!("{files_before} -> {files_after}");
             row("open files, after the first runs and last", change, "flat", files_after <= files_before);
         }
@@ -91,10 +99,28 @@ impl Figures {
             let bound = (load.idle_p99 * 2).max(load.idle_p99 + Duration::from_millis(5));
             let figure = format!("{:.1?}, idle {:.1?}", load.p99, load.idle_p99);
             row("p99 of the neighbours", figure, &format!("< {bound:.1?}"), load.p99 <= bound);
+            self.disturbers(load, bound);
+            println!("hostile: medians of the neighbours: {:.1?}, idle {:.1?}", load.median, load.idle_median);
             let figure = format!("{} of {}", load.failed, load.calls);
             row("failed calls of the neighbours", figure, "0", load.failed == 0);
             load.first.iter().for_each(|first| println!("hostile: the first one: {first}"));
         }
         missed
+    }
+
+    /// Prints beside which cases the neighbours were slow most often.
+    fn disturbers(&self, load: &Load, bound: Duration) {
+        let slow: Vec<_> = load.each.iter().filter(|(_, took)| *took > bound).collect();
+        let beside = |spans: &[(Instant, Instant)]| {
+            slow.iter().filter(|(due, took)| spans.iter().any(|(from, to)| due < to && *due + *took > *from)).count()
+        };
+        let mut cases: Vec<_> = self.cases.iter().map(|(name, case)| (beside(&case.spans), name)).collect();
+        cases.sort_unstable_by(|a, b| b.cmp(a));
+        let shown = cases.iter().take(SHOWN_DISTURBERS).map(|(count, name)| format!("{name} {count}"));
+        println!(
+            "hostile: {} calls slower than that, most beside: {}",
+            slow.len(),
+            shown.collect::<Vec<_>>().join(", ")
+        );
     }
 }

@@ -24,6 +24,7 @@ mod template;
 mod harness;
 
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use case::Case;
 use figures::Figures;
@@ -61,9 +62,9 @@ fn every_case_ends_in_its_named_error_and_harms_nobody() {
     let mut wrong = Vec::new();
     for run in 0..runs {
         for case in &cases {
-            let before = host.memory();
+            let (before, begun) = (host.memory(), Instant::now());
             let tried = judge::run(&mut host, case);
-            figures.add(case, &tried, host.memory().saturating_sub(before));
+            figures.add(case, begun, &tried, host.memory().saturating_sub(before));
             if let Err(complaint) = tried.verdict {
                 println!("hostile: {} ({}): {complaint}", case.name, case.about);
                 wrong.push(format!("{} (run {}): {complaint}", case.name, run + 1));

@@ -28,7 +28,8 @@ pub(crate) struct Neighbours {
 struct Counts {
     failed: AtomicU64,
     first: Mutex<Option<String>>,
-    times: Mutex<Vec<Duration>>,
+    /// When each call was due, and how long after that it was over.
+    times: Mutex<Vec<(Instant, Duration)>>,
 }
 
 /// What came of all calls.
@@ -36,8 +37,12 @@ pub(crate) struct Load {
     pub(crate) calls: usize,
     pub(crate) failed: u64,
     pub(crate) first: Option<String>,
+    pub(crate) idle_median: Duration,
     pub(crate) idle_p99: Duration,
+    pub(crate) median: Duration,
     pub(crate) p99: Duration,
+    /// When each call was due, and how long after that it was over.
+    pub(crate) each: Vec<(Instant, Duration)>,
 }
 
 impl Neighbours {
@@ -49,7 +54,7 @@ impl Neighbours {
         let (socket, theirs, end) = (host.socket(), Arc::clone(&counts), Arc::clone(&ending));
         let caller = std::thread::spawn(move || call_on(&socket, &ids, &theirs, &end));
         std::thread::sleep(IDLE);
-        let idle = std::mem::take(&mut *counts.times.lock().unwrap());
+        let idle = counts.times.lock().unwrap().drain(..).map(|(_, took)| took).collect();
         Self { idle, counts, ending, caller }
     }
 
@@ -57,13 +62,17 @@ impl Neighbours {
     pub(crate) fn stop(mut self) -> Load {
         self.ending.store(true, Ordering::Relaxed);
         self.caller.join().unwrap();
-        let mut times = std::mem::take(&mut *self.counts.times.lock().unwrap());
+        let each = std::mem::take(&mut *self.counts.times.lock().unwrap());
+        let mut times: Vec<_> = each.iter().map(|(_, took)| *took).collect();
         Load {
             calls: times.len(),
             failed: self.counts.failed.load(Ordering::Relaxed),
             first: self.counts.first.lock().unwrap().take(),
-            idle_p99: p99(&mut self.idle),
-            p99: p99(&mut times),
+            idle_median: percentile(&mut self.idle, 50),
+            idle_p99: percentile(&mut self.idle, 99),
+            median: percentile(&mut times, 50),
+            p99: percentile(&mut times, 99),
+            each,
         }
     }
 }
@@ -83,7 +92,8 @@ fn call_on(socket: &Socket, ids: &[String], counts: &Arc<Counts>, ending: &Atomi
             let (socket, id, counts) = (socket.clone(), id.clone(), Arc::clone(counts));
             calls.spawn(async move {
                 let answer = socket.ask(&["call", &id, "answer()"], true).await;
-                counts.times.lock().unwrap().push(Instant::now().saturating_duration_since(due.into_std()));
+                let due = due.into_std();
+                counts.times.lock().unwrap().push((due, due.elapsed()));
                 let complaint = match answer {
                     Ok(answer) if answer.code == 0 => return,
                     Ok(answer) => format!("{answer:?}"),
@@ -98,7 +108,7 @@ fn call_on(socket: &Socket, ids: &[String], counts: &Arc<Counts>, ending: &Atomi
     });
 }
 
-fn p99(times: &mut [Duration]) -> Duration {
+fn percentile(times: &mut [Duration], percent: usize) -> Duration {
     times.sort_unstable();
-    times.get(times.len() * 99 / 100).copied().unwrap_or_default()
+    times.get(times.len() * percent / 100).copied().unwrap_or_default()
 }

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::path::PathBuf;
+use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -241,7 +242,10 @@ pub(crate) fn parse() -> Result<Args, u8> {
 /// # Errors
 /// clap's, which is also how help and version are asked for.
 pub(crate) fn parse_words(words: &[OsString]) -> Result<Args, clap::Error> {
-    command().try_get_matches_from(words).and_then(|matches| Args::from_arg_matches(&matches))
+    // Describing all verbs takes longer than a call: a server does it once.
+    static COMMAND: LazyLock<Mutex<clap::Command>> = LazyLock::new(|| Mutex::new(command()));
+    let matches = COMMAND.lock().unwrap_or_else(PoisonError::into_inner).try_get_matches_from_mut(words)?;
+    Args::from_arg_matches(&matches)
 }
 
 /// Tells whether the words ask for JSON, although they could not be parsed as a whole.

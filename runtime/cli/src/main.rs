@@ -26,6 +26,10 @@ mod style;
 mod table;
 mod terminal;
 
+/// Guests come and go by the thousand, on threads that others free after: this one gives back to the system what they leave.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> std::process::ExitCode {
     // Before anything is opened or started: a worker gives up what it does not need.
     embed::run_compile_worker_if_asked();
