@@ -124,7 +124,9 @@ impl Host {
         let documents = self.ask(&["log", "--since", &since])?;
         let last = documents.stdout.lines().last().and_then(|line| serde_json::from_str::<Value>(line).ok());
         let text = self.ask_text(&["log", "--since", &since])?;
-        self.unseen.set(last.and_then(|record| record["seq"].as_u64()).unwrap_or(0) + 1);
+        if let Some(seq) = last.and_then(|record| record["seq"].as_u64()) {
+            self.unseen.set(seq + 1);
+        }
         Ok(text)
     }
 

@@ -4,6 +4,7 @@
 //! one function that calls `registry`. Texts that came from a guest are escaped before they are printed. Start reading at
 //! [`args`], then [`session`] and any file of [`commands`].
 
+mod allocator;
 mod args;
 mod commands;
 mod dto;
@@ -25,10 +26,6 @@ mod session;
 mod style;
 mod table;
 mod terminal;
-
-/// Guests come and go by the thousand, on threads that others free after: this one gives back to the system what they leave.
-#[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> std::process::ExitCode {
     // Before anything is opened or started: a worker gives up what it does not need.

@@ -8,6 +8,7 @@ use server::{Listener, ServeOptions};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
+use crate::allocator;
 use crate::args::duration;
 use crate::error::{CliError, Done};
 use crate::interrupt::Signals;
@@ -75,6 +76,7 @@ struct ServingDoc {
 
 pub(crate) async fn run(session: &Session, args: Args) -> Result<Done, CliError> {
     log_to_stderr(session, args.log_format)?;
+    allocator::give_back_in_background();
     let folder = session.data_folder()?;
     let audience = Arc::new(Audience::default());
     // Said now, not when the first damage is found.
