@@ -15,6 +15,8 @@ build_folder := env("CARGO_TARGET_DIR", justfile_directory() / "target") / if bu
 
 test_folder := env("CARGO_TARGET_DIR", justfile_directory() / "target") / if test_profile == "dev" { "debug" } else { test_profile }
 
+release_binary := env("CARGO_TARGET_DIR", justfile_directory() / "target") / "release" / "runtime"
+
 dev_binary := env("CARGO_TARGET_DIR", justfile_directory() / "target") / "debug" / "runtime"
 
 [private]
@@ -86,7 +88,8 @@ torture:
     TORTURE_ROUNDS={{ env("TORTURE_ROUNDS", "1000") }} TORTURE_TRIALS={{ env("TORTURE_TRIALS", "1000") }} TORTURE_ENTRIES={{ env("TORTURE_ENTRIES", "10000") }} \
         RUNTIME_BIN={{ quote(dev_binary) }} \
         cargo test --workspace --profile dev --test torture -- --nocapture --test-threads=1
-    HOSTILE_RUNS={{ env("HOSTILE_RUNS", "50") }} RUNTIME_BIN={{ quote(dev_binary) }} cargo test --workspace --profile dev --test hostile every_case -- --nocapture
+    cargo build {{ as_tested }} --profile release
+    HOSTILE_RUNS={{ env("HOSTILE_RUNS", "50") }} RUNTIME_BIN={{ quote(release_binary) }} cargo test --workspace --profile release --test hostile every_case -- --nocapture
     RUNTIME_BIN={{ quote(dev_binary) }} cargo test --workspace --profile dev --test mutants -- --nocapture
 
 # Take COUNT random and damaged components through register, activate, call and unregister (`just test` takes 2,000; FUZZ_SEED)

@@ -39,6 +39,7 @@
 //!
 //! [engine]
 //! memory64 = false                      # whether memories may have 64-bit addresses
+//! stack = "512KiB"                      # stack of a guest's functions, 64 KiB to 1 MiB
 //!
 //! [activation]
 //! parallel = "cores"                    # how many activations run at once: a number, or one for each core
@@ -127,11 +128,25 @@ pub struct KindSettings {
     pub world: Vec<InterfaceName>,
 }
 
-/// Settings of the engine.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// Settings of the engine, the same for all components.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EngineSettings {
     /// Whether memories may have 64-bit addresses; off by default.
     pub memory64: bool,
+    /// Stack that the functions of a guest may use together, in bytes: 512 KiB by default, [`STACK_MIN`] to [`STACK_MAX`].
+    pub stack_bytes: u64,
+}
+
+/// Least stack of a guest, in bytes: what ordinary programs need that do not recurse.
+pub const STACK_MIN: u64 = 64 << 10;
+
+/// Most stack of a guest, in bytes: it lies on a fiber together with the frames of the host.
+pub const STACK_MAX: u64 = 1 << 20;
+
+impl Default for EngineSettings {
+    fn default() -> Self {
+        Self { memory64: false, stack_bytes: 512 << 10 }
+    }
 }
 
 /// Settings of activation.
@@ -261,9 +276,19 @@ fn read_kind(table: &Table<'_>) -> Result<KindSettings, DocumentError> {
 }
 
 fn read_engine(table: &Table<'_>) -> Result<EngineSettings, DocumentError> {
-    table.allow(&["memory64"])?;
-    let memory64 = table.get("memory64").map(|item| item.boolean()).transpose()?;
-    Ok(EngineSettings { memory64: memory64.unwrap_or_default() })
+    table.allow(&["memory64", "stack"])?;
+    let mut settings = EngineSettings::default();
+    if let Some(item) = table.get("memory64") {
+        settings.memory64 = item.boolean()?;
+    }
+    if let Some(item) = table.get("stack") {
+        settings.stack_bytes = read_bytes(&item)?;
+        if !(STACK_MIN..=STACK_MAX).contains(&settings.stack_bytes) {
+            let (min, max) = (crate::units::format_size(STACK_MIN), crate::units::format_size(STACK_MAX));
+            return Err(item.invalid(format_args!("must be {min} to {max}")));
+        }
+    }
+    Ok(settings)
 }
 
 fn read_activation(table: &Table<'_>) -> Result<ActivationSettings, DocumentError> {

@@ -128,7 +128,10 @@ pub async fn open(folder: &Path, options: OpenOptions) -> Result<Registry, OpenE
     let mut sinks: Vec<Arc<dyn OutputSink>> = vec![storage.output.clone()];
     sinks.extend(options.output.clone());
     let engine = LazyEngine {
-        settings: EngineSettings { memory64: settings.engine.memory64 },
+        settings: EngineSettings {
+            memory64: settings.engine.memory64,
+            stack_bytes: usize::try_from(settings.engine.stack_bytes).unwrap_or(usize::MAX),
+        },
         code: storage.code.clone(),
         observer: tracker.clone(),
         output: Arc::new(Tee(sinks)),

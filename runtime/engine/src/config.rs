@@ -3,7 +3,7 @@
 use wasmparser::WasmFeatures;
 use wasmtime::{Config, OptLevel, WasmBacktraceDetails};
 
-use crate::settings::{BACKTRACE_FRAMES_MAX, EngineSettings, FIBER_STACK_BYTES, WASM_STACK_BYTES};
+use crate::settings::{BACKTRACE_FRAMES_MAX, EngineSettings, HOST_STACK_BYTES};
 
 /// Returns the wasm features that are on.
 ///
@@ -33,8 +33,8 @@ pub fn config(settings: &EngineSettings) -> Config {
         .consume_fuel(true)
         .epoch_interruption(true)
         .memory_init_cow(true)
-        .max_wasm_stack(WASM_STACK_BYTES)
-        .async_stack_size(FIBER_STACK_BYTES)
+        .max_wasm_stack(settings.stack_bytes)
+        .async_stack_size(settings.stack_bytes.saturating_add(HOST_STACK_BYTES))
         .cranelift_opt_level(OptLevel::Speed)
         .parallel_compilation(true)
         // Only native profilers and debuggers read it; without, code loads 5 to 10 % faster.

@@ -31,15 +31,23 @@ pub const SNAPSHOT_BYTES_MAX: usize = 64 << 20;
 /// Most frames kept of a guest's stack.
 pub const BACKTRACE_FRAMES_MAX: usize = 64;
 
-/// Native stack that guest code may use, in bytes; one step further is a trap.
+/// Native stack that guest code may use unless an operator says otherwise, in bytes; one step further is a trap.
 pub const WASM_STACK_BYTES: usize = 512 << 10;
 
-/// Size of the fiber on which each call runs, guest and host frames together, in bytes.
-pub const FIBER_STACK_BYTES: usize = 2 << 20;
+/// Part of a fiber that is left to the frames of the host, in bytes. Each call runs on a fiber of its own.
+pub const HOST_STACK_BYTES: usize = 3 << 19;
 
-/// What an operator can choose about the engine. Two engines with different settings do not share compiled code.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What an operator can choose about the engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EngineSettings {
-    /// Whether components may use 64-bit memories; off by default.
+    /// Whether components may use 64-bit memories; off by default. Code compiled with and without is not exchanged.
     pub memory64: bool,
+    /// Native stack that guest code may use, in bytes; [`WASM_STACK_BYTES`] by default.
+    pub stack_bytes: usize,
+}
+
+impl Default for EngineSettings {
+    fn default() -> Self {
+        Self { memory64: false, stack_bytes: WASM_STACK_BYTES }
+    }
 }

@@ -1,6 +1,6 @@
 //! Runs a verb, here or in the server of the data folder, to its end or to an interrupt.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::Session;
 use crate::args::{Args, Verb};
@@ -10,8 +10,12 @@ use crate::interrupt::{Interrupts, Signals};
 use crate::output::human_duration;
 use crate::remote;
 
-/// Most threads that run guests.
+/// Most threads that run guests for one verb; a server has one for each processor.
 const WORKERS_MAX: usize = 4;
+
+/// How long a thread that ran a verb for a client waits for the next. After a crowd of clients few threads are left that take turns,
+/// and the memory that each keeps for itself is free again.
+const KEEP_ALIVE: Duration = Duration::from_millis(200);
 
 /// Runs one verb and returns the exit code.
 pub(crate) fn run(args: Args) -> u8 {
@@ -45,8 +49,13 @@ pub(crate) fn run(args: Args) -> u8 {
 /// Makes as many threads as the verb can use: starting one costs time. Code is compiled on threads of its own in any case.
 fn threads(verb: &Verb) -> std::io::Result<tokio::runtime::Runtime> {
     if verb.runs_many_guests() {
-        let workers = std::thread::available_parallelism().map_or(1, usize::from).clamp(1, WORKERS_MAX);
-        tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()
+        let most = if matches!(verb, Verb::Serve(_)) { usize::MAX } else { WORKERS_MAX };
+        let workers = std::thread::available_parallelism().map_or(1, usize::from).min(most);
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(workers)
+            .thread_keep_alive(KEEP_ALIVE)
+            .enable_all()
+            .build()
     } else {
         tokio::runtime::Builder::new_current_thread().enable_all().build()
     }

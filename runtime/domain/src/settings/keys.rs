@@ -80,6 +80,7 @@ const KEYS: &[Key] = &[
         "What an acknowledged change survives: a power cut, the end of the process, or none",
     ),
     key("engine.memory64", Shape::Flag, "Whether memories may have 64-bit addresses"),
+    key("engine.stack", Shape::TextOrNumber, "Stack of a guest's functions, 64KiB to 1MiB"),
     key("activation.parallel", Shape::TextOrNumber, "How many activations run at once: a number, or `cores`"),
     key("compile.trusted", Shape::Flag, "Whether components are compiled in this process, without bounds"),
     key("compile.workers", Shape::TextOrNumber, "How many compilations run at once: a number, or `cores`"),
@@ -222,6 +223,7 @@ impl Settings {
             "allow_override" => self.allow_override.into(),
             "durability" => self.durability.as_str().into(),
             "engine.memory64" => self.engine.memory64.into(),
+            "engine.stack" => format_size(self.engine.stack_bytes).into(),
             "activation.parallel" => self.activation.parallel.map_or_else(|| CORES.into(), |n| i64::from(n).into()),
             "output.keep" => format_size(self.output.keep_bytes).into(),
             _ => {

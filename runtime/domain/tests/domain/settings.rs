@@ -35,6 +35,7 @@ components = 3
 
 [engine]
 memory64 = true
+stack = "1MiB"
 
 [activation]
 parallel = 3
@@ -65,7 +66,7 @@ fn an_absent_file_gives_the_defaults() {
 fn reads_every_setting() {
     let settings = Settings::parse(FILE).unwrap();
     assert_eq!(settings.auto_discover, ["/srv/a", "/srv/b"]);
-    assert!(!settings.case_sensitive && settings.engine.memory64);
+    assert!(!settings.case_sensitive && settings.engine.memory64 && settings.engine.stack_bytes == 1 << 20);
     assert_eq!((settings.limits.fuel, settings.limits.deadline_ms), (7, 250));
     assert_eq!(settings.limits.memory_bytes, Limits::DEFAULT.memory_bytes);
     assert_eq!(settings.ceilings.memory_bytes, 128 << 20);
@@ -112,6 +113,7 @@ fn shows_every_value_as_it_would_be_written() {
       allow_override = false
     * durability = "process"
     * engine.memory64 = true
+    * engine.stack = "1MiB"
     * activation.parallel = 3
     * compile.trusted = true
     * compile.workers = 3
@@ -248,6 +250,7 @@ fn refuses_a_change_that_could_not_be_read_back() {
         "`activation.parallel` cannot be `some`: it must be a number of activations or \"cores\", not a string"
     );
     assert_eq!(refusal("activation.parallel", "5000"), "`activation.parallel` cannot be `5000`: must be at most 1024");
+    assert_eq!(refusal("engine.stack", "32KiB"), "`engine.stack` cannot be `32KiB`: must be 64KiB to 1MiB");
     assert_eq!(refusal("compile.size", "1GiB"), "`compile.size` cannot be `1GiB`: must be at most 64MiB");
     assert_eq!(refusal("compile.wall", "2d"), "`compile.wall` cannot be `2d`: must be at most 86400s");
     assert_eq!(

@@ -72,7 +72,7 @@ fn prepare(payload: &[u8]) -> Result<Prepared, String> {
     if job.protocol != PROTOCOL {
         return Err(format!("the worker speaks version {PROTOCOL} of the protocol, the host version {}", job.protocol));
     }
-    let engine = Engine::new(&config::config(&EngineSettings { memory64: job.memory64 }))
+    let engine = Engine::new(&config::config(&EngineSettings { memory64: job.memory64, ..EngineSettings::default() }))
         .map_err(|error| format!("the compiler cannot start: {error:#}"))?;
     if code::engine_key(&engine) != job.engine {
         return Err("the worker's program is of another version than the host, and would make other code".to_owned());

@@ -47,6 +47,12 @@ const KNOWN: &[(&str, WasmFeatures)] = &[
     ("component-model-canonical-names", WasmFeatures::CM_CANON_NAMES),
 ];
 
+/// Longest text that stands for the name of a feature, in bytes.
+const FEATURE_TEXT_MAX: usize = 200;
+
+/// Largest component for which features are tried one after the other, in bytes: each try is a validation.
+const TRIED_MAX: usize = 1 << 20;
+
 /// Validates `bytes` and returns their types.
 ///
 /// # Errors
@@ -61,6 +67,10 @@ pub(super) fn validate(bytes: &[u8], settings: &EngineSettings) -> Result<Types,
     // Asked first: for bytes that are merely broken, and may be many, no single feature need be tried.
     if !valid_with(WasmFeatures::all()) {
         return Err(damaged(&error));
+    }
+    if bytes.len() > TRIED_MAX {
+        let feature = domain::text::truncate(error.message(), FEATURE_TEXT_MAX);
+        return Err(EngineError::Unsupported { feature: domain::text::escape_line(&feature).into_owned() });
     }
     if let Some((feature, _)) = KNOWN.iter().find(|(_, flags)| valid_with(on | *flags)) {
         return Err(EngineError::Unsupported { feature: (*feature).to_owned() });

@@ -21,7 +21,8 @@ async fn code_is_compiled_once_and_then_loaded() {
     let unit = next.unit("demo:adder", ADDER).await;
     assert_eq!(call(&unit, "add(1, 2)").await.wave, "3");
     assert!(next.heard.compiled.lock().unwrap().is_empty());
-    let other = World::on(Arc::clone(&world.code), Vec::new(), EngineSettings { memory64: true });
+    let other =
+        World::on(Arc::clone(&world.code), Vec::new(), EngineSettings { memory64: true, ..EngineSettings::default() });
     other.unit("demo:adder", ADDER).await;
     assert_eq!(other.heard.compiled.lock().unwrap().len(), 2, "other settings need other code");
     assert_eq!(files(&world.code).len(), 2);

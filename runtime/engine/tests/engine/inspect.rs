@@ -212,7 +212,7 @@ fn names_the_feature_that_is_off() {
         feature(r#"(component (import "f" (func (result (list u8 4)))))"#),
         "component-model-fixed-length-lists"
     );
-    let world = World::with(Vec::new(), EngineSettings { memory64: true });
+    let world = World::with(Vec::new(), EngineSettings { memory64: true, ..EngineSettings::default() });
     world.engine.inspect(b"(component (core module (memory i64 1)))").unwrap();
 }
 

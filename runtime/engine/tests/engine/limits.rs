@@ -6,6 +6,7 @@ use domain::call::CallRequest;
 use domain::failure::FailureKind;
 use domain::ports::{EngineError, UnitSpec};
 use domain::{Limits, Phase};
+use engine::EngineSettings;
 use serde_json::json;
 
 use crate::support::{World, call, failure, said, wave};
@@ -93,6 +94,27 @@ async fn a_stack_overflow_is_a_failure_of_the_guest() {
     let overflow = failure(&unit, wave("overflow()")).await;
     assert_eq!(overflow.kind, FailureKind::Stack);
     assert!((1..=64).contains(&overflow.backtrace.len()));
+}
+
+#[tokio::test]
+async fn how_deep_a_guest_may_recurse_is_chosen_by_the_operator() {
+    let descending = r#"(component
+        (core module $m (func $down (export "down") (param i32) (result i32)
+            (if (result i32) (i32.eqz (local.get 0))
+                (then (i32.const 0))
+                (else (i32.add (i32.const 1) (call $down (i32.sub (local.get 0) (i32.const 1))))))))
+        (core instance $i (instantiate $m))
+        (func (export "down") (param "levels" u32) (result u32) (canon lift (core func $i "down"))))"#;
+    let deepest = async |stack_bytes| {
+        let world = World::with(Vec::new(), EngineSettings { stack_bytes, ..EngineSettings::default() });
+        let unit = world.unit("demo:deep", descending).await;
+        unit.call(wave("down(5000)")).await.map(|outcome| outcome.wave).map_err(|error| match error {
+            EngineError::Failed(failure) => failure.kind,
+            error => panic!("{error}"),
+        })
+    };
+    assert_eq!(deepest(64 << 10).await.unwrap_err(), FailureKind::Stack);
+    assert_eq!(deepest(1 << 20).await.unwrap(), "5000");
 }
 
 #[tokio::test]

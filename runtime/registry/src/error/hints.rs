@@ -92,8 +92,16 @@ pub(super) fn of(error: &RegistryError) -> Vec<String> {
     }
 }
 
+/// How the refusal of bytes begins that are something else altogether.
+const NOT_WEBASSEMBLY: &str = "not WebAssembly";
+
 fn engine(error: &EngineError) -> Vec<String> {
     match error {
+        EngineError::NotAComponent { reason } if reason.starts_with(NOT_WEBASSEMBLY) => vec![
+            "a component is a `.wasm` file, or text that begins with `(component`; one with a component.toml is \
+             registered by the folder that both are in"
+                .to_owned(),
+        ],
         EngineError::NotAComponent { .. } | EngineError::Unusable { .. } => vec![],
         EngineError::Unsupported { feature } if feature == "memory64" => {
             vec!["`runtime settings engine.memory64=true` turns it on".to_owned()]
