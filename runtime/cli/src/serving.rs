@@ -1,19 +1,18 @@
 //! Runs verbs for other processes, on the registry that this one keeps live.
 
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use domain::ports::{CompileProgress, OutputLine, OutputSink};
 use domain::{Actor, ComponentId};
 use registry::Registry;
 use server::protocol::{CommandRequest, Frame};
-use server::{Frames, Interrupts, Peer, Runner};
-use tokio::runtime::Handle;
-use tokio::sync::{oneshot, watch};
+use server::{Frames, Interrupts, Peer, Runner, Work};
+use tokio::sync::watch;
 use tracing::debug;
 
-use crate::args::{Args, parse_words};
-use crate::error::{EXIT_INTERNAL, EXIT_INTERRUPTED, EXIT_INVALID};
+use crate::args::{Args, Verb, parse_words};
+use crate::commands;
+use crate::error::{EXIT_INTERNAL, EXIT_INVALID};
 use crate::guest_output::GuestPrinter;
 use crate::interrupt;
 use crate::screen::Screen;
@@ -21,7 +20,6 @@ use crate::session::{self, Session};
 use crate::terminal::Terminal;
 
 /// Runs verbs on one registry.
-#[derive(Clone)]
 pub(crate) struct Verbs {
     pub(crate) registry: Registry,
     pub(crate) audience: Arc<Audience>,
@@ -30,51 +28,41 @@ pub(crate) struct Verbs {
 }
 
 impl Runner for Verbs {
-    fn run(
-        &self,
-        peer: Peer,
-        request: CommandRequest,
-        frames: Frames,
-        interrupts: Interrupts,
-    ) -> Pin<Box<dyn Future<Output = u8> + Send + '_>> {
-        let (verbs, runtime) = (self.clone(), Handle::current());
-        let (asked, gone) = oneshot::channel::<()>();
-        Box::pin(async move {
-            // Dropped with this future, which ends the verb.
-            let _asked = asked;
-            // A thread of its own: verbs are written for one thread, as they have it where there is no server.
-            let running = tokio::task::spawn_blocking(move || {
-                runtime.block_on(async {
-                    tokio::select! {
-                        code = verbs.run_words(peer, request, frames, interrupts) => code,
-                        _ = gone => EXIT_INTERRUPTED,
-                    }
-                })
-            });
-            running.await.unwrap_or(EXIT_INTERNAL)
-        })
-    }
-}
-
-impl Verbs {
-    async fn run_words(&self, peer: Peer, request: CommandRequest, frames: Frames, interrupts: Interrupts) -> u8 {
+    fn prepare(self: Arc<Self>, peer: Peer, request: CommandRequest, frames: Frames, interrupts: Interrupts) -> Work {
         let Args { globals, verb } = match parse_words(&request.args) {
             Ok(args) => args,
             Err(error) => {
                 // The process that asked has parsed the same words: this is not reached by a program of ours.
                 let _ = frames.print(Frame::Err(error.to_string()));
-                return EXIT_INVALID;
+                return Work::Shared(Box::pin(std::future::ready(EXIT_INVALID)));
             }
         };
         let registry = self.registry.with_actor(Actor::Cli(session::user_name(peer.uid)));
         let screen = Screen::afar(request.display, frames);
         let session = Session::served(globals, screen, registry, request.directory, request.input);
+        let interrupts = interrupt::Interrupts::Afar(interrupts);
+        match verb {
+            // What is called most often, and waits for nothing but guests.
+            Verb::Call(args) => Work::Shared(Box::pin(async move {
+                let _listening = self.audience.join(session.terminal.clone());
+                session::drive(&session, false, commands::call::run(&session, args), interrupts).await
+            })),
+            verb => Work::Alone(Box::new(move || Box::pin(async move { self.run(&session, verb, interrupts).await }))),
+        }
+    }
+
+    fn code_of_panic(&self) -> u8 {
+        EXIT_INTERNAL
+    }
+}
+
+impl Verbs {
+    async fn run(&self, session: &Session, verb: Verb, interrupts: interrupt::Interrupts) -> u8 {
         let _listening = verb.runs_guests().then(|| self.audience.join(session.terminal.clone()));
         let streams = verb.streams();
         let mut ending = self.ending.clone();
-        let run = session::drive(&session, verb, interrupt::Interrupts::Afar(interrupts));
         tokio::select! {
-            code = run => code,
+            code = session::drive(session, streams, commands::run(session, verb), interrupts) => code,
             _ = ending.wait_for(|ending| *ending), if streams => 0,
         }
     }

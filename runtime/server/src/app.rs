@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::future::Future;
-use std::pin::Pin;
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,7 +14,9 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use futures::{Stream, StreamExt as _};
+use futures::future::{BoxFuture, LocalBoxFuture};
+use futures::{FutureExt as _, Stream, StreamExt as _};
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 
 use crate::listen::{Listener, Peer};
@@ -25,17 +27,20 @@ const WAITING_BYTES_MAX: usize = 64 << 20;
 
 /// Runs commands.
 pub trait Runner: Send + Sync + 'static {
-    /// Runs one command, prints into `frames`, and returns its exit code. When it is interrupted it ends soon, in order.
-    ///
-    /// # Cancel safety
-    /// The future is dropped when whoever asked has gone, and when a server that ends has waited long enough.
-    fn run(
-        &self,
-        peer: Peer,
-        request: CommandRequest,
-        frames: Frames,
-        interrupts: Interrupts,
-    ) -> Pin<Box<dyn Future<Output = u8> + Send + '_>>;
+    /// Returns how to run one command, which prints into `frames`. When it is interrupted it ends soon, in order.
+    fn prepare(self: Arc<Self>, peer: Peer, request: CommandRequest, frames: Frames, interrupts: Interrupts) -> Work;
+
+    /// Returns the exit code of a command that panicked.
+    fn code_of_panic(&self) -> u8;
+}
+
+/// A command that is about to run; what it resolves to is its exit code. It is dropped when whoever asked has gone, and when a server
+/// that ends has waited long enough.
+pub enum Work {
+    /// It never blocks its thread for long, and shares it with others.
+    Shared(BoxFuture<'static, u8>),
+    /// It may block, and gets a thread of its own, as it has it where there is no server.
+    Alone(Box<dyn FnOnce() -> LocalBoxFuture<'static, u8> + Send>),
 }
 
 /// Where a command prints. Clones print to the same place.
@@ -185,7 +190,17 @@ async fn command(
         return (StatusCode::CONFLICT, Json(Refusal { error })).into_response();
     }
     let (frames, printed) = Frames::new();
-    tokio::spawn(run(app, peer, request, frames));
+    let (id, sender) = (request.id.clone(), frames.sender.clone());
+    let interrupts = app.begin(&id);
+    match Arc::clone(&app.runner).prepare(peer, request, frames, interrupts) {
+        Work::Shared(work) => {
+            tokio::spawn(run(app, id, sender, work));
+        }
+        Work::Alone(work) => {
+            let runtime = Handle::current();
+            tokio::task::spawn_blocking(move || runtime.block_on(run(app, id, sender, work())));
+        }
+    }
     let lines = printed.map(|frame| {
         let mut line = serde_json::to_vec(&frame).unwrap_or_default();
         line.push(b'\n');
@@ -195,17 +210,16 @@ async fn command(
 }
 
 /// Runs a command and says how it ended. A reader that goes away ends it.
-async fn run(app: Arc<App>, peer: Peer, request: CommandRequest, frames: Frames) {
-    let id = request.id.clone();
-    let interrupts = app.begin(&id);
-    let gone = frames.sender.clone();
+async fn run(app: Arc<App>, id: String, frames: mpsc::UnboundedSender<Frame>, work: impl Future<Output = u8>) {
+    // What a command leaves behind that panics is what it shares with others, which takes care of that itself.
+    let work = AssertUnwindSafe(work).catch_unwind();
     let code = tokio::select! {
-        code = app.runner.run(peer, request, frames.clone(), interrupts) => Some(code),
-        () = gone.closed() => None,
+        code = work => Some(code.unwrap_or_else(|_| app.runner.code_of_panic())),
+        () = frames.closed() => None,
     };
     app.end(&id);
     if let Some(code) = code {
         // Whoever asked may have gone in the last moment.
-        let _ = frames.sender.send(Frame::Exit(code));
+        let _ = frames.send(Frame::Exit(code));
     }
 }

@@ -9,6 +9,6 @@ mod client;
 mod listen;
 pub mod protocol;
 
-pub use app::{Frames, FramesClosed, Interrupts, Runner, ServeOptions, serve};
+pub use app::{Frames, FramesClosed, Interrupts, Runner, ServeOptions, Work, serve};
 pub use client::{Client, ClientError};
 pub use listen::{BindError, Listener, Peer, bind, notify_ready, notify_stopping, socket_path};

@@ -10,8 +10,11 @@ use crate::interrupt::{Interrupts, Signals};
 use crate::output::human_duration;
 use crate::remote;
 
-/// Most threads that run guests for one verb; a server has one for each processor.
+/// Most threads that run guests for one verb.
 const WORKERS_MAX: usize = 4;
+
+/// Threads of a server beyond one for each processor: guests that compute give way only now and then, and clients are still heard.
+const SPARE_WORKERS: usize = 2;
 
 /// How long a thread that ran a verb for a client waits for the next. After a crowd of clients few threads are left that take turns,
 /// and the memory that each keeps for itself is free again.
@@ -49,8 +52,8 @@ pub(crate) fn run(args: Args) -> u8 {
 /// Makes as many threads as the verb can use: starting one costs time. Code is compiled on threads of its own in any case.
 fn threads(verb: &Verb) -> std::io::Result<tokio::runtime::Runtime> {
     if verb.runs_many_guests() {
-        let most = if matches!(verb, Verb::Serve(_)) { usize::MAX } else { WORKERS_MAX };
-        let workers = std::thread::available_parallelism().map_or(1, usize::from).min(most);
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let workers = if let Verb::Serve(_) = verb { cores + SPARE_WORKERS } else { cores.min(WORKERS_MAX) };
         tokio::runtime::Builder::new_multi_thread()
             .worker_threads(workers)
             .thread_keep_alive(KEEP_ALIVE)
@@ -80,7 +83,10 @@ async fn here_or_there(session: &Session, verb: Verb) -> u8 {
         return finish(session, commands::run(session, verb).await, Ok(()));
     }
     match Signals::new() {
-        Ok(signals) => drive(session, verb, Interrupts::Signals(signals)).await,
+        Ok(signals) => {
+            let streams = verb.streams();
+            drive(session, streams, commands::run(session, verb), Interrupts::Signals(signals)).await
+        }
         Err(error) => {
             let error = CliError::internal(format!("cannot listen to signals: {error}"));
             error.report(&session.out, &session.terminal);
@@ -89,11 +95,15 @@ async fn here_or_there(session: &Session, verb: Verb) -> u8 {
     }
 }
 
-/// Runs a verb to its end or to an interrupt, and closes what it opened.
-pub(crate) async fn drive(session: &Session, verb: Verb, mut interrupts: Interrupts) -> u8 {
-    let streams = verb.streams();
+/// Runs a verb to its end or to an interrupt, and closes what it opened. `streams` tells that only an interrupt ends it.
+pub(crate) async fn drive(
+    session: &Session,
+    streams: bool,
+    verb: impl Future<Output = Result<Done, CliError>>,
+    mut interrupts: Interrupts,
+) -> u8 {
     let ended = tokio::select! {
-        result = commands::run(session, verb) => Ok(result),
+        result = verb => Ok(result),
         interrupt = interrupts.next() => Err(interrupt),
     };
     let closed = tokio::select! {
