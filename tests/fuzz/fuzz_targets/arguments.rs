@@ -22,7 +22,7 @@ fn registry() -> &'static (Runtime, Registry, ComponentId) {
         let registry = tokio.block_on(embed::open(&folder, options)).expect("a registry");
         let id = tokio.block_on(async {
             let request = RegisterRequest::bytes("takes-much.wat", TAKES_MUCH.as_bytes());
-            let id = registry.register(request).await.expect("it registers").entry.entry.id;
+            let id = registry.register(request).await.expect("it registers").entry.entry.id.clone();
             assert!(registry.activate(&[Target::from(&id)]).await.failed.is_empty());
             id
         });

@@ -30,7 +30,7 @@ fuzz_target!(|bytes: &[u8]| {
             ..RegisterRequest::bytes("fuzz.wasm", bytes)
         };
         let id = match registry.register(request).await {
-            Ok(registered) => registered.entry.entry.id,
+            Ok(registered) => registered.entry.entry.id.clone(),
             Err(error) => return assert_ne!(error.kind(), ErrorKind::Internal, "{error}"),
         };
         let report = registry.activate(&[Target::from(&id)]).await;
