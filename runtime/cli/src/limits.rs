@@ -8,13 +8,18 @@ use crate::output::human_count;
 
 /// Returns the limits in force by name.
 pub(crate) fn values(limits: &LimitsInForce) -> BTreeMap<&'static str, u64> {
-    limits.iter().map(|(limit, value, _)| (limit.field(), value)).collect()
+    let stack = (STACK_FIELD, limits.stack_bytes);
+    limits.iter().map(|(limit, value, _)| (limit.field(), value)).chain([stack]).collect()
 }
 
 /// Returns where the limits in force come from, by the same names.
 pub(crate) fn sources(limits: &LimitsInForce) -> BTreeMap<&'static str, &'static str> {
-    limits.iter().map(|(limit, _, source)| (limit.field(), source.as_str())).collect()
+    let stack = (STACK_FIELD, limits.stack_source().as_str());
+    limits.iter().map(|(limit, _, source)| (limit.field(), source.as_str())).chain([stack]).collect()
 }
+
+/// The stack's name in JSON: it is no limit that a component can ask for, but shown with them.
+const STACK_FIELD: &str = "stack_bytes";
 
 /// Most characters of a line of limits.
 const LINE_MAX: usize = 90;
@@ -25,13 +30,14 @@ pub(crate) fn lines(
     sources: &BTreeMap<&'static str, &'static str>,
 ) -> (Vec<String>, Vec<String>) {
     let (mut set, mut by_default) = (Vec::new(), Vec::<String>::new());
-    for limit in Limit::ALL {
-        let (Some(value), Some(source)) = (values.get(limit.field()), sources.get(limit.field())) else { continue };
-        let value = match limit.unit() {
+    let limits = Limit::ALL.iter().map(|limit| (limit.name(), limit.field(), limit.unit()));
+    for (name, field, unit) in limits.chain([("stack", STACK_FIELD, LimitUnit::Bytes)]) {
+        let (Some(value), Some(source)) = (values.get(field), sources.get(field)) else { continue };
+        let value = match unit {
             LimitUnit::Count => human_count(*value),
             unit => unit.format(*value),
         };
-        let text = format!("{} {value}", limit.name());
+        let text = format!("{name} {value}");
         if *source != LimitSource::Default.as_str() {
             set.push(format!("{text} ({source})"));
             continue;

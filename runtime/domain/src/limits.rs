@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::settings::EngineSettings;
 use crate::units::{format_duration, format_size};
 
 /// Largest component binary, in bytes; a larger file is refused before it is read.
@@ -266,6 +267,8 @@ pub struct LimitsInForce {
     /// The limits.
     pub limits: Limits,
     sources: [LimitSource; Limit::ALL.len()],
+    /// Stack that the guest's functions may use together, in bytes: the same for all components.
+    pub stack_bytes: u64,
 }
 
 impl LimitsInForce {
@@ -286,7 +289,13 @@ impl LimitsInForce {
             limits.set(limit, value.min(ceiling));
             *source = if value > ceiling { LimitSource::Ceiling } else { from };
         }
-        Self { limits, sources }
+        Self { limits, sources, stack_bytes: EngineSettings::default().stack_bytes }
+    }
+
+    /// Tells whether the stack is the default one, or of the registry's settings.
+    pub fn stack_source(&self) -> LimitSource {
+        let is_default = self.stack_bytes == EngineSettings::default().stack_bytes;
+        if is_default { LimitSource::Default } else { LimitSource::Settings }
     }
 
     /// Returns all limits with their values and where these come from.

@@ -9,6 +9,7 @@ use crate::entry::Entry;
 use crate::graph::{Cycle, Graph, GraphEdge};
 use crate::id::ComponentId;
 use crate::ports::{StateView, StorageError};
+use crate::resolve::Overlay;
 use crate::status::Status;
 
 mod error;
@@ -166,15 +167,13 @@ pub fn plan_activation(view: &dyn StateView, targets: &[ComponentId]) -> Result<
     Ok(plan_of(load_closure(view, targets)?, targets))
 }
 
-/// Computes what activating one component takes if its entry is `entry`, as [`plan_activation`] does.
+/// Computes what activating one component takes in the state that `overlay` shows, as [`plan_activation`] does.
 ///
 /// # Errors
 /// [`StorageError`] if the state cannot be read.
-pub fn plan_activation_as(view: &dyn StateView, entry: Arc<Entry>) -> Result<ActivationPlan, StorageError> {
-    let target = entry.id.clone();
-    let entry_of = |id: &ComponentId| if *id == entry.id { Ok(Some(entry.clone())) } else { view.entry(id) };
-    let targets = [target];
-    Ok(plan_of(load_closure_by(&entry_of, &targets)?, &targets))
+pub fn plan_activation_in(overlay: &Overlay<'_>, target: &ComponentId) -> Result<ActivationPlan, StorageError> {
+    let targets = [target.clone()];
+    Ok(plan_of(load_closure_by(&|id| overlay.entry(id), &targets)?, &targets))
 }
 
 fn plan_of(closure: Closure, targets: &[ComponentId]) -> ActivationPlan {

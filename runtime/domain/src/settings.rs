@@ -201,7 +201,9 @@ impl Settings {
     /// never above the ceilings. `profile` is what a program says of the kind, which goes before what the settings say.
     pub fn limits_for(&self, manifest: &ComponentManifest, profile: &LimitRequests) -> LimitsInForce {
         let kind = self.kinds.get(&manifest.kind()).map(|kind| kind.limits).unwrap_or_default();
-        LimitsInForce::find(&manifest.limits, &profile.or(&kind), &self.limits, &self.ceilings)
+        let mut found = LimitsInForce::find(&manifest.limits, &profile.or(&kind), &self.limits, &self.ceilings);
+        found.stack_bytes = self.engine.stack_bytes;
+        found
     }
 
     /// Returns what `wasi:config/store` answers a component: its manifest's values over those of its kind.

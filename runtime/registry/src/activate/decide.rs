@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use domain::plan::{PlanError, plan_activation_as};
+use domain::plan::{PlanError, plan_activation_in};
 use domain::ports::StateView;
 use domain::resolve::{NOTHING_EXPECTED, Overlay, resolve};
 use domain::{ComponentId, Entry, Event, Status, Version};
@@ -90,7 +90,8 @@ pub(super) fn decide_selection(
         return Ok((Vec::new(), Selection::Replaces(number)));
     }
     let (events, after) = revision_decided(view, entry, number)?;
-    let plan = plan_activation_as(view, Arc::new(after))?;
+    // Of what needs the component, some may not go with that revision.
+    let plan = plan_activation_in(&after, &entry.id)?;
     if plan.waves.iter().flatten().any(|id| *id == entry.id) {
         return Ok((events, Selection::Current));
     }
@@ -102,14 +103,18 @@ pub(crate) fn decide_revision(view: &dyn StateView, entry: &Entry, number: u32) 
     revision_decided(view, entry, number).map(|(events, _)| events)
 }
 
-/// Returns the events that let an entry point to revision `number`, and the entry as it is then.
-fn revision_decided(view: &dyn StateView, entry: &Entry, number: u32) -> Result<(Vec<Event>, Entry), RegistryError> {
+/// Returns the events that let an entry point to revision `number`, and the state as it is then.
+fn revision_decided<'a>(
+    view: &'a dyn StateView,
+    entry: &Entry,
+    number: u32,
+) -> Result<(Vec<Event>, Overlay<'a>), RegistryError> {
     let id = &entry.id;
     let revision = view.revision(id, number)?.ok_or_else(|| RegistryError::Changed { component: id.clone() })?;
     let mut overlay = Overlay::new(view, &NOTHING_EXPECTED);
     let resolution = resolve(&overlay, id, &revision, &entry.dependencies)?;
     let after = entry_after(Some(entry), id, &revision, &resolution);
-    overlay.put(after.clone());
+    overlay.put(after);
     let keys = touched_keys(id, revision.exports.iter().chain(&entry.revision.exports));
     let mut events = vec![Event::RevisionSelected {
         component: id.clone(),
@@ -120,7 +125,7 @@ fn revision_decided(view: &dyn StateView, entry: &Entry, number: u32) -> Result<
     events.extend(resolve_dependents(view, &mut overlay, id)?);
     events.extend(resolve_waiting(view, &mut overlay, &keys)?);
     refuse_cycles(&overlay, &events)?;
-    Ok((events, after))
+    Ok((events, overlay))
 }
 
 /// Returns the events that make `prepared` active, after checking that nothing it was prepared from has changed.

@@ -1,4 +1,5 @@
-use domain::ErrorKind;
+use domain::{ComponentManifest, ErrorKind};
+use registry::{ManifestSource, Target};
 
 use crate::fakes::{World, component, id};
 
@@ -194,6 +195,26 @@ async fn a_version_that_turns_a_dependency_round_closes_no_cycle() {
     // A cycle that stays is refused as before.
     let error = world.register("name demo:p\nversion 3.0.0\nimport demo:user/x@1.0.0\nexport demo:p/old@1.0.0").await;
     assert_eq!(error.unwrap_err().code(), "circular-dependency");
+}
+
+#[tokio::test]
+async fn a_version_that_its_users_do_not_go_with_is_refused_for_that_and_not_for_a_cycle() {
+    let world = World::new().await;
+    world.have("name demo:p\nversion 2.0.0\nimport demo:user/x@1.0.0").await;
+    world.have("name demo:p\nversion 1.0.0").await;
+    let p = id("demo:p");
+    let mut manifest = ComponentManifest::default();
+    manifest.dependencies.insert(p.clone(), "^1".parse().unwrap());
+    let mut user = component("name demo:user\nversion 1.0.0\nexport demo:user/x@1.0.0");
+    user.manifest = Some(ManifestSource::Given(Box::new(manifest)));
+    world.registry.register(user).await.unwrap();
+    let target = Target { id: p.clone(), version: Some("2.0.0".parse().unwrap()) };
+    let report = world.registry.activate(&[target]).await;
+    // With that version, `demo:user` lacks what it needs, and so does whoever needs `demo:user`.
+    let failed: Vec<_> = report.failed.iter().map(|(id, error)| (id.as_str(), error.code())).collect();
+    assert_eq!(failed, [("demo:user", "dependency")]);
+    assert_eq!(report.skipped.iter().map(|(id, _)| id).collect::<Vec<_>>(), [&p]);
+    assert_eq!(world.registry.get(&p).await.unwrap().entry.revision.version.to_string(), "1.0.0");
 }
 
 #[tokio::test]
