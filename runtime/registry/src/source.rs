@@ -99,14 +99,14 @@ fn load_path(path: &Path, manifest: Option<&ManifestSource>) -> Result<Loaded, R
         (path.to_owned(), given.unwrap_or_default())
     };
     let metadata = stat(&file)?;
-    let bytes = read_bounded(&file, COMPONENT_BYTES_MAX)?;
+    let bytes = read_component(&file)?;
     check_text(&bytes, &file)?;
     let file = fs::canonicalize(&file).map_err(|source| RegistryError::Read { path: file.clone(), source })?;
     Ok(Loaded {
         fallback_id: ComponentId::from_file_stem(&file.file_stem().unwrap_or_default().to_string_lossy()),
         name: file.display().to_string(),
         last_modified: metadata.modified().ok().and_then(timestamp),
-        bytes: bytes.into(),
+        bytes,
         manifest,
         path: Some(file),
         folder,
@@ -161,9 +161,33 @@ fn check_text(bytes: &[u8], path: &Path) -> Result<(), RegistryError> {
     })
 }
 
-/// Reads a file of at most `max` bytes. What is not a regular file is refused: a pipe or device could go on for ever.
+/// Reads a component to where it stays: a large one is never in memory twice.
+fn read_component(path: &Path) -> Result<Arc<[u8]>, RegistryError> {
+    let failed = |source| RegistryError::Read { path: path.to_owned(), source };
+    let length = bounded_length(path)?;
+    let mut bytes: Arc<[u8]> = std::iter::repeat_n(0, length as usize).collect();
+    let mut file = fs::File::open(path).map_err(failed)?;
+    if let Some(room) = Arc::get_mut(&mut bytes) {
+        file.read_exact(room).map_err(failed)?;
+    }
+    match file.read(&mut [0]).map_err(failed)? {
+        0 => Ok(bytes),
+        _ => Err(failed(std::io::Error::other("it became longer while it was read"))),
+    }
+}
+
+/// Reads a file of at most `max` bytes.
 fn read_bounded(path: &Path, max: u64) -> Result<Vec<u8>, RegistryError> {
     let failed = |source| RegistryError::Read { path: path.to_owned(), source };
+    let mut bytes = Vec::with_capacity(bounded_length(path)? as usize);
+    fs::File::open(path).map_err(failed)?.take(max + 1).read_to_end(&mut bytes).map_err(failed)?;
+    // The file may have grown since it was measured.
+    check_size(bytes.len() as u64, path)?;
+    Ok(bytes)
+}
+
+/// Returns the length of a file that is no longer than a component may be. What is not a regular file is refused: a pipe or device could go on for ever.
+fn bounded_length(path: &Path) -> Result<u64, RegistryError> {
     let metadata = stat(path)?;
     if !metadata.is_file() {
         return Err(RegistryError::BadPath {
@@ -173,11 +197,7 @@ fn read_bounded(path: &Path, max: u64) -> Result<Vec<u8>, RegistryError> {
         });
     }
     check_size(metadata.len(), path)?;
-    let mut bytes = Vec::with_capacity(metadata.len() as usize);
-    fs::File::open(path).map_err(failed)?.take(max + 1).read_to_end(&mut bytes).map_err(failed)?;
-    // The file may have grown since it was measured.
-    check_size(bytes.len() as u64, path)?;
-    Ok(bytes)
+    Ok(metadata.len())
 }
 
 fn read_manifest_source(source: Option<&ManifestSource>) -> Result<Option<ComponentManifest>, RegistryError> {

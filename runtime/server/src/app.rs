@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, State};
@@ -25,6 +26,9 @@ use crate::protocol::{About, CommandRequest, Frame, REQUEST_BYTES_MAX, Refusal};
 /// Bytes that a reader may leave unread.
 const WAITING_BYTES_MAX: usize = 64 << 20;
 
+/// How long work may keep a thread busy that it shares with others: guests give way once in ten milliseconds.
+const BUSY: Duration = Duration::from_millis(5);
+
 /// Runs commands.
 pub trait Runner: Send + Sync + 'static {
     /// Returns how to run one command, which prints into `frames`. When it is interrupted it ends soon, in order.
@@ -37,7 +41,7 @@ pub trait Runner: Send + Sync + 'static {
 /// A command that is about to run; what it resolves to is its exit code. It is dropped when whoever asked has gone, and when a server
 /// that ends has waited long enough.
 pub enum Work {
-    /// It never blocks its thread for long, and shares it with others.
+    /// It shares a thread with others, until it keeps that busy for long.
     Shared(BoxFuture<'static, u8>),
     /// It may block, and gets a thread of its own, as it has it where there is no server.
     Alone(Box<dyn FnOnce() -> LocalBoxFuture<'static, u8> + Send>),
@@ -194,12 +198,9 @@ async fn command(
     let interrupts = app.begin(&id);
     match Arc::clone(&app.runner).prepare(peer, request, frames, interrupts) {
         Work::Shared(work) => {
-            tokio::spawn(run(app, id, sender, work));
+            tokio::spawn(share(Box::pin(run(app, id, sender, work))));
         }
-        Work::Alone(work) => {
-            let runtime = Handle::current();
-            tokio::task::spawn_blocking(move || runtime.block_on(run(app, id, sender, work())));
-        }
+        Work::Alone(work) => alone(move || run(app, id, sender, work())),
     }
     let lines = printed.map(|frame| {
         let mut line = serde_json::to_vec(&frame).unwrap_or_default();
@@ -207,6 +208,28 @@ async fn command(
         Ok::<_, Infallible>(Bytes::from(line))
     });
     ([("content-type", "application/x-ndjson")], Body::from_stream(lines)).into_response()
+}
+
+/// Runs work on this thread until it keeps it busy for too long; then on one of its own, so that the system divides the processors
+/// between it and others.
+async fn share(mut work: BoxFuture<'static, ()>) {
+    let is_busy = poll_fn(|context| {
+        let began = Instant::now();
+        match work.as_mut().poll(context) {
+            Poll::Ready(()) => Poll::Ready(false),
+            Poll::Pending if began.elapsed() > BUSY => Poll::Ready(true),
+            Poll::Pending => Poll::Pending,
+        }
+    });
+    if is_busy.await {
+        alone(move || work);
+    }
+}
+
+/// Runs work on a thread of its own.
+fn alone<W: Future<Output = ()>>(work: impl FnOnce() -> W + Send + 'static) {
+    let runtime = Handle::current();
+    tokio::task::spawn_blocking(move || runtime.block_on(work()));
 }
 
 /// Runs a command and says how it ended. A reader that goes away ends it.
