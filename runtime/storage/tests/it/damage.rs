@@ -7,7 +7,9 @@ use domain::usage::Usage;
 use storage::{OpenOptions, Storage, Warning};
 
 use crate::blocks;
-use crate::fixtures::{Ticks, commit, failed, id, lines, open, options, registered, segments, setting, try_open, wait};
+use crate::fixtures::{
+    Ticks, commit, failed, id, lines, open, options, registered, segments, setting, sled_of, try_open, wait,
+};
 
 /// A folder with five records in four groups, the last a decision of two; closed.
 fn five_records(folder: &Path) {
@@ -343,7 +345,7 @@ fn later_formats_are_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     five_records(folder.path());
     delete_image(folder.path());
-    let db = sled::Config::new().path(folder.path().join("index")).segment_size(64 << 10).open().unwrap();
+    let db = sled_of(folder.path());
     let meta = db.open_tree("meta").unwrap();
     meta.insert("schema", "7").unwrap();
     drop((meta, db));
@@ -369,7 +371,7 @@ fn an_older_schema_is_made_anew() {
     let folder = tempfile::tempdir().unwrap();
     five_records(folder.path());
     delete_image(folder.path());
-    let db = sled::Config::new().path(folder.path().join("index")).segment_size(64 << 10).open().unwrap();
+    let db = sled_of(folder.path());
     let meta = db.open_tree("meta").unwrap();
     meta.insert("schema", "0").unwrap();
     drop((meta, db));
@@ -403,7 +405,7 @@ type Meddling<'a> = (&'a str, &'a dyn Fn(&sled::Db));
 
 /// Changes rows behind the registry's back.
 fn meddle(folder: &Path, change: impl FnOnce(&sled::Db)) {
-    let db = sled::Config::new().path(folder.join("index")).segment_size(64 << 10).open().unwrap();
+    let db = sled_of(folder);
     change(&db);
     db.flush().unwrap();
 }

@@ -138,3 +138,16 @@ pub(crate) fn lines(folder: &Path) -> Vec<serde_json::Value> {
     let text = std::fs::read_to_string(&segments(folder)[0]).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
+
+/// Opens the index behind the registry's back, once the threads that closed it have let it go.
+pub(crate) fn sled_of(folder: &Path) -> sled::Db {
+    for _ in 0..200 {
+        match sled::Config::new().path(folder.join("index")).segment_size(64 << 10).open() {
+            Err(sled::Error::Io(error)) if error.to_string().contains("could not acquire lock") => {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            opened => return opened.unwrap(),
+        }
+    }
+    panic!("the index of {} stays locked", folder.display());
+}

@@ -10,7 +10,7 @@ use domain::usage::Usage;
 use storage::{AuditWindow, OpenOptions, RepairOptions, Repaired, Stop, Storage, Verified, verify};
 
 use crate::blocks;
-use crate::fixtures::{Ticks, commit, failed, id, options, registered, setting, wait};
+use crate::fixtures::{Ticks, commit, failed, id, options, registered, setting, sled_of, wait};
 use crate::model::Model;
 
 const NOTHING: AuditWindow = AuditWindow { age: Duration::ZERO, records: 0 };
@@ -192,7 +192,7 @@ fn an_index_that_is_not_what_the_journal_says_is_found() {
     let folder = tempfile::tempdir().unwrap();
     history(folder.path(), false);
     std::fs::remove_file(folder.path().join("index/image")).unwrap();
-    let db = sled::Config::new().path(folder.path().join("index")).segment_size(64 << 10).open().unwrap();
+    let db = sled_of(folder.path());
     let edges = db.open_tree("edges").unwrap();
     blocks::change_last(&edges, |rows| {
         rows.remove(0);
