@@ -50,8 +50,8 @@ const KNOWN: &[(&str, WasmFeatures)] = &[
 /// Longest text that stands for the name of a feature, in bytes.
 const FEATURE_TEXT_MAX: usize = 200;
 
-/// Largest component for which features are tried one after the other, in bytes: each try is a validation.
-const TRIED_MAX: usize = 1 << 20;
+/// Bytes that are validated in search of a feature's name, all tries together. The names of large components are not all tried.
+const TRIED_BYTES: usize = 32 << 20;
 
 /// Validates `bytes` and returns their types.
 ///
@@ -68,12 +68,13 @@ pub(super) fn validate(bytes: &[u8], settings: &EngineSettings) -> Result<Types,
     if !valid_with(WasmFeatures::all()) {
         return Err(damaged(&error));
     }
-    if bytes.len() > TRIED_MAX {
+    let tries = (TRIED_BYTES / bytes.len().max(1)).max(1);
+    if let Some((feature, _)) = KNOWN.iter().take(tries).find(|(_, flags)| valid_with(on | *flags)) {
+        return Err(EngineError::Unsupported { feature: (*feature).to_owned() });
+    }
+    if tries < KNOWN.len() {
         let feature = domain::text::truncate(error.message(), FEATURE_TEXT_MAX);
         return Err(EngineError::Unsupported { feature: domain::text::escape_line(&feature).into_owned() });
-    }
-    if let Some((feature, _)) = KNOWN.iter().find(|(_, flags)| valid_with(on | *flags)) {
-        return Err(EngineError::Unsupported { feature: (*feature).to_owned() });
     }
     Err(EngineError::Unsupported { feature: needed(on, valid_with) })
 }

@@ -206,6 +206,13 @@ fn names_the_feature_that_is_off() {
     assert_eq!(core("(type $t (func)) (func (param (ref $t)))"), "function-references");
     assert_eq!(core("(func (result v128) (i32x4.relaxed_trunc_f32x4_s (v128.const i32x4 0 0 0 0)))"), "relaxed-simd");
     assert_eq!(core("(memory i64 1) (func (param externref))"), "memory64 and externref");
+    // Of a large component only the likely names are tried; else the validator's words stand for the name.
+    let large = format!(r#"(memory 1) (data (i32.const 0) "{}")"#, "x".repeat(2 << 20));
+    assert_eq!(core(&format!("{large} (memory i64 1)")), "memory64");
+    let named = core(&format!("(func (result v128) (i32x4.relaxed_trunc_f32x4_s (v128.const i32x4 0 0 0 0))) {large}"));
+    assert_eq!(named, "relaxed-simd");
+    let unnamed = core(&format!("{large} (memory i64 1) (tag)"));
+    assert!(unnamed.contains("memory64") && unnamed.len() <= 220, "{unnamed}");
     assert_eq!(feature(r#"(component (import "f" (func async)))"#), "component-model-async");
     assert_eq!(feature(r#"(component (import "f" (func (result (stream u8)))))"#), "component-model-async");
     assert_eq!(
