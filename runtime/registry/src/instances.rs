@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 
 use domain::entry::EdgeKind;
 use domain::graph::{Graph, GraphEdge};
-use domain::ports::{BlobStore, Link, Slot, StateView, StorageError, Unit, UnitSource, UnitSpec};
+use domain::ports::{BlobStore, InstancePolicy, Link, Slot, StateView, StorageError, Unit, UnitSource, UnitSpec};
 use domain::{ComponentId, Digest, Entry, Failure, FailureKind, GrantSet, Phase, Status, capability, text};
 
 use crate::Registry;
@@ -166,6 +166,7 @@ impl Registry {
             links: links.collect(),
             state: revision.has_lifecycle("state").then(|| Arc::new(Keeper::new(self, &entry.id)) as _),
             progress: self.progress.clone(),
+            instances: InstancePolicy::default(),
         }
     }
 

@@ -76,6 +76,7 @@ impl World {
             clock: Arc::new(Deaf),
             capabilities: capabilities::default_set(),
             progress: None,
+            instances: domain::ports::InstancePolicy::default(),
             compile: CompileParts {
                 with: CompileWith::ThisProcess,
                 settings: domain::settings::CompileSettings::default(),

@@ -1,7 +1,7 @@
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{BoxFuture, StorageError};
 use crate::call::{CallOutcome, CallRequest};
@@ -13,6 +13,7 @@ use crate::grant::GrantSet;
 use crate::id::ComponentId;
 use crate::inspection::{FunctionSignature, Inspection};
 use crate::limits::Limits;
+use crate::manifest::InstanceMode;
 
 /// Compiles, inspects, links and runs components.
 pub trait Engine: Send + Sync {
@@ -86,6 +87,23 @@ pub struct UnitSpec {
     pub state: Option<Arc<dyn StateKeeper>>,
     /// Hears of its compilation while whoever asked for it waits; besides what the engine tells everything.
     pub progress: Option<Weak<dyn CompileProgress>>,
+    /// How many instances there are and how long they live.
+    pub instances: InstancePolicy,
+}
+
+/// How a unit keeps its instances.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InstancePolicy {
+    /// One for all calls, several, or one for each call.
+    pub mode: InstanceMode,
+    /// Most instances at once, also of those that serve one call each; 1 for [`InstanceMode::Shared`], whatever this says.
+    pub max: u32,
+}
+
+impl Default for InstancePolicy {
+    fn default() -> Self {
+        Self { mode: InstanceMode::Shared, max: 1 }
+    }
 }
 
 /// An import that another component provides.
@@ -170,9 +188,15 @@ pub trait Unit: Send + Sync {
     /// A [`Failure`] of phase `health`, also when the component answers `err`.
     fn check_health(&self) -> BoxFuture<'_, Result<Option<()>, Failure>>;
 
-    /// Drops the instance in order: waits for the running call, then `state.snapshot`, then `lifecycle.deactivate`.
+    /// Drops the instances in order: waits for the running calls, then `state.snapshot`, then `lifecycle.deactivate`.
     /// A failure in between is reported to the observer and does not stop the rest.
     fn stop(&self) -> BoxFuture<'_, ()>;
+
+    /// Drops, in order as [`Self::stop`] does, the instances that served nobody for `idle`, and returns how many those were.
+    fn shed(&self, idle: Duration) -> BoxFuture<'_, usize>;
+
+    /// Counts the instances that exist now.
+    fn instances(&self) -> InstanceCount;
 
     /// Tells whether there is a live instance.
     fn instance_state(&self) -> InstanceState;
@@ -188,6 +212,17 @@ pub struct Started {
     pub fuel: u64,
     /// Wall-clock time.
     pub duration: Duration,
+}
+
+/// How many instances a unit has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InstanceCount {
+    /// All that exist.
+    pub live: usize,
+    /// Those of them that serve a call.
+    pub busy: usize,
+    /// When one of them last began or ended a call; `None` if none exists.
+    pub last_used: Option<Instant>,
 }
 
 /// Whether a unit has an instance.

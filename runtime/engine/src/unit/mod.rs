@@ -7,15 +7,15 @@ mod lifecycle;
 use std::any::Any;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use domain::call::{CallExpression, CallOutcome, CallRequest, Caller};
 use domain::failure::FailureKind;
 use domain::inspection::FunctionSignature;
-use domain::ports::{BoxFuture, CallRecord, EngineError, InstanceState, Started, Unit, UnitSpec};
+use domain::ports::{BoxFuture, CallRecord, EngineError, InstanceCount, InstanceState, Started, Unit, UnitSpec};
 use domain::{ComponentId, Failure, IdPattern, Phase};
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::error::Elapsed;
@@ -45,6 +45,8 @@ pub(crate) struct ComponentUnit {
     live: Mutex<Option<Live>>,
     /// Whether an instance exists, also while it is taken out.
     is_live: Arc<AtomicBool>,
+    /// When the instance last began or ended a call.
+    last_used: std::sync::Mutex<Option<Instant>>,
     /// Calls that run or wait.
     under_way: AtomicU64,
 }
@@ -104,6 +106,7 @@ impl ComponentUnit {
             exports,
             live: Mutex::new(None),
             is_live: Arc::default(),
+            last_used: std::sync::Mutex::default(),
             under_way: AtomicU64::new(0),
         }
     }
@@ -134,6 +137,7 @@ impl ComponentUnit {
         let mut instance_hit = None;
         let outcome = self.run(position, args, entrance, &mut instance_hit).await;
         let ended = Instant::now();
+        *self.last_used() = Some(ended);
         let duration = ended.saturating_duration_since(entrance.began);
         let record = |fuel, ok| CallRecord {
             component: &self.spec.id,
@@ -231,6 +235,10 @@ impl ComponentUnit {
         }
     }
 
+    fn last_used(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
+        self.last_used.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn allowed(&self, fuel: u64, time: Duration, live: &Live) -> Allowed {
         Allowed { fuel, time, limits: self.spec.limits, refused: live.refused() }
     }
@@ -295,6 +303,25 @@ impl Unit for ComponentUnit {
 
     fn stop(&self) -> BoxFuture<'_, ()> {
         Box::pin(self.stop_instance())
+    }
+
+    fn shed(&self, idle: Duration) -> BoxFuture<'_, usize> {
+        Box::pin(async move {
+            let InstanceCount { live, busy: 0, last_used } = self.instances() else { return 0 };
+            if live == 0 || last_used.is_some_and(|last| last.elapsed() < idle) {
+                return 0;
+            }
+            self.stop_instance().await;
+            live
+        })
+    }
+
+    fn instances(&self) -> InstanceCount {
+        if !self.is_live.load(Ordering::Relaxed) {
+            return InstanceCount::default();
+        }
+        let busy = usize::from(self.under_way.load(Ordering::Relaxed) > 0);
+        InstanceCount { live: 1, busy, last_used: *self.last_used() }
     }
 
     fn instance_state(&self) -> InstanceState {

@@ -231,6 +231,7 @@ impl World {
             links: Vec::new(),
             state: None,
             progress: None,
+            instances: domain::ports::InstancePolicy::default(),
         }
     }
 

@@ -11,8 +11,8 @@ use std::time::Duration;
 use domain::call::{CallExpression, CallOutcome, CallRequest};
 use domain::inspection::{ExternItem, ExternKind, FunctionSignature, Inspection};
 use domain::ports::{
-    BlobStore, BoxFuture, CallRecord, Clock, Engine, EngineError, EngineObserver, GuestOutput, InstanceState,
-    OutputLine, OutputSink, SettingsStore, Started, StateStore, StorageError, Unit, UnitSpec, Upkeep,
+    BlobStore, BoxFuture, CallRecord, Clock, Engine, EngineError, EngineObserver, GuestOutput, InstanceCount,
+    InstanceState, OutputLine, OutputSink, SettingsStore, Started, StateStore, StorageError, Unit, UnitSpec, Upkeep,
 };
 use domain::{Actor, ComponentId, Digest, Failure, FailureKind, Phase, Timestamp};
 use registry::{RegisterRequest, Registry, Tracker};
@@ -263,6 +263,18 @@ impl Unit for TextUnit {
                 self.step("stop");
             }
         })
+    }
+
+    fn shed(&self, _: Duration) -> BoxFuture<'_, usize> {
+        Box::pin(async move {
+            let live = self.instances().live;
+            self.stop().await;
+            live
+        })
+    }
+
+    fn instances(&self) -> InstanceCount {
+        InstanceCount { live: usize::from(self.live.load(Ordering::SeqCst)), busy: 0, last_used: None }
     }
 
     fn instance_state(&self) -> InstanceState {
