@@ -130,6 +130,7 @@ pub async fn open(folder: &Path, options: OpenOptions) -> Result<Registry, OpenE
     let engine = LazyEngine {
         settings: EngineSettings {
             memory64: settings.engine.memory64,
+            gates_by_value: false,
             stack_bytes: usize::try_from(settings.engine.stack_bytes).unwrap_or(usize::MAX),
         },
         code: storage.code.clone(),

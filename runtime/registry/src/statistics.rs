@@ -32,6 +32,7 @@ impl Registry {
     pub async fn stats(&self, id: Option<&ComponentId>) -> Result<StatsReport, RegistryError> {
         let only = id.cloned();
         let registry = self.clone();
+        self.take_gate_usage();
         self.read(move |view| {
             let mut used = Vec::new();
             let mut lookups = Lookups::default();

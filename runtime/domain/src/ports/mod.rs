@@ -18,10 +18,12 @@ pub use backup::{
 pub use blobs::{BlobStore, CodeCache, CodeKey, CodeWriter, REFUSAL_LIMITS_BYTES_MAX, Refusal};
 pub use clock::Clock;
 pub use engine::{
-    CompileProgress, Engine, EngineError, InstanceCount, InstancePolicy, InstanceState, Link, Slot, Started,
+    CompileProgress, Engine, EngineError, InstanceCount, InstancePolicy, InstanceState, Link, Serving, Slot, Started,
     StateKeeper, Unit, UnitSource, UnitSpec,
 };
-pub use observer::{CallRecord, EngineObserver, Exhausted, GuestOutput, OutputLine, OutputSink, OutputStream};
+pub use observer::{
+    CallRecord, EngineObserver, Exhausted, GateUsage, GuestOutput, OutputLine, OutputSink, OutputStream,
+};
 pub use state::{
     Committed, Decision, Durability, DurabilityError, MeterStore, Provider, SettingsStore, StateStore, StateView,
 };

@@ -4,9 +4,11 @@
 
 mod calls;
 mod code;
+mod differential;
 mod gates;
 mod inspect;
 mod lifecycle;
 mod limits;
+mod random_types;
 mod support;
 mod workers;
