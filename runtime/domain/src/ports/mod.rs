@@ -7,6 +7,7 @@ mod blobs;
 mod clock;
 mod engine;
 mod observer;
+mod process;
 mod state;
 mod stop;
 mod storage_error;
@@ -22,6 +23,7 @@ pub use engine::{
     StateKeeper, Unit, UnitSource, UnitSpec,
 };
 pub use observer::{CallRecord, EngineObserver, Exhausted, GuestOutput, OutputLine, OutputSink, OutputStream};
+pub use process::{FULL_PERCENT, Mappings, ProcessLimits, TIGHT_PERCENT};
 pub use state::{
     Committed, Decision, Durability, DurabilityError, MeterStore, Provider, SettingsStore, StateStore, StateView,
 };
