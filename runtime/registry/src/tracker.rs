@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use domain::ports::{CallRecord, Clock, EngineObserver, Exhausted, GateUsage};
@@ -13,11 +13,14 @@ use tokio::sync::Semaphore;
 
 use crate::Registry;
 use crate::builder::Inner;
+use crate::cache::{self, Room};
 use crate::error::RegistryError;
 use crate::quotas::Meters;
 
 /// How often counters and counted repeats are written.
 const WRITE_EVERY: Duration = Duration::from_secs(2);
+/// When a call is worth trying again for which there was no room.
+const ROOM_RETRY: Duration = Duration::from_secs(1);
 /// Most different failures that wait to be written; beyond it they are counted as lost.
 const PENDING_MAX: usize = 1_024;
 
@@ -30,6 +33,9 @@ pub struct Tracker {
     usage: Mutex<HashMap<ComponentId, Gathered>>,
     lost: AtomicU64,
     pub(crate) meters: Meters,
+    pub(crate) room: Room,
+    /// The registry that this hears for, once it is open.
+    registry: OnceLock<Weak<Inner>>,
 }
 
 /// Counters of one component that are not written yet.
@@ -63,6 +69,8 @@ impl Tracker {
             usage: Mutex::default(),
             lost: AtomicU64::new(0),
             meters: Meters::default(),
+            room: Room::default(),
+            registry: OnceLock::new(),
         }
     }
 
@@ -124,6 +132,12 @@ impl Tracker {
         std::mem::take(&mut *self.failures.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Says for which registry this hears.
+    pub(crate) fn hear_for(&self, registry: &Registry) {
+        // A registry is opened once.
+        let _ = self.registry.set(Arc::downgrade(&registry.inner));
+    }
+
     /// Starts the task that writes counters and repeats. It ends when the registry is dropped.
     pub(crate) fn spawn_writer(&self, registry: &Registry) {
         let inner: Weak<Inner> = Arc::downgrade(&registry.inner);
@@ -162,6 +176,14 @@ impl EngineObserver for Tracker {
     }
 
     fn admit(&self, component: &ComponentId) -> Result<(), Exhausted> {
+        // Before a call is counted that will not be made.
+        if self.room.is_full()
+            && let Some(inner) = self.registry.get().and_then(Weak::upgrade)
+            && let Some(reason) = cache::refusal(&inner, component)
+        {
+            self.room.wake.notify_one();
+            return Err(Exhausted { reason, retry_after: ROOM_RETRY });
+        }
         self.meters.begin(component, &*self.clock)
     }
 
@@ -170,6 +192,9 @@ impl EngineObserver for Tracker {
     }
 
     fn called(&self, call: CallRecord<'_>) {
+        if call.instance_hit == Some(false) {
+            self.room.made();
+        }
         self.meters.used(call.component, call.fuel, &*self.clock);
         self.gather(call.component, |Gathered { usage, last_call }| {
             *last_call = Some(call.ended);

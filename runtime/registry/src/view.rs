@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use domain::limits::LimitsInForce;
-use domain::manifest::GrantRequests;
-use domain::ports::{InstanceState, StateView, StorageError};
+use domain::manifest::{GrantRequests, InstancesInForce};
+use domain::ports::{InstanceCount, InstanceState, StateView, StorageError};
 use domain::resolve::{NOTHING_EXPECTED, Overlay, resolve};
 use domain::usage::Usage;
 use domain::{ComponentId, Edge, Entry, Status};
@@ -30,6 +30,10 @@ pub struct EntryView {
     pub asked: GrantRequests,
     /// Whether this process has an instance of it.
     pub instance: InstanceWord,
+    /// How its instances are kept.
+    pub instances: InstancesInForce,
+    /// The instances that this process has of it.
+    pub count: InstanceCount,
 }
 
 /// Whether this process has an instance of a component.
@@ -123,12 +127,18 @@ impl Registry {
     pub(crate) fn view_of(&self, view: &dyn StateView, entry: Arc<Entry>) -> Result<EntryView, StorageError> {
         let mut usage = view.usage(&entry.id)?;
         usage.merge(&self.inner.tracker.pending(&entry.id));
+        let count = match entry.status {
+            Status::Active => self.instance_count(&entry.id),
+            Status::Discovered | Status::Registered | Status::Inactive | Status::Error => InstanceCount::default(),
+        };
         Ok(EntryView {
             dependents: view.dependents(&entry.id)?,
             usage,
             limits: self.effective_limits(&entry),
             asked: self.requests_of(&entry.revision.manifest),
             instance: self.instance_word(&entry),
+            instances: self.effective_instances(&entry),
+            count,
             entry,
         })
     }

@@ -76,7 +76,6 @@ impl World {
             clock: Arc::new(Deaf),
             capabilities: capabilities::default_set(),
             progress: None,
-            instances: domain::ports::InstancePolicy::default(),
             compile: CompileParts {
                 with: CompileWith::ThisProcess,
                 settings: domain::settings::CompileSettings::default(),
@@ -101,6 +100,7 @@ impl World {
             links: Vec::new(),
             state: None,
             progress: None,
+            instances: domain::ports::InstancePolicy::default(),
         }
     }
 

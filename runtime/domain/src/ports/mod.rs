@@ -7,6 +7,7 @@ mod blobs;
 mod clock;
 mod engine;
 mod observer;
+mod process;
 mod state;
 mod stop;
 mod storage_error;
@@ -24,6 +25,7 @@ pub use engine::{
 pub use observer::{
     CallRecord, EngineObserver, Exhausted, GateUsage, GuestOutput, OutputLine, OutputSink, OutputStream,
 };
+pub use process::{FULL_PERCENT, Mappings, ProcessLimits, TIGHT_PERCENT};
 pub use state::{
     Committed, Decision, Durability, DurabilityError, MeterStore, Provider, SettingsStore, StateStore, StateView,
 };
