@@ -20,6 +20,7 @@ use crate::clock::Stopwatch;
 use crate::engine::Shared;
 use crate::epoch::Deadline;
 use crate::failure::{Interrupt, millis};
+use crate::resource::Tether;
 use crate::state::StoreState;
 
 /// On whose behalf and under which bounds a component is entered.
@@ -34,6 +35,8 @@ pub(crate) struct Entrance<'a> {
     pub(crate) time: Duration,
     /// Who calls.
     pub(crate) caller: &'a Arc<Caller>,
+    /// Ties the instance that has to serve the call; any may if it is `None`.
+    pub(crate) pin: Option<&'a Arc<Tether>>,
 }
 
 /// What a call gave back.
@@ -110,18 +113,27 @@ impl ComponentUnit {
     }
 
     /// As [`Self::enter`], on the caller's stack and without telling the observer of a call that went well; `None`, with nothing
-    /// done, if the call could have to wait for anything, even for an instance to be made.
+    /// done, if the call could have to wait for anything, even for an instance to be made. Returns what the call gave back and the
+    /// fuel it used.
+    #[inline]
     pub(crate) fn enter_now<V: Visit>(
         &self,
         position: usize,
         entrance: &Entrance<'_>,
         visit: &V,
-    ) -> Option<Result<Returned<V::Value>, Box<Failure>>> {
+        is_metered: bool,
+    ) -> Option<Result<(V::Value, u64), Box<Failure>>> {
         if self.may_wait {
             return None;
         }
         let (turn, live) = self.shelf.try_idle()?;
-        let outcome = match self.admit(entrance) {
+        if live.store.data().tether().has_orphans() {
+            // The handles are dropped first, which may take long.
+            turn.put(live, self.shared.ticker.now());
+            return None;
+        }
+        let admitted = if is_metered { self.admit(entrance) } else { Ok(()) };
+        let outcome = match admitted {
             Ok(()) => self.run_now(position, entrance, visit, turn, live),
             Err(failure) => {
                 turn.put(live, self.shared.ticker.now());
@@ -129,10 +141,8 @@ impl ComponentUnit {
             }
         };
         Some(match outcome {
-            Ok((value, fuel)) => {
-                Ok(Returned { value, fuel, duration: entrance.watch.map(Stopwatch::nanos), is_told: false })
-            }
-            failed => self.concluded(position, entrance, failed, Some(true)),
+            Ok(ended) => Ok(ended),
+            failed => self.concluded(position, entrance, failed, Some(true)).map(|told| (told.value, told.fuel)),
         })
     }
 
@@ -193,7 +203,7 @@ impl ComponentUnit {
     }
 
     /// Returns the end of a call that begins now, and how long that is for messages.
-    fn deadline(&self, entrance: &Entrance<'_>) -> (Deadline, Duration) {
+    pub(super) fn deadline(&self, entrance: &Entrance<'_>) -> (Deadline, Duration) {
         let limit = self.spec.limits.deadline();
         // Whoever set the deadline began before now: it is nearer than a limit that is no shorter.
         if limit >= entrance.time {
@@ -218,15 +228,22 @@ impl ComponentUnit {
         let export = self.export(position, entrance)?;
         self.admit(entrance)?;
         let (deadline, time) = self.deadline(entrance);
-        let (turn, live) = match self.shelf.try_turn() {
+        let (turn, live) = match entrance.pin.map_or_else(|| self.shelf.try_turn(), |_| None) {
             Some(turn) => turn,
             // Boxed, as everything that calls seldom need, so that the others do not carry it about.
             None => Box::pin(self.wait(entrance, deadline, time)).await?,
         };
         *instance_hit = Some(live.is_some());
+        let live = match live {
+            Some(live) if live.store.data().tether().has_orphans() => Box::pin(self.drop_orphans(live)).await,
+            live => live,
+        };
         let mut live = match live {
             Some(live) => live,
-            None => Box::pin(self.make(entrance.caller, Some(deadline))).await.map_err(Box::new)?.0,
+            None => {
+                self.admit_another(entrance)?;
+                Box::pin(self.make(entrance.caller, Some(deadline))).await.map_err(Box::new)?.0
+            }
         };
         let bounds = Bounds { fuel: self.fuel(entrance), time };
         let begun = live.begin(bounds.fuel, entrance.caller, (deadline, time), false);
@@ -235,16 +252,15 @@ impl ComponentUnit {
             Err(error) => Err(error),
         };
         let ended = self.ended(called, entrance, &bounds, &live);
-        if ended.is_ok() && self.is_per_call() {
-            Box::pin(self.end(live, turn)).await;
-        } else if ended.is_ok() {
+        if ended.is_ok() {
             live.end_output();
-            turn.put(live, self.shared.ticker.now());
+            self.put(live, turn).await;
         }
         // The instance goes with its store: after a trap or a timeout it is never called again.
         ended
     }
 
+    #[inline]
     fn run_now<V: Visit>(
         &self,
         position: usize,
@@ -268,7 +284,7 @@ impl ComponentUnit {
     }
 
     /// Waits for a turn.
-    async fn wait(
+    pub(super) async fn wait(
         &self,
         entrance: &Entrance<'_>,
         deadline: Deadline,
@@ -276,8 +292,15 @@ impl ComponentUnit {
     ) -> Result<(Turn<'_>, Option<Box<Live>>), Box<Failure>> {
         let failed =
             |kind, message: String| Err(Box::new(self.scene(entrance.caller).failure(Phase::Call, kind, &message)));
-        match self.shelf.turn(Some(deadline)).await {
+        let turn = match entrance.pin {
+            None => self.shelf.turn(Some(deadline)).await,
+            Some(tether) => self.shelf.pinned(tether, deadline).await.map(|(turn, live)| (turn, Some(live))),
+        };
+        match turn {
             Ok(turn) => Ok(turn),
+            Err(NoTurn::Gone) => {
+                failed(FailureKind::Dependency, Interrupt::Gone { id: self.spec.id.clone() }.to_string())
+            }
             Err(NoTurn::Full) => {
                 let message = format!("{} calls wait already, no more may (`limits.queue`)", self.spec.limits.queue);
                 failed(FailureKind::Exhausted, message)
@@ -291,6 +314,7 @@ impl ComponentUnit {
     }
 
     /// Makes a failure of what went wrong in the guest, and counts the fuel.
+    #[inline]
     fn ended<T>(
         &self,
         called: wasmtime::Result<T>,
@@ -307,13 +331,13 @@ impl ComponentUnit {
 }
 
 /// Tells the observer of a call of `component` that went well in an instance that was there, and was left to a gate to count.
-pub(crate) fn tell<T>(shared: &Shared, component: &ComponentId, entrance: &Entrance<'_>, returned: &Returned<T>) {
+pub(crate) fn tell(shared: &Shared, component: &ComponentId, caller: &Caller, nanos: Option<u64>, fuel: u64) {
     shared.observer.called(CallRecord {
         component,
-        caller: entrance.caller.chain.last(),
+        caller: caller.chain.last(),
         ended: Instant::now(),
-        duration: Duration::from_nanos(returned.duration.unwrap_or(0)),
-        fuel: returned.fuel,
+        duration: Duration::from_nanos(nanos.unwrap_or(0)),
+        fuel,
         ok: true,
         instance_hit: Some(true),
     });
