@@ -213,7 +213,7 @@ impl Bare {
         let ops = self.instance.get_export_index(&mut self.store, None, "bench:gates/ops@1.0.0");
         let function = self.instance.get_export_index(&mut self.store, ops.as_ref(), name);
         let function = function.ok_or_else(|| anyhow!("there is no {name}"))?;
-        self.instance.get_typed_func(&mut self.store, &function).map_err(Error::msg)
+        self.instance.get_typed_func(&mut self.store, function).map_err(Error::msg)
     }
 
     /// Returns how long one of `calls` calls takes that `function` of this caller makes.

@@ -7,6 +7,7 @@
 //! What is used from `wasmtime::component::__internal` is pinned with wasmtime itself and may change with each of its releases. The
 //! path with `Val`s stays beside this one, and tests compare the two on random types and values.
 #![expect(unsafe_code, reason = "the canonical ABI is implemented by unsafe traits")]
+#![expect(clippy::indexing_slicing, reason = "there are as many slots as the layout of the function's types says")]
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};

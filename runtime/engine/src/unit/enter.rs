@@ -90,6 +90,9 @@ impl Visit for Values<'_> {
     }
 }
 
+/// What a call gave back and the fuel it used, or why it failed.
+pub(crate) type Ended<T> = Result<(T, u64), Box<Failure>>;
+
 /// A call that runs: what it may use.
 struct Bounds {
     fuel: u64,
@@ -122,7 +125,7 @@ impl ComponentUnit {
         entrance: &Entrance<'_>,
         visit: &V,
         is_metered: bool,
-    ) -> Option<Result<(V::Value, u64), Box<Failure>>> {
+    ) -> Option<Ended<V::Value>> {
         if self.may_wait {
             return None;
         }
@@ -151,7 +154,7 @@ impl ComponentUnit {
         &self,
         position: usize,
         entrance: &Entrance<'_>,
-        outcome: Result<(T, u64), Box<Failure>>,
+        outcome: Ended<T>,
         instance_hit: Option<bool>,
     ) -> Result<Returned<T>, Box<Failure>> {
         let duration = entrance.watch.map(Stopwatch::nanos);
@@ -224,7 +227,7 @@ impl ComponentUnit {
         entrance: &Entrance<'_>,
         visit: &V,
         instance_hit: &mut Option<bool>,
-    ) -> Result<(V::Value, u64), Box<Failure>> {
+    ) -> Ended<V::Value> {
         let export = self.export(position, entrance)?;
         self.admit(entrance)?;
         let (deadline, time) = self.deadline(entrance);
@@ -268,7 +271,7 @@ impl ComponentUnit {
         visit: &V,
         turn: Turn<'_>,
         mut live: Box<Live>,
-    ) -> Result<(V::Value, u64), Box<Failure>> {
+    ) -> Ended<V::Value> {
         let export = self.export(position, entrance)?;
         let (deadline, time) = self.deadline(entrance);
         let bounds = Bounds { fuel: self.fuel(entrance), time };
@@ -315,13 +318,7 @@ impl ComponentUnit {
 
     /// Makes a failure of what went wrong in the guest, and counts the fuel.
     #[inline]
-    fn ended<T>(
-        &self,
-        called: wasmtime::Result<T>,
-        entrance: &Entrance<'_>,
-        bounds: &Bounds,
-        live: &Live,
-    ) -> Result<(T, u64), Box<Failure>> {
+    fn ended<T>(&self, called: wasmtime::Result<T>, entrance: &Entrance<'_>, bounds: &Bounds, live: &Live) -> Ended<T> {
         let used = bounds.fuel.saturating_sub(live.fuel_left());
         called.map(|value| (value, used)).map_err(|error| {
             let allowed = self.allowed(bounds.fuel, bounds.time, live);
