@@ -6,7 +6,7 @@ use domain::entry::{DeclaredBy, Unresolved, UnresolvedReason};
 use domain::inspection::ExternItem;
 use domain::manifest::{FolderMode, GrantRequests, InstanceMode};
 use domain::{ComponentId, Edge, EdgeKind, Grant, Granted};
-use registry::{ActivateReport, EdgeView, EntryView, Outcomes, RegistryError};
+use registry::{ActivateReport, EdgeView, EntryView, FusedView, Outcomes, RegistryError};
 use serde::Serialize;
 
 use crate::error::CliError;
@@ -30,6 +30,9 @@ pub(crate) struct EntryDoc {
     pub(crate) exports: Vec<String>,
     pub(crate) dependencies: Vec<DependencyDoc>,
     pub(crate) dependents: Vec<ComponentId>,
+    /// How it is fused with others; not there if it is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) fused: Option<FusedDoc>,
     pub(crate) unresolved: Vec<String>,
     pub(crate) unresolved_reasons: Vec<UnresolvedDoc>,
     pub(crate) limits: BTreeMap<&'static str, u64>,
@@ -71,6 +74,7 @@ impl From<&EntryView> for EntryDoc {
             exports: names(&revision.exports),
             dependencies: entry.dependencies.iter().map(DependencyDoc::from).collect(),
             dependents: view.dependents.clone(),
+            fused: view.fused.as_ref().map(FusedDoc::from),
             unresolved: entry.unresolved.iter().map(|unresolved| unresolved.need.to_string()).collect(),
             unresolved_reasons: entry.unresolved.iter().map(UnresolvedDoc::from).collect(),
             limits: limits::values(&view.limits),
@@ -84,6 +88,7 @@ impl From<&EntryView> for EntryDoc {
                     InstanceMode::Pool => "pool",
                     InstanceMode::PerCall => "per-call",
                 },
+                link: manifest.instances.link.unwrap_or_default().as_str(),
             },
             path: revision.path.clone(),
             last_modified: revision.last_modified.map(|at| at.to_string()),
@@ -307,6 +312,31 @@ impl GrantsDoc {
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct InstancesDoc {
     pub(crate) mode: &'static str,
+    /// As the manifest says; `fused` in the entry says how it is.
+    pub(crate) link: &'static str,
+}
+
+/// How a component is fused with others.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct FusedDoc {
+    pub(crate) with: Vec<ComponentId>,
+    /// Who said so: `operator` or `manifest`.
+    pub(crate) by: &'static str,
+    pub(crate) shares_grants: bool,
+    /// Why they cannot be fused any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) problem: Option<String>,
+}
+
+impl From<&FusedView> for FusedDoc {
+    fn from(view: &FusedView) -> Self {
+        Self {
+            with: view.with.clone(),
+            by: view.by.as_str(),
+            shares_grants: view.shares_grants,
+            problem: view.problem.clone(),
+        }
+    }
 }
 
 /// An edge from a dependency to a dependent.
@@ -319,6 +349,9 @@ pub(crate) struct EdgeDoc {
     pub(crate) interface: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) range: Option<String>,
+    /// Whether the code of the dependency is part of the dependent's unit.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) fused: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) status: Option<&'static str>,
 }
@@ -332,6 +365,7 @@ impl From<&EdgeView> for EdgeDoc {
             kind: edge.kind,
             interface: edge.interface,
             range: edge.range,
+            fused: view.fused,
             status: view.status.map(domain::Status::as_str),
         }
     }

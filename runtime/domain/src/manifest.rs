@@ -220,6 +220,9 @@ pub struct InstanceSettings {
     /// How many instances there are and how long they live; `None` leaves it to the kind.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mode: Option<InstanceMode>,
+    /// How it is linked with the components that it calls; `None` leaves it to the kind.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub link: Option<InstanceLink>,
 }
 
 impl InstanceSettings {
@@ -252,6 +255,30 @@ impl InstanceMode {
             Self::Shared => "shared",
             Self::Pool => "pool",
             Self::PerCall => "per-call",
+        }
+    }
+}
+
+/// How a component is linked with the components that it calls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum InstanceLink {
+    /// Through gates: each has an instance, a store and limits of its own.
+    #[default]
+    Isolated,
+    /// The code of those that may be fused with it is part of its own unit.
+    Fused,
+}
+
+impl InstanceLink {
+    /// All ways to be linked.
+    pub const ALL: [Self; 2] = [Self::Isolated, Self::Fused];
+
+    /// Returns the word people read and write.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Isolated => "isolated",
+            Self::Fused => "fused",
         }
     }
 }

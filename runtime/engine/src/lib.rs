@@ -9,6 +9,7 @@ mod call;
 mod capability;
 mod code;
 mod compile;
+mod compose;
 mod config;
 mod engine;
 mod epoch;

@@ -7,6 +7,7 @@ use domain::ports::{BackupError, EngineError, StorageError};
 use domain::status::TransitionError;
 use domain::{ComponentId, Digest, ErrorKind, Status, Version, VersionReq};
 
+use crate::fuse::FuseRefusal;
 use crate::grants::GrantRefusal;
 
 /// Why an operation was not carried out. `Display` is one sentence; hints are separate.
@@ -225,6 +226,15 @@ pub enum RegistryError {
         #[source]
         source: GrantRefusal,
     },
+    /// Components cannot be fused, or not be taken apart.
+    #[error("`{component}` {source}")]
+    Fuse {
+        /// The component.
+        component: ComponentId,
+        /// Why.
+        #[source]
+        source: FuseRefusal,
+    },
     /// The policy file is wrong.
     #[error("{}: {source}", path.display())]
     Policy {
@@ -304,6 +314,7 @@ impl RegistryError {
             Self::Settings { source, .. } => source.kind(),
             Self::Policy { source, .. } => source.kind(),
             Self::Grant { source, .. } => source.kind(),
+            Self::Fuse { source, .. } => source.kind(),
             Self::MissingExports { .. } | Self::RangeNotMet { .. } => ErrorKind::Invalid,
             Self::NotFound { .. } | Self::VersionNotFound { .. } | Self::NoSuchPath { .. } | Self::NoIndex { .. } => {
                 ErrorKind::NotFound
@@ -362,6 +373,7 @@ impl RegistryError {
             Self::Settings { .. } => "invalid-setting",
             Self::Policy { .. } => "invalid-policy",
             Self::Grant { source, .. } => source.code(),
+            Self::Fuse { source, .. } => source.code(),
             Self::Storage(error) => codes::of_storage(error),
             Self::Backup(error) => codes::of_backup(error),
             Self::Internal(_) => "internal",
@@ -381,6 +393,7 @@ impl RegistryError {
             | Self::Transition { component, .. }
             | Self::Call { component, .. }
             | Self::Grant { component, .. }
+            | Self::Fuse { component, .. }
             | Self::Changed { component } => Some(component),
             Self::Activation(failure) => Some(&failure.component),
             Self::Plan(error) => Some(error.component()),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use domain::limits::{LimitRequests, LimitsInForce};
-use domain::manifest::{ComponentManifest, GrantRequests, InstanceSettings, Kind};
+use domain::manifest::{ComponentManifest, GrantRequests, InstanceLink, InstanceSettings, Kind};
 use domain::ports::{BoxFuture, UnitSpec};
 use domain::{ComponentId, Entry};
 
@@ -84,6 +84,12 @@ impl Registry {
         config.extend(profile.config.clone());
         config.extend(manifest.config.clone());
         config
+    }
+
+    /// Returns how components of `kind` are linked that do not say it themselves.
+    pub(crate) fn link_of_kind(&self, kind: &Kind) -> Option<InstanceLink> {
+        let of_settings = || self.settings().kinds.get(kind).and_then(|kind| kind.instances.link);
+        self.inner.kinds.get(kind).and_then(|profile| profile.instances.link).or_else(of_settings)
     }
 
     /// Returns the exports that `kind` requires.

@@ -7,7 +7,8 @@ use serde_json::Value;
 use toml::de::DeValue;
 
 use super::{
-    BuildSettings, ComponentManifest, FolderMode, FolderRequest, GrantRequests, InstanceMode, InstanceSettings,
+    BuildSettings, ComponentManifest, FolderMode, FolderRequest, GrantRequests, InstanceLink, InstanceMode,
+    InstanceSettings,
 };
 use crate::callers::Callers;
 use crate::document::{self, DocumentError, Item, Table, shown};
@@ -58,7 +59,7 @@ const ROOT_KEYS: &[&str] = &[
 ];
 const LIMIT_KEYS: &[&str] = Limit::NAMES;
 const GRANT_KEYS: &[&str] = &["env", "folders", "clocks"];
-const INSTANCE_KEYS: &[&str] = &["mode"];
+const INSTANCE_KEYS: &[&str] = &["mode", "link"];
 const BUILD_KEYS: &[&str] = &["command", "output"];
 /// The tables that have keys of their own.
 const TABLES: &[(&str, &[&str])] =
@@ -357,7 +358,8 @@ pub(crate) fn read_config(table: &Table<'_>) -> Result<BTreeMap<String, String>,
 pub(crate) fn read_instances(table: &Table<'_>) -> Result<InstanceSettings, DocumentError> {
     table.allow(INSTANCE_KEYS)?;
     let mode = table.get("mode").map(|item| read_word(&item, &InstanceMode::ALL, InstanceMode::as_str)).transpose()?;
-    Ok(InstanceSettings { mode })
+    let link = table.get("link").map(|item| read_word(&item, &InstanceLink::ALL, InstanceLink::as_str)).transpose()?;
+    Ok(InstanceSettings { mode, link })
 }
 
 fn read_build(table: &Table<'_>) -> Result<BuildSettings, DocumentError> {

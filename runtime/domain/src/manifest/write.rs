@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::parse::PRECISE;
-use super::{BuildSettings, ComponentManifest, FolderRequest, InstanceMode};
+use super::{BuildSettings, ComponentManifest, FolderRequest, InstanceLink, InstanceMode};
 use crate::callers::Callers;
 use crate::id::ComponentId;
 use crate::limits::LimitUnit;
@@ -64,7 +64,10 @@ struct Grants<'a> {
 
 #[derive(Serialize)]
 struct Instances {
-    mode: InstanceMode,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mode: Option<InstanceMode>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    link: Option<InstanceLink>,
 }
 
 impl ComponentManifest {
@@ -106,7 +109,8 @@ impl ComponentManifest {
             limits: (!self.limits.is_empty()).then(|| limits.collect()),
             grants: (!self.grants.is_empty()).then_some(grants),
             config: &self.config,
-            instances: self.instances.mode.map(|mode| Instances { mode }),
+            instances: (!self.instances.is_default())
+                .then_some(Instances { mode: self.instances.mode, link: self.instances.link }),
             build: self.build.as_ref(),
         };
         let text = toml::to_string(&document).ok()?;
@@ -151,6 +155,7 @@ mod tests {
             greeting = "hello"
             [instances]
             mode = "per-call"
+            link = "fused"
             [build]
             command = "just"
             output = "out.wasm"

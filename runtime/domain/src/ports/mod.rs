@@ -18,8 +18,8 @@ pub use backup::{
 pub use blobs::{BlobStore, CodeCache, CodeKey, CodeWriter, REFUSAL_LIMITS_BYTES_MAX, Refusal};
 pub use clock::Clock;
 pub use engine::{
-    CompileProgress, Engine, EngineError, InstanceCount, InstancePolicy, InstanceState, Link, Slot, Started,
-    StateKeeper, Unit, UnitSource, UnitSpec,
+    CompileProgress, Engine, EngineError, FuseLink, FusePart, InstanceCount, InstancePolicy, InstanceState, Link, Slot,
+    SourceError, Started, StateKeeper, Unit, UnitSource, UnitSpec,
 };
 pub use observer::{CallRecord, EngineObserver, Exhausted, GuestOutput, OutputLine, OutputSink, OutputStream};
 pub use state::{

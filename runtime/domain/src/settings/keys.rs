@@ -97,6 +97,11 @@ const KIND_KEYS: &[Key] = &[
     key("grants.folders", Shape::Tables, "Folders asked for on behalf of this kind"),
     key("grants.clocks", Shape::Text, "Clocks in full resolution, asked for on behalf of this kind"),
     key("instances.mode", Shape::Text, "How instances of this kind are kept: shared, pool or per-call"),
+    key(
+        "instances.link",
+        Shape::Text,
+        "How components of this kind are linked with those that they call: isolated or fused",
+    ),
     key("world", Shape::Texts, "Interfaces that every component of this kind has to export"),
 ];
 
@@ -269,6 +274,9 @@ fn kind_values(kind: &KindSettings) -> Vec<(String, Value, Cow<'static, str>)> {
     }
     if let Some(mode) = kind.instances.mode {
         values.push(("instances.mode".to_owned(), mode.as_str().into()));
+    }
+    if let Some(link) = kind.instances.link {
+        values.push(("instances.link".to_owned(), link.as_str().into()));
     }
     if !kind.world.is_empty() {
         values.push(("world".to_owned(), list(&kind.world)));

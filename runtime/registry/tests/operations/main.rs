@@ -13,6 +13,7 @@ mod dice;
 mod durability;
 mod edges;
 mod fakes;
+mod fusing;
 mod granting;
 mod model;
 mod naming;
