@@ -26,6 +26,7 @@ mod grants;
 mod harness;
 mod help;
 mod hostile_texts;
+mod instances;
 mod journal;
 mod list;
 mod operations;

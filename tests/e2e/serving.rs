@@ -11,7 +11,7 @@ use crate::harness::Sandbox;
 use crate::harness::sandbox::{Ran, finish, string};
 
 /// A server of a sandbox's data folder, ended with the test.
-struct Server {
+pub(crate) struct Server {
     child: Option<Child>,
     /// Kept open: a server that cannot print is not what is tested.
     _stdout: BufReader<ChildStdout>,
@@ -20,7 +20,7 @@ struct Server {
 }
 
 impl Server {
-    fn start(sandbox: &Sandbox, more: &[&str]) -> Self {
+    pub(crate) fn start(sandbox: &Sandbox, more: &[&str]) -> Self {
         let args: Vec<&str> = ["-o", "json", "serve"].iter().chain(more).copied().collect();
         let mut child = sandbox.spawn(&args);
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
@@ -66,6 +66,9 @@ fn same(mut document: serde_json::Value) -> serde_json::Value {
                     "last_modified",
                     "path",
                     "instance",
+                    "instances",
+                    "mappings",
+                    "mappings_percentage",
                     "at",
                     "activation_us",
                 ] {

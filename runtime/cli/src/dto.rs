@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use domain::entry::{DeclaredBy, Unresolved, UnresolvedReason};
 use domain::inspection::ExternItem;
-use domain::manifest::{FolderMode, GrantRequests, InstanceMode};
+use domain::manifest::{FolderMode, GrantRequests};
 use domain::{ComponentId, Edge, EdgeKind, Grant, Granted};
 use registry::{ActivateReport, EdgeView, EntryView, FusedView, Outcomes, RegistryError};
 use serde::Serialize;
 
 use crate::error::CliError;
+use crate::instances::InstancesDoc;
 use crate::limits;
 
 /// One component with what the registry knows of it.
@@ -82,14 +83,7 @@ impl From<&EntryView> for EntryDoc {
             grants: GrantsDoc::new(&view.asked, &entry.grants),
             config: manifest.config.clone(),
             bind: manifest.bind.clone(),
-            instances: InstancesDoc {
-                mode: match manifest.instances.mode.unwrap_or_default() {
-                    InstanceMode::Shared => "shared",
-                    InstanceMode::Pool => "pool",
-                    InstanceMode::PerCall => "per-call",
-                },
-                link: manifest.instances.link.unwrap_or_default().as_str(),
-            },
+            instances: InstancesDoc::from(view),
             path: revision.path.clone(),
             last_modified: revision.last_modified.map(|at| at.to_string()),
             instance: view.instance.as_str(),
@@ -306,14 +300,6 @@ impl GrantsDoc {
             missing: domain::grant::missing(grants, granted).iter().map(GrantDoc::from).collect(),
         }
     }
-}
-
-/// How instances are kept.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct InstancesDoc {
-    pub(crate) mode: &'static str,
-    /// As the manifest says; `fused` in the entry says how it is.
-    pub(crate) link: &'static str,
 }
 
 /// How a component is fused with others.

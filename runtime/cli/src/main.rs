@@ -12,6 +12,7 @@ mod error;
 mod graph;
 mod groups;
 mod guest_output;
+mod instances;
 mod interrupt;
 mod limits;
 mod output;

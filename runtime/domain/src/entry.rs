@@ -62,7 +62,12 @@ impl Revision {
 
     /// Tells whether the component exports `registry:component/<interface>`.
     pub fn has_lifecycle(&self, interface: &str) -> bool {
-        self.exports.iter().filter_map(ExternItem::interface).any(|i| i.is_lifecycle() && i.interface == interface)
+        Self::exports_lifecycle(&self.exports, interface)
+    }
+
+    /// Tells whether a component with these exports has `registry:component/<interface>` among them.
+    pub fn exports_lifecycle(exports: &[ExternItem], interface: &str) -> bool {
+        exports.iter().filter_map(ExternItem::interface).any(|i| i.is_lifecycle() && i.interface == interface)
     }
 }
 

@@ -12,9 +12,14 @@ use crate::grant::{Grant, place};
 use crate::id::ComponentId;
 use crate::limits::LimitRequests;
 
+pub(crate) mod instances;
 pub(crate) mod parse;
 mod write;
 
+pub use instances::{
+    IDLE_TTL_MIN_MS, INSTANCES_MAX, InstanceActivation, InstanceLink, InstanceMode, InstanceSettings, InstancesInForce,
+    POOL_DEFAULT,
+};
 pub use parse::{
     CONFIG_VALUE_BYTES_MAX, DESCRIPTION_BYTES_MAX, ENTRIES_MAX, KEY_BYTES_MAX, MANIFEST_BYTES_MAX, METADATA_DEPTH_MAX,
     ManifestError, PATH_BYTES_MAX, VERSION_BYTES_MAX,
@@ -209,76 +214,6 @@ impl FolderMode {
         match self {
             Self::Ro => "ro",
             Self::Rw => "rw",
-        }
-    }
-}
-
-/// How instances of a component are kept.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct InstanceSettings {
-    /// How many instances there are and how long they live; `None` leaves it to the kind.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub mode: Option<InstanceMode>,
-    /// How it is linked with the components that it calls; `None` leaves it to the kind.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub link: Option<InstanceLink>,
-}
-
-impl InstanceSettings {
-    /// Tells whether nothing is said.
-    pub fn is_default(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
-/// How many instances of a component there are and how long they live.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum InstanceMode {
-    /// One long-lived instance; calls queue in order.
-    #[default]
-    Shared,
-    /// Several instances of a component without state.
-    Pool,
-    /// A fresh instance for every call.
-    PerCall,
-}
-
-impl InstanceMode {
-    /// All modes.
-    pub const ALL: [Self; 3] = [Self::Shared, Self::Pool, Self::PerCall];
-
-    /// Returns the word people read and write.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Shared => "shared",
-            Self::Pool => "pool",
-            Self::PerCall => "per-call",
-        }
-    }
-}
-
-/// How a component is linked with the components that it calls.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum InstanceLink {
-    /// Through gates: each has an instance, a store and limits of its own.
-    #[default]
-    Isolated,
-    /// The code of those that may be fused with it is part of its own unit.
-    Fused,
-}
-
-impl InstanceLink {
-    /// All ways to be linked.
-    pub const ALL: [Self; 2] = [Self::Isolated, Self::Fused];
-
-    /// Returns the word people read and write.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Isolated => "isolated",
-            Self::Fused => "fused",
         }
     }
 }

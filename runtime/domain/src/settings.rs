@@ -23,7 +23,7 @@
 //! limits = { fuel = 50_000_000 }
 //! grants = { env = ["LANG"] }
 //! config = { level = "info" }
-//! instances = { mode = "shared" }
+//! instances = { mode = "pool", max = 4, idle_ttl = "5m" }
 //! world = ["acme:skill/run@1.0.0"]      # interfaces that every component of the kind has to export
 //!
 //! [quotas.component]                    # what each component may use over time
@@ -44,6 +44,10 @@
 //! [activation]
 //! parallel = "cores"                    # how many activations run at once: a number, or one for each core
 //!
+//! [instances]                           # how many instances are kept alive in the process, all components together
+//! max_size = 1_000                      # beyond it the idle ones are dropped that were not used for longest
+//! ttl = "1h"                            # after which an idle one is dropped whose component does not say itself
+//!
 //! [compile]                             # what making native code of one component may cost
 //! trusted = false                       # whether this process compiles by itself, without bounds
 //! workers = "cores"                     # how many compilations run at once: a number, or one for each core
@@ -61,20 +65,23 @@ use std::collections::BTreeMap;
 use crate::document::{self, DocumentError, Item, Table};
 use crate::interface::InterfaceName;
 use crate::limits::{LimitRequests, Limits, LimitsInForce};
-use crate::manifest::parse::{read_bytes, read_config, read_grants, read_instances, read_limits, read_word};
+use crate::manifest::instances::read_instances;
+use crate::manifest::parse::{read_bytes, read_config, read_grants, read_limits, read_word};
 use crate::manifest::{
-    ComponentManifest, ENTRIES_MAX, GrantRequests, InstanceMode, InstanceSettings, Kind, PATH_BYTES_MAX,
+    ComponentManifest, ENTRIES_MAX, GrantRequests, InstanceSettings, InstancesInForce, Kind, PATH_BYTES_MAX,
 };
 use crate::ports::Durability;
 use crate::quota::Quotas;
 
 mod compile;
 mod edit;
+mod instances;
 mod keys;
 mod quotas;
 
 pub use compile::{COMPILE_MEMORY_MAX, COMPILE_TIME_MAX_MS, CompileSettings, WORKERS_MAX};
 pub use edit::SettingsError;
+pub use instances::{CACHE_MAX, CacheSettings};
 pub use keys::SettingEntry;
 
 /// Largest settings file, in bytes.
@@ -107,6 +114,8 @@ pub struct Settings {
     pub engine: EngineSettings,
     /// Settings of activation.
     pub activation: ActivationSettings,
+    /// How many instances are kept alive, and for how long.
+    pub instances: CacheSettings,
     /// Settings of compilation.
     pub compile: CompileSettings,
     /// Settings of what components print.
@@ -182,6 +191,7 @@ impl Default for Settings {
             quotas: Quotas::default(),
             engine: EngineSettings::default(),
             activation: ActivationSettings::default(),
+            instances: CacheSettings::default(),
             compile: CompileSettings::default(),
             output: OutputSettings::default(),
         }
@@ -213,10 +223,18 @@ impl Settings {
         config
     }
 
-    /// Returns how a component's instances are kept: as its manifest says, else as its kind does, else shared.
-    pub fn instances_for(&self, manifest: &ComponentManifest) -> InstanceMode {
-        let of_kind = self.kinds.get(&manifest.kind()).and_then(|kind| kind.instances.mode);
-        manifest.instances.mode.or(of_kind).unwrap_or_default()
+    /// Returns how a component's instances are kept: key by key as its manifest says, else as its kind does, else as is usual.
+    /// `profile` is what a program says of the kind, which goes before what the settings say; `limits` are those in force.
+    ///
+    /// What the registry says of all instances, [`CacheSettings::ttl_ms`], is not in it: that may change at any time.
+    pub fn instances_for(
+        &self,
+        manifest: &ComponentManifest,
+        profile: &InstanceSettings,
+        limits: &Limits,
+    ) -> InstancesInForce {
+        let kind = self.kinds.get(&manifest.kind()).map(|kind| kind.instances).unwrap_or_default();
+        manifest.instances.or(profile).or(&kind).in_force(limits)
     }
 }
 
@@ -235,6 +253,7 @@ fn read_settings(root: &Table<'_>) -> Result<Settings, DocumentError> {
             "quotas" => settings.quotas = quotas::read_quotas(&item.table()?)?,
             "engine" => settings.engine = read_engine(&item.table()?)?,
             "activation" => settings.activation = read_activation(&item.table()?)?,
+            "instances" => settings.instances = instances::read_cache(&item.table()?)?,
             "compile" => settings.compile = compile::read_compile(&item.table()?)?,
             "output" => settings.output = read_output(&item.table()?)?,
             // `allow` has refused every other name.

@@ -101,6 +101,8 @@ pub struct StatsReport {
     pub avg_lookup_us: u64,
     /// Share of uses, from 0 to 1, that found a live instance; 0 if there was no use.
     pub cache_hit_rate: f64,
+    /// Instances that the process has now.
+    pub live_instances: u64,
     /// Each entry's use, ordered by id.
     pub components: Vec<ComponentStats>,
 }
@@ -134,8 +136,12 @@ pub struct Lookups {
 }
 
 impl StatsReport {
-    /// Makes the report from each entry's id, status and counters.
-    pub fn of(components: impl IntoIterator<Item = (ComponentId, Status, Usage)>, lookups: Lookups) -> Self {
+    /// Makes the report from each entry's id, status and counters, and from how many instances there are.
+    pub fn of(
+        components: impl IntoIterator<Item = (ComponentId, Status, Usage)>,
+        lookups: Lookups,
+        live_instances: u64,
+    ) -> Self {
         let mut all = Usage::default();
         let mut active_components = 0;
         let mut most: Option<(u64, ComponentId)> = None;
@@ -162,6 +168,7 @@ impl StatsReport {
             avg_activation_us: mean(all.activation_us, all.activations),
             avg_lookup_us: mean(lookups.total_ns, lookups.count.saturating_mul(1_000)),
             cache_hit_rate: ratio(all.instance_hits, all.instance_hits + all.instance_misses),
+            live_instances,
             components: stats,
         }
     }
@@ -229,7 +236,8 @@ mod tests {
             (id("b"), Status::Inactive, same),
             (id("a"), Status::Active, Usage::default()),
         ];
-        let report = StatsReport::of(components, Lookups { count: 4, total_ns: 10_000 });
+        let report = StatsReport::of(components, Lookups { count: 4, total_ns: 10_000 }, 5);
+        assert_eq!(report.live_instances, 5);
         assert_eq!(report.most_accessed, Some(id("b")));
         assert_eq!((report.total_components, report.active_components, report.total_accesses), (3, 2, 18));
         assert_eq!((report.avg_accesses, report.cache_hit_rate), (6.0, 0.75));
@@ -240,7 +248,7 @@ mod tests {
 
     #[test]
     fn nothing_was_used_in_an_empty_registry() {
-        let report = StatsReport::of([], Lookups::default());
+        let report = StatsReport::of([], Lookups::default(), 0);
         assert_eq!((report.avg_accesses, report.cache_hit_rate, report.avg_lookup_us), (0.0, 0.0, 0));
         assert_eq!(report.most_accessed, None);
     }

@@ -69,6 +69,17 @@ impl Histogram {
         *self.buckets.entry(bucket(us)).or_default() += 1;
     }
 
+    /// Adds durations counted elsewhere: their sum, and how many fell into each [`quick_bucket`].
+    pub fn add_quick(&mut self, total: Duration, buckets: &[u64]) {
+        let us = u64::try_from(total.as_micros()).unwrap_or(u64::MAX);
+        self.total_us = self.total_us.saturating_add(us);
+        for (bucket, count) in buckets.iter().enumerate().filter(|(_, count)| **count > 0) {
+            if let Ok(bucket) = u8::try_from(bucket) {
+                *self.buckets.entry(bucket).or_default() += count;
+            }
+        }
+    }
+
     /// Adds the counts of `other`.
     pub fn merge(&mut self, other: &Self) {
         self.total_us = self.total_us.saturating_add(other.total_us);
@@ -99,6 +110,17 @@ impl Histogram {
         }
         0
     }
+}
+
+/// Durations below this many microseconds are quick: whoever counts very many of them does so in a few buckets.
+pub const QUICK_US: u64 = 1 << 10;
+
+/// How many buckets quick durations fall into.
+pub const QUICK_BUCKETS: usize = 36;
+
+/// Returns the bucket of a duration in microseconds; below [`QUICK_BUCKETS`] if it is quick.
+pub fn quick_bucket(us: u64) -> usize {
+    usize::from(bucket(us))
 }
 
 fn bucket(us: u64) -> u8 {
@@ -134,6 +156,19 @@ mod tests {
             let found = histogram.percentile_us(percent) as f64;
             assert!((found - exact).abs() <= exact / 8.0, "p{percent}: {found}");
         }
+    }
+
+    #[test]
+    fn quick_durations_are_counted_as_all_are() {
+        let (mut one_by_one, mut together) = (Histogram::default(), Histogram::default());
+        let mut buckets = [0; QUICK_BUCKETS];
+        for us in 0..QUICK_US {
+            one_by_one.add(Duration::from_micros(us));
+            buckets[quick_bucket(us)] += 1;
+        }
+        together.add_quick(Duration::from_micros((0..QUICK_US).sum()), &buckets);
+        assert_eq!(one_by_one, together);
+        assert_eq!(quick_bucket(QUICK_US), QUICK_BUCKETS);
     }
 
     #[test]

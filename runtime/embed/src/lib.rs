@@ -27,6 +27,7 @@ mod compile;
 mod engine;
 mod open;
 mod output;
+mod process;
 
 pub use clock::SystemClock;
 pub use compile::{CompileIn, run_compile_worker_if_asked};

@@ -15,6 +15,7 @@ use crate::clock::SystemClock;
 use crate::compile::CompileIn;
 use crate::engine::LazyEngine;
 use crate::output::Tee;
+use crate::process::ThisProcess;
 
 /// How a registry is opened. The default waits 10 seconds for another process that holds the folder and acts as an embedding
 /// program without a name.
@@ -130,6 +131,7 @@ pub async fn open(folder: &Path, options: OpenOptions) -> Result<Registry, OpenE
     let engine = LazyEngine {
         settings: EngineSettings {
             memory64: settings.engine.memory64,
+            gates_by_value: false,
             stack_bytes: usize::try_from(settings.engine.stack_bytes).unwrap_or(usize::MAX),
         },
         code: storage.code.clone(),
@@ -156,6 +158,7 @@ pub async fn open(folder: &Path, options: OpenOptions) -> Result<Registry, OpenE
         .settings(storage.settings.clone())
         .upkeep(storage.upkeep.clone())
         .meters(storage.meters.clone())
+        .process_limits(Arc::new(ThisProcess))
         .engine(Arc::new(engine))
         .clock(clock)
         .tracker(tracker)

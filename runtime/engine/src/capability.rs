@@ -43,6 +43,13 @@ pub trait Capability: Send + Sync {
         false
     }
 
+    /// Tells whether a function of `interface`, one of [`Self::interfaces`], may have to wait, and so is defined as an asynchronous one.
+    /// Components whose imports never wait are called faster by others. True unless overridden.
+    fn may_wait(&self, interface: &str) -> bool {
+        let _ = interface;
+        true
+    }
+
     /// Puts what the capability keeps per instance into `state`, by [`StoreState::insert`]. Only called for instances of components
     /// that import one of its interfaces.
     ///

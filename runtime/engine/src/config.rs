@@ -34,7 +34,8 @@ pub fn config(settings: &EngineSettings) -> Config {
         .epoch_interruption(true)
         .memory_init_cow(true)
         .max_wasm_stack(settings.stack_bytes)
-        .async_stack_size(settings.stack_bytes.saturating_add(HOST_STACK_BYTES))
+        // A guest's own, that of one more which it calls on the same stack, and the host's.
+        .async_stack_size(settings.stack_bytes.saturating_mul(2).saturating_add(HOST_STACK_BYTES))
         .cranelift_opt_level(OptLevel::Speed)
         .parallel_compilation(true)
         // Only native profilers and debuggers read it; without, code loads 5 to 10 % faster.

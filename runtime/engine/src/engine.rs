@@ -6,13 +6,14 @@ use std::sync::Arc;
 use domain::Failure;
 use domain::inspection::Inspection;
 use domain::ports::{
-    BoxFuture, Clock, CodeCache, CompileProgress, Engine, EngineError, EngineObserver, FusePart, OutputSink, Unit,
-    UnitSpec,
+    BoxFuture, Clock, CodeCache, CompileProgress, Engine, EngineError, EngineObserver, FusePart, GateUsage, OutputSink,
+    Unit, UnitSpec,
 };
 
 use crate::capability::Capability;
 use crate::compile::{CompileParts, Compiler};
 use crate::epoch::Ticker;
+use crate::ledger::Ledger;
 use crate::settings::EngineSettings;
 use crate::{code, compose, config, inspect, link};
 
@@ -59,6 +60,7 @@ pub(crate) struct Shared {
     /// Names everything about this engine that shapes native code.
     pub(crate) code_key: String,
     pub(crate) ticker: Ticker,
+    pub(crate) ledger: Ledger,
 }
 
 /// The engine could not be made.
@@ -94,6 +96,7 @@ impl WasmtimeEngine {
                 compiler: Compiler::new(parts.compile),
                 code_key,
                 ticker: Ticker::default(),
+                ledger: Ledger::default(),
             }),
         })
     }
@@ -128,5 +131,9 @@ impl Engine for WasmtimeEngine {
                 Arc::new(link::prepare(&self.shared, spec, component).map_err(|failure| *failure)?);
             Ok(unit)
         })
+    }
+
+    fn take_usage(&self, take: &mut dyn FnMut(&GateUsage<'_>)) {
+        self.shared.ledger.take(take);
     }
 }

@@ -1,9 +1,12 @@
 //! Wall-clock time for guests: the ticker that moves the engine's epoch, and deadlines.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use wasmtime::EngineWeak;
+
+use crate::clock;
 
 /// Time between two ticks of the epoch, and so the longest that a guest runs without giving way to others.
 pub const TICK: Duration = Duration::from_millis(10);
@@ -17,6 +20,8 @@ const HOST_GRACE: Duration = Duration::from_millis(30);
 #[derive(Default)]
 pub(crate) struct Ticker {
     started: Mutex<bool>,
+    /// Milliseconds since the first tick, brought up to date by each.
+    now: Arc<AtomicU64>,
 }
 
 impl Ticker {
@@ -27,19 +32,27 @@ impl Ticker {
     pub(crate) fn start(&self, engine: &wasmtime::Engine) -> std::io::Result<()> {
         let mut started = self.started.lock().unwrap_or_else(PoisonError::into_inner);
         if !*started {
-            let engine = engine.weak();
-            std::thread::Builder::new().name("epoch-ticker".to_owned()).spawn(move || tick(&engine))?;
+            let (engine, now) = (engine.weak(), Arc::clone(&self.now));
+            std::thread::Builder::new().name("epoch-ticker".to_owned()).spawn(move || tick(&engine, &now))?;
             *started = true;
         }
         Ok(())
     }
+
+    /// Returns the time in milliseconds by a clock that costs nothing to read and is right to within a tick.
+    pub(crate) fn now(&self) -> u64 {
+        self.now.load(Ordering::Relaxed)
+    }
 }
 
-fn tick(engine: &EngineWeak) {
+fn tick(engine: &EngineWeak, now: &AtomicU64) {
+    let began = Instant::now();
     loop {
         std::thread::sleep(TICK);
         let Some(engine) = engine.upgrade() else { return };
         engine.increment_epoch();
+        now.store(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        clock::calibrate();
     }
 }
 
@@ -61,11 +74,7 @@ impl Deadline {
 
     /// Returns the time that is left, zero once it has passed.
     pub fn left(self) -> Duration {
-        self.left_at(Instant::now())
-    }
-
-    pub(crate) fn left_at(self, now: Instant) -> Duration {
-        self.0.saturating_duration_since(now)
+        self.0.saturating_duration_since(Instant::now())
     }
 
     /// Tells whether it has passed.
@@ -76,18 +85,5 @@ impl Deadline {
     /// Returns the moment at which the host stops waiting for its own functions.
     pub(crate) fn host_limit(self) -> tokio::time::Instant {
         (self.0 + HOST_GRACE).into()
-    }
-}
-
-/// Measures how long something takes.
-pub(crate) struct Stopwatch(Instant);
-
-impl Stopwatch {
-    pub(crate) fn start() -> Self {
-        Self(Instant::now())
-    }
-
-    pub(crate) fn elapsed(&self) -> Duration {
-        self.0.elapsed()
     }
 }

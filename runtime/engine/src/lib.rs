@@ -7,6 +7,7 @@
 
 mod call;
 mod capability;
+mod clock;
 mod code;
 mod compile;
 mod compose;
@@ -16,6 +17,7 @@ mod epoch;
 mod failure;
 mod gate;
 mod inspect;
+mod ledger;
 mod limiter;
 mod link;
 mod output;

@@ -8,7 +8,7 @@ use domain::capability::{HostAccess, host_access, refusal};
 use domain::failure::FailureKind;
 use domain::ports::{Link, UnitSpec};
 use domain::text::{escape_line, truncate};
-use domain::{ComponentId, Failure, InterfaceName, Phase};
+use domain::{Failure, InterfaceName, Phase};
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, Linker};
 
@@ -32,10 +32,10 @@ pub(crate) fn prepare(
     let scene = Scene { shared, component: &spec.id, revision: spec.revision, caller: &nobody };
     let failed = |(kind, message): Unmet| Box::new(scene.failure(Phase::Link, kind, &message));
     check_grants(shared, &spec).map_err(failed)?;
-    let Linked { linker, capabilities } = link(shared, &spec, &component).map_err(failed)?;
+    let Linked { linker, capabilities, may_wait } = link(shared, &spec, &component).map_err(failed)?;
     let pre = linker.instantiate_pre(&component).map_err(|error| failed(refused_by_linker(&error)))?;
     let exports = unit::Exports::of(&component);
-    Ok(ComponentUnit::new(Arc::clone(shared), spec, pre, exports, capabilities))
+    Ok(ComponentUnit::new(Arc::clone(shared), spec, pre, exports, capabilities, may_wait))
 }
 
 /// Why an import cannot be met.
@@ -54,15 +54,18 @@ struct Linked {
     linker: Linker<StoreState>,
     /// Those that serve at least one import.
     capabilities: Vec<Arc<dyn Capability>>,
+    /// Whether any import may have to wait.
+    may_wait: bool,
 }
 
-fn link(shared: &Shared, spec: &UnitSpec, component: &Component) -> Result<Linked, Unmet> {
+fn link(shared: &Arc<Shared>, spec: &UnitSpec, component: &Component) -> Result<Linked, Unmet> {
     let mut linker = Linker::new(&shared.engine);
     let mut served = Served::default();
+    let mut gates = gate::Maker { shared, caller: &spec.id, gates: 0 };
     let mut unmet: Vec<Unmet> = Vec::new();
     for (name, item) in component.component_type().imports(&shared.engine) {
         let met = match spec.links.iter().find(|link| link.import == name) {
-            Some(link) => link_provider(shared, &spec.id, link, &item.ty, &mut linker),
+            Some(link) => link_provider(&mut gates, link, &item.ty, &mut linker),
             None if needs_nobody(shared, &item.ty) => Ok(()),
             None => link_host(shared, name, &mut served, &mut linker),
         };
@@ -74,7 +77,9 @@ fn link(shared: &Shared, spec: &UnitSpec, component: &Component) -> Result<Linke
         Some(reason) => Err(reason),
         None => {
             let used = shared.capabilities.iter().enumerate().filter(|(i, _)| served.capabilities.contains(i));
-            Ok(Linked { linker, capabilities: used.map(|(_, capability)| Arc::clone(capability)).collect() })
+            let may_wait = gates.gates > 0 || served.may_wait;
+            let capabilities = used.map(|(_, capability)| Arc::clone(capability)).collect();
+            Ok(Linked { linker, capabilities, may_wait })
         }
     }
 }
@@ -85,6 +90,7 @@ struct Served {
     interfaces: BTreeSet<&'static str>,
     /// Places in the engine's list.
     capabilities: BTreeSet<usize>,
+    may_wait: bool,
 }
 
 /// Types have no implementation: an interface of nothing but types need not be provided.
@@ -99,15 +105,14 @@ fn needs_nobody(shared: &Shared, item: &ComponentItem) -> bool {
 }
 
 fn link_provider(
-    shared: &Shared,
-    caller: &ComponentId,
+    gates: &mut gate::Maker<'_>,
     link: &Link,
     item: &ComponentItem,
     linker: &mut Linker<StoreState>,
 ) -> Result<(), Unmet> {
     match item {
-        ComponentItem::ComponentInstance(interface) => gate::link_interface(shared, caller, link, interface, linker),
-        ComponentItem::ComponentFunc(function) => gate::link_function(caller, link, function, linker),
+        ComponentItem::ComponentInstance(interface) => gate::link_interface(gates, link, interface, linker),
+        ComponentItem::ComponentFunc(function) => gate::link_function(gates, link, function, linker),
         _ => Err((
             FailureKind::MissingImport,
             format!(
@@ -130,6 +135,7 @@ fn link_host(shared: &Shared, name: &str, served: &mut Served, linker: &mut Link
         for known in capability.interfaces() {
             if known.parse::<InterfaceName>().is_ok_and(|known| known.track() == track) {
                 served.capabilities.insert(place);
+                served.may_wait |= capability.may_wait(known);
                 if !served.interfaces.insert(known) {
                     return Ok(());
                 }

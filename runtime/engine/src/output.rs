@@ -1,5 +1,6 @@
 //! What a guest prints and logs: cut into lines, escaped, bounded per second.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -33,6 +34,8 @@ pub struct Output {
     sink: Arc<dyn OutputSink>,
     clock: Arc<dyn Clock>,
     pending: Mutex<Pending>,
+    /// Whether anything may be pending: most calls print nothing.
+    is_used: AtomicBool,
 }
 
 #[derive(Default)]
@@ -78,7 +81,15 @@ impl Output {
 impl Output {
     pub(crate) fn new(spec: &UnitSpec, sink: Arc<dyn OutputSink>, clock: Arc<dyn Clock>) -> Self {
         let (bytes_max, lines_max) = (spec.limits.output_bytes, spec.limits.output_lines);
-        Self { component: spec.id.clone(), bytes_max, lines_max, sink, clock, pending: Mutex::default() }
+        Self {
+            component: spec.id.clone(),
+            bytes_max,
+            lines_max,
+            sink,
+            clock,
+            pending: Mutex::default(),
+            is_used: AtomicBool::new(false),
+        }
     }
 
     /// Takes bytes that the guest wrote to a standard stream; a line is handed on when its line feed comes, at
@@ -86,6 +97,7 @@ impl Output {
     pub fn write(&self, stdio: Stdio, bytes: &[u8]) {
         let mut lines = Vec::new();
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        self.is_used.store(true, Ordering::Release);
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             let (text, ends) = match piece.strip_suffix(b"\n") {
                 Some(text) => (text, true),
@@ -105,6 +117,7 @@ impl Output {
         let message = truncate(message, LINE_BYTES_MAX);
         let context = truncate(context, LOG_CONTEXT_MAX);
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        self.is_used.store(true, Ordering::Release);
         if !self.admit(&mut pending, message.len() + context.len()) {
             return;
         }
@@ -115,6 +128,9 @@ impl Output {
 
     /// Ends the call: hands on unfinished lines, and says how much was left out, at most once a second.
     pub(crate) fn end_call(&self) {
+        if !self.is_used.load(Ordering::Acquire) {
+            return;
+        }
         let mut lines = Vec::new();
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
         for stdio in [Stdio::Out, Stdio::Err] {
@@ -125,6 +141,9 @@ impl Output {
         if pending.lost_lines > 0 && !pending.window.is_said {
             pending.window.is_said = true;
             lines.push(self.left_out(&mut pending));
+        }
+        if pending.lost_lines == 0 {
+            self.is_used.store(false, Ordering::Release);
         }
         drop(pending);
         self.hand_on(&lines);

@@ -44,10 +44,12 @@ pub struct EngineSettings {
     pub memory64: bool,
     /// Native stack that guest code may use, in bytes; [`WASM_STACK_BYTES`] by default.
     pub stack_bytes: usize,
+    /// Whether calls between components make every value on the way, as a slower way to the same result; off by default.
+    pub gates_by_value: bool,
 }
 
 impl Default for EngineSettings {
     fn default() -> Self {
-        Self { memory64: false, stack_bytes: WASM_STACK_BYTES }
+        Self { memory64: false, stack_bytes: WASM_STACK_BYTES, gates_by_value: false }
     }
 }

@@ -2,12 +2,14 @@
 
 use std::any::{Any, TypeId};
 use std::sync::Arc;
+use std::time::Duration;
 
 use domain::call::Caller;
 use domain::{ComponentId, Limits};
 use wasmtime::component::ResourceTable;
 
 use crate::epoch::Deadline;
+use crate::gate::Edges;
 use crate::limiter::{StoreLimiter, number};
 use crate::output::Output;
 
@@ -18,6 +20,12 @@ pub struct StoreState {
     table: ResourceTable,
     parts: Vec<(TypeId, Box<dyn Any + Send>)>,
     output: Arc<Output>,
+    /// What those are told who are called on behalf of the call that is served; made when the first is.
+    onward: Option<Arc<Caller>>,
+    /// What gates keep for this instance, by their numbers.
+    pub(crate) edges: Edges,
+    /// Whether the guest runs on the stack of whoever called it: then it cannot give way to others.
+    pub(crate) on_callers_stack: bool,
     pub(crate) limiter: StoreLimiter,
     pub(crate) call: ServedCall,
 }
@@ -29,6 +37,8 @@ pub struct ServedCall {
     pub caller: Arc<Caller>,
     /// When the call is interrupted.
     pub deadline: Deadline,
+    /// How long that was when the call began.
+    pub time: Duration,
 }
 
 impl StoreState {
@@ -36,7 +46,46 @@ impl StoreState {
         let mut table = ResourceTable::new();
         table.set_max_capacity(number(limits.resources));
         let limiter = StoreLimiter::new(limits);
-        Self { component, limits: *limits, table, parts: Vec::new(), output, limiter, call }
+        let (parts, edges) = (Vec::new(), Edges::default());
+        Self {
+            component,
+            limits: *limits,
+            table,
+            parts,
+            output,
+            limiter,
+            call,
+            onward: None,
+            edges,
+            on_callers_stack: false,
+        }
+    }
+
+    /// Sets what the coming call may use, and for whom it is.
+    pub(crate) fn begin(&mut self, caller: &Arc<Caller>, deadline: Deadline, time: Duration, on_callers_stack: bool) {
+        self.limiter.begin_call();
+        // One who calls again and again is the same each time, and so are those called on its behalf.
+        if !Arc::ptr_eq(&self.call.caller, caller) {
+            self.call.caller = Arc::clone(caller);
+            self.onward = None;
+        }
+        self.call.deadline = deadline;
+        self.call.time = time;
+        self.on_callers_stack = on_callers_stack;
+    }
+
+    /// Returns what those are told who are called on behalf of the call that is served.
+    pub(crate) fn onward(&mut self) -> &Arc<Caller> {
+        self.onward.get_or_insert_with(|| {
+            let mut caller = Caller::clone(&self.call.caller);
+            caller.chain.push(self.component.clone());
+            Arc::new(caller)
+        })
+    }
+
+    /// Returns what [`Self::onward`] has made for the call that is served.
+    pub(crate) fn made_onward(&self) -> Option<&Arc<Caller>> {
+        self.onward.as_ref()
     }
 
     /// Returns the component whose instance this is.

@@ -6,14 +6,15 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use arc_swap::ArcSwap;
 use domain::ports::{
-    BlobStore, Clock, CompileProgress, Durability, Engine, GuestOutput, MeterStore, SettingsStore, Slot, StateStore,
-    Upkeep,
+    BlobStore, Clock, CompileProgress, Durability, Engine, GuestOutput, MeterStore, ProcessLimits, SettingsStore, Slot,
+    StateStore, Upkeep,
 };
 use domain::settings::Settings;
 use domain::{Actor, ComponentId, Policy, Record};
 use tokio::sync::broadcast;
 
 use crate::breakable::Breakable;
+use crate::cache::spawn_housekeeper;
 use crate::call::CallIds;
 use crate::error::RegistryError;
 use crate::hooks::Hooks;
@@ -63,6 +64,8 @@ pub(crate) struct Inner {
     /// Held while a component's unit is being prepared.
     pub(crate) preparing: KeyedLocks,
     pub(crate) tracker: Arc<Tracker>,
+    /// Held while idle instances are dropped, so that two sweeps do not both drop what one is enough for.
+    pub(crate) sweeping: tokio::sync::Mutex<()>,
     pub(crate) call_ids: CallIds,
     pub(crate) refusals: Refusals,
     pub(crate) hooks: Hooks,
@@ -119,7 +122,8 @@ impl Registry {
 /// Hears one warning, a sentence.
 pub type OnWarning = dyn Fn(&str) + Send + Sync;
 
-/// Takes the adapters a registry is made of; all are required but upkeep, the tracker, the actor and who hears warnings.
+/// Takes the adapters a registry is made of; all are required but upkeep, meters, the process's limits, the tracker, the actor and
+/// who hears warnings.
 #[derive(Default)]
 pub struct RegistryBuilder {
     state: Option<Arc<dyn StateStore>>,
@@ -133,6 +137,7 @@ pub struct RegistryBuilder {
     actor: Option<Actor>,
     on_warning: Option<Arc<OnWarning>>,
     meters: Option<Arc<dyn MeterStore>>,
+    process_limits: Option<Arc<dyn ProcessLimits>>,
 }
 
 impl RegistryBuilder {
@@ -199,6 +204,13 @@ impl RegistryBuilder {
         self
     }
 
+    /// Sets what says how much the system lets this process have; without it, there is always room for one more instance.
+    #[must_use]
+    pub fn process_limits(mut self, process_limits: Arc<dyn ProcessLimits>) -> Self {
+        self.process_limits = Some(process_limits);
+        self
+    }
+
     /// Sets who acts through the first handle; [`Actor::System`] by default.
     #[must_use]
     pub fn actor(mut self, actor: Actor) -> Self {
@@ -245,6 +257,7 @@ impl RegistryBuilder {
                 settings_store,
                 settings_lock: tokio::sync::Mutex::new(()),
                 places: Mutex::default(),
+                sweeping: tokio::sync::Mutex::new(()),
                 call_ids: CallIds::default(),
                 life: KeyedLocks::default(),
                 preparing: KeyedLocks::default(),
@@ -261,7 +274,15 @@ impl RegistryBuilder {
         if let Some(store) = self.meters {
             registry.inner.tracker.meters.keep_in(store);
         }
+        let room = &registry.inner.tracker.room;
+        if let Some(system) = self.process_limits {
+            room.ask(system);
+        }
+        room.expect_ttl(registry.settings().instances.ttl());
+        room.expect_size(0, 0, registry.settings().instances.max_size);
+        registry.inner.tracker.hear_for(&registry);
         registry.inner.tracker.spawn_writer(&registry);
+        spawn_housekeeper(&registry);
         let on_warning = self.on_warning;
         let warn = move |text: &str| on_warning.iter().for_each(|hear| hear(text));
         registry.auto_discover(&warn).await;

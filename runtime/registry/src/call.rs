@@ -55,7 +55,7 @@ impl Registry {
     ///
     /// # Errors
     /// [`RegistryError::NotFound`], [`RegistryError::NotActive`], [`RegistryError::Call`], [`RegistryError::Activation`] if an
-    /// instance could not be made.
+    /// instance could not be made, [`RegistryError::NoRoom`] if none may be.
     ///
     /// # Cancel safety
     /// Dropping the future ends the call; the instance is discarded.
@@ -78,6 +78,10 @@ impl Registry {
         let unit = match unit {
             Some(unit) => Ok(unit),
             None => Box::pin(self.unit(id)).await,
+        };
+        let unit = match unit {
+            Ok(_) if self.inner.tracker.room.is_full() && self.makes_instance(id) => self.room_for(id).await.and(unit),
+            unit => unit,
         };
         let result = match unit {
             Ok(unit) => unit.call(request).await.map_err(|source| self.call_error(id, source)),

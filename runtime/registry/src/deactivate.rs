@@ -94,6 +94,7 @@ impl Registry {
         let unit = self.slot(id).turn(None);
         if let Some(unit) = unit {
             unit.stop().await;
+            self.inner.tracker.room.dropped();
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use domain::failure::Failure;
+use domain::manifest::{InstanceMode, Kind};
 use domain::ports::{BackupError, EngineError, StorageError};
 use domain::status::TransitionError;
 use domain::{ComponentId, Digest, ErrorKind, Status, Version, VersionReq};
@@ -114,6 +115,28 @@ pub enum RegistryError {
         what: String,
         /// The quota's key.
         key: &'static str,
+    },
+    /// The process comes near to the number of mappings that the system allows it.
+    #[error(
+        "there is no room for an instance of `{component}`: the process has {count} of the {limit} mappings that the system allows"
+    )]
+    NoRoom {
+        /// What was to be made.
+        component: ComponentId,
+        /// Mappings that there are.
+        count: u64,
+        /// Most that there may be.
+        limit: u64,
+    },
+    /// A component that keeps state cannot have several instances.
+    #[error("`{component}` exports `registry:component/state`, which one instance has; it cannot be kept as `{}`", mode.as_str())]
+    StateNotKept {
+        /// The component.
+        component: ComponentId,
+        /// How its instances were to be kept.
+        mode: InstanceMode,
+        /// The kind that says so, where the component's own manifest does not.
+        of_kind: Option<Kind>,
     },
     /// The component lacks exports that its kind requires.
     #[error("`{component}` does not export what the kind `{kind}` requires: {}", missing.join(", "))]
@@ -315,7 +338,7 @@ impl RegistryError {
             Self::Policy { source, .. } => source.kind(),
             Self::Grant { source, .. } => source.kind(),
             Self::Fuse { source, .. } => source.kind(),
-            Self::MissingExports { .. } | Self::RangeNotMet { .. } => ErrorKind::Invalid,
+            Self::MissingExports { .. } | Self::RangeNotMet { .. } | Self::StateNotKept { .. } => ErrorKind::Invalid,
             Self::NotFound { .. } | Self::VersionNotFound { .. } | Self::NoSuchPath { .. } | Self::NoIndex { .. } => {
                 ErrorKind::NotFound
             }
@@ -325,7 +348,7 @@ impl RegistryError {
                 _ => ErrorKind::Invalid,
             },
             Self::Binary { source, .. } | Self::Call { source, .. } => source.kind(),
-            Self::Quota { .. } => ErrorKind::Exhausted,
+            Self::Quota { .. } | Self::NoRoom { .. } => ErrorKind::Exhausted,
             Self::VersionTaken { .. }
             | Self::Cycle { .. }
             | Self::EdgeNotDeclared { .. }
@@ -347,6 +370,8 @@ impl RegistryError {
             Self::Name(_) => "invalid-name",
             Self::NotFound { .. } => "component-not-found",
             Self::Quota { .. } => "quota-exceeded",
+            Self::NoRoom { .. } => "mappings-exhausted",
+            Self::StateNotKept { .. } => "state-not-shared",
             Self::VersionNotFound { .. } => "version-not-found",
             Self::NotInService { .. } => "version-not-active",
             Self::AmbiguousName { .. } => "ambiguous-name",
@@ -387,6 +412,8 @@ impl RegistryError {
             | Self::NotInService { component, .. }
             | Self::MissingExports { component, .. }
             | Self::Quota { component, .. }
+            | Self::NoRoom { component, .. }
+            | Self::StateNotKept { component, .. }
             | Self::VersionTaken { component, .. }
             | Self::EdgeNotDeclared { component, .. }
             | Self::NotActive { component, .. }

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
 
 use domain::entry::EdgeKind;
 use domain::graph::{Graph, GraphEdge};
-use domain::ports::{BlobStore, InstancePolicy, Link, Slot, SourceError, StateView, Unit, UnitSource, UnitSpec};
+use domain::ports::{BlobStore, Link, Slot, SourceError, StateView, Unit, UnitSource, UnitSpec};
 use domain::{
     ComponentId, Digest, Entry, ErrorKind, Failure, FailureKind, GrantSet, InterfaceName, Phase, Status, capability,
     text,
@@ -30,7 +31,13 @@ impl UnitSource for Blobs {
 /// A component's place in this process, and what the unit in it was linked to.
 pub(crate) struct Place {
     pub(crate) slot: Arc<Slot>,
-    needs: Vec<ComponentId>,
+    pub(crate) needs: Vec<ComponentId>,
+    /// Most instances at once.
+    pub(crate) max: u32,
+    /// After how long an idle instance is dropped, where the component or its kind says.
+    pub(crate) idle_ttl: Option<Duration>,
+    /// When the unit was put in service.
+    pub(crate) since: Instant,
     /// Components whose changes may change what the unit is made of.
     watched: Vec<ComponentId>,
 }
@@ -44,7 +51,14 @@ pub(crate) struct Prepared {
 
 impl Place {
     pub(crate) fn new(id: &ComponentId) -> Self {
-        Self { slot: Arc::new(Slot::new(id.clone())), needs: Vec::new(), watched: Vec::new() }
+        Self {
+            slot: Arc::new(Slot::new(id.clone())),
+            needs: Vec::new(),
+            watched: Vec::new(),
+            max: 1,
+            idle_ttl: None,
+            since: Instant::now(),
+        }
     }
 }
 
@@ -59,9 +73,17 @@ impl Registry {
         let watched = self.watched(entry);
         let mut places = self.inner.places.lock().unwrap_or_else(PoisonError::into_inner);
         let place = places.entry(entry.id.clone()).or_insert_with(|| Place::new(&entry.id));
+        let instances = self.own_instances(entry);
         place.needs = entry.dependency_ids();
         place.watched = watched;
+        place.max = instances.max;
+        place.idle_ttl = instances.idle_ttl();
+        place.since = Instant::now();
         place.slot.turn(Some(unit));
+        drop(places);
+        self.inner.tracker.room.expect_ttl(instances.idle_ttl());
+        // Its instance was made before, but a sweep could not see it until now.
+        self.inner.tracker.room.made();
     }
 
     /// Returns the components in service whose units are, or may come to be, made with the code of `part`.
@@ -90,7 +112,7 @@ impl Registry {
     /// imports, from the compiled-code cache.
     ///
     /// # Errors
-    /// [`RegistryError::NotFound`], [`RegistryError::NotActive`], [`RegistryError::Activation`].
+    /// [`RegistryError::NotFound`], [`RegistryError::NotActive`], [`RegistryError::Activation`], [`RegistryError::NoRoom`].
     pub(crate) async fn unit(&self, id: &ComponentId) -> Result<Arc<dyn Unit>, RegistryError> {
         if let Some(unit) = self.unit_in_service(id) {
             return Ok(unit);
@@ -113,6 +135,8 @@ impl Registry {
         if self.unit_in_service(&entry.id).is_some() {
             return Ok(());
         }
+        self.check_instances(entry)?;
+        self.room_for(&entry.id).await?;
         match self.prepare(entry).await {
             Ok(Prepared { unit, recipe }) => {
                 // It may have been deactivated or linked anew while its code was being loaded.
@@ -176,7 +200,19 @@ impl Registry {
             return Err(self.failure(entry, Phase::Link, kind, &message));
         }
         let unit = self.inner.engine.prepare(spec).await?;
+        self.inner.tracker.room.made();
         Ok(Prepared { unit, recipe })
+    }
+
+    /// Makes an instance of `unit`, unless its component is one whose first instance is made when it is called. Returns the fuel that
+    /// this took.
+    pub(crate) async fn start(&self, entry: &Entry, unit: &dyn Unit) -> Result<u64, Failure> {
+        if self.own_instances(entry).is_lazy() {
+            return Ok(0);
+        }
+        let started = unit.start().await?;
+        self.inner.tracker.room.made();
+        Ok(started.fuel)
     }
 
     /// Returns what the unit of `entry` is made of now, or why it cannot be made.
@@ -238,7 +274,7 @@ impl Registry {
             links: links.collect(),
             state: revision.has_lifecycle("state").then(|| Arc::new(Keeper::new(self, &entry.id)) as _),
             progress: self.progress.clone(),
-            instances: InstancePolicy::default(),
+            instances: self.own_instances(entry).policy(),
         }
     }
 
@@ -276,6 +312,7 @@ impl Registry {
         let Some(unit) = self.unit_in_service(id) else { return Ok(false) };
         let was_live = unit.instance_state() == domain::ports::InstanceState::Live;
         unit.stop().await;
+        self.inner.tracker.room.dropped();
         self.flush_failures().await?;
         Ok(was_live)
     }
@@ -287,6 +324,8 @@ impl Registry {
     /// [`RegistryError::Storage`] if something could not be written; instances are dropped all the same.
     pub async fn close(&self) -> Result<(), RegistryError> {
         self.inner.breakable.end().await;
+        // One that is under way ends first; the next one finds nothing.
+        let _sweeping = self.inner.sweeping.lock().await;
         for unit in self.units_in_service() {
             unit.stop().await;
         }
@@ -352,7 +391,7 @@ fn unprepared_closure(view: &dyn StateView, id: &ComponentId) -> Result<Vec<Arc<
 }
 
 /// Orders components so that each stands before everything it depends on.
-fn dependents_first(needs: &HashMap<ComponentId, Vec<ComponentId>>) -> Vec<ComponentId> {
+pub(crate) fn dependents_first(needs: &HashMap<ComponentId, Vec<ComponentId>>) -> Vec<ComponentId> {
     let label: Arc<str> = Arc::default();
     let edges = needs.iter().flat_map(|(id, needs)| {
         needs.iter().map(|on| GraphEdge {

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use domain::limits::{LimitRequests, LimitsInForce};
-use domain::manifest::{ComponentManifest, GrantRequests, InstanceLink, InstanceSettings, Kind};
+use domain::manifest::{ComponentManifest, GrantRequests, InstanceSettings, InstancesInForce, Kind};
 use domain::ports::{BoxFuture, UnitSpec};
 use domain::{ComponentId, Entry};
 
 use crate::Registry;
+use crate::error::RegistryError;
 
 /// Prepares components of one kind before they are instantiated, for instance by adding configuration.
 pub trait ComponentFactory: Send + Sync {
@@ -29,7 +30,7 @@ pub struct KindProfile {
     pub grants: GrantRequests,
     /// Configuration.
     pub config: BTreeMap<String, String>,
-    /// How instances are kept.
+    /// How instances are kept, key by key.
     pub instances: InstanceSettings,
     /// Exports that a component of this kind must have, interfaces with or without version.
     pub world: Vec<String>,
@@ -66,6 +67,48 @@ impl Registry {
         self.settings().limits_for(manifest, &profile)
     }
 
+    /// Returns how instances of `entry` are kept: key by key as its manifest says, then its kind, then what is usual. Without a time of
+    /// their own, idle ones are dropped after that of the registry.
+    pub fn effective_instances(&self, entry: &Entry) -> InstancesInForce {
+        let mut found = self.own_instances(entry);
+        found.idle_ttl_ms = found.idle_ttl_ms.or(self.settings().instances.ttl_ms);
+        found
+    }
+
+    /// Returns the same without what the registry says of all components, which may change at any time.
+    pub(crate) fn own_instances(&self, entry: &Entry) -> InstancesInForce {
+        self.instances_for(&entry.revision.manifest)
+    }
+
+    fn instances_for(&self, manifest: &ComponentManifest) -> InstancesInForce {
+        let profile = self.inner.kinds.get(&manifest.kind()).map(|profile| profile.instances).unwrap_or_default();
+        self.settings().instances_for(manifest, &profile, &self.limits_for(manifest).limits)
+    }
+
+    /// Checks that a component that keeps state has one instance at a time.
+    ///
+    /// # Errors
+    /// [`RegistryError::StateNotKept`].
+    pub(crate) fn check_instances(&self, entry: &Entry) -> Result<(), RegistryError> {
+        let revision = &entry.revision;
+        self.check_state(&entry.id, &revision.manifest, revision.has_lifecycle("state"))
+    }
+
+    /// As [`Registry::check_instances`], of a component with this manifest that exports the state interface or does not.
+    pub(crate) fn check_state(
+        &self,
+        id: &ComponentId,
+        manifest: &ComponentManifest,
+        has_state: bool,
+    ) -> Result<(), RegistryError> {
+        let mode = self.instances_for(manifest).mode;
+        if !has_state || mode.keeps_state() {
+            return Ok(());
+        }
+        let of_kind = manifest.instances.mode.is_none().then(|| manifest.kind());
+        Err(RegistryError::StateNotKept { component: id.clone(), mode, of_kind })
+    }
+
     /// Returns a warning for each limit that `manifest` asks for and that the ceilings lower.
     pub(crate) fn lowered_limits(&self, id: &ComponentId, manifest: &ComponentManifest) -> Vec<String> {
         let lowered = manifest.limits.above(&self.limits_for(manifest).limits);
@@ -84,12 +127,6 @@ impl Registry {
         config.extend(profile.config.clone());
         config.extend(manifest.config.clone());
         config
-    }
-
-    /// Returns how components of `kind` are linked that do not say it themselves.
-    pub(crate) fn link_of_kind(&self, kind: &Kind) -> Option<InstanceLink> {
-        let of_settings = || self.settings().kinds.get(kind).and_then(|kind| kind.instances.link);
-        self.inner.kinds.get(kind).and_then(|profile| profile.instances.link).or_else(of_settings)
     }
 
     /// Returns the exports that `kind` requires.

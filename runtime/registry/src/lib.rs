@@ -8,6 +8,7 @@
 mod activate;
 mod breakable;
 mod builder;
+mod cache;
 mod call;
 mod commit;
 mod deactivate;

@@ -49,6 +49,7 @@ impl Registry {
         let limit = i64::try_from(unused_for.as_micros()).unwrap_or(i64::MAX);
         let before = Timestamp::from_micros(self.inner.clock.now().as_micros().saturating_sub(limit));
         let registry = self.clone();
+        self.take_gate_usage();
         let candidates = self.read(move |view| {
             let mut found = BTreeMap::new();
             each_page(view, |ids| {
@@ -111,6 +112,7 @@ impl Registry {
     ) -> Result<Option<Vec<(ComponentId, u64)>>, RegistryError> {
         let id = &unused_then.id;
         let Some(entry) = self.entry_now(id)? else { return Ok(None) };
+        self.take_gate_usage();
         let accessed = unused_then.last_accessed.max(self.inner.tracker.pending(id).last_accessed);
         let untouched = changed_here.get(id) == Some(&entry.changed_seq) && accessed == unused_then.last_accessed;
         if !untouched && unused(&entry, accessed, before).is_none() {

@@ -44,6 +44,11 @@ impl Meters {
         self.is_needed.store(!quotas.is_empty(), Ordering::Release);
     }
 
+    /// Tells whether any quota is set.
+    pub(crate) fn is_needed(&self) -> bool {
+        self.is_needed.load(Ordering::Relaxed)
+    }
+
     /// Says where meters are kept between processes.
     pub(crate) fn keep_in(&self, store: Arc<dyn MeterStore>) {
         // A registry is opened once.

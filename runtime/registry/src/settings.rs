@@ -114,6 +114,8 @@ impl Registry {
     fn put_in_force(&self, settings: Settings) {
         self.inner.tracker.meters.set(&settings.quotas);
         self.inner.settings.store(Arc::new(settings));
+        // The bounds of the cache hold at once.
+        self.inner.tracker.room.wake.notify_one();
     }
 
     /// Writes the file; `None` if nothing changes.

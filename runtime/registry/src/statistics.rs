@@ -32,6 +32,11 @@ impl Registry {
     pub async fn stats(&self, id: Option<&ComponentId>) -> Result<StatsReport, RegistryError> {
         let only = id.cloned();
         let registry = self.clone();
+        self.take_gate_usage();
+        let live = match id {
+            Some(id) => self.instance_count(id).live as u64,
+            None => self.live_instances(),
+        };
         self.read(move |view| {
             let mut used = Vec::new();
             let mut lookups = Lookups::default();
@@ -55,7 +60,7 @@ impl Registry {
                 }
                 None => each_page(view, take)?,
             }
-            Ok(StatsReport::of(used, lookups))
+            Ok(StatsReport::of(used, lookups, live))
         })
         .await
     }

@@ -2,21 +2,25 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use domain::ports::{CallRecord, Clock, EngineObserver, Exhausted};
+use domain::ports::{CallRecord, Clock, EngineObserver, Exhausted, GateUsage};
 use domain::text::truncate;
 use domain::usage::Usage;
 use domain::{ComponentId, Event, Failure, Limits, Phase, Timestamp};
+use tokio::sync::Semaphore;
 
 use crate::Registry;
 use crate::builder::Inner;
+use crate::cache::{self, Room};
 use crate::error::RegistryError;
 use crate::quotas::Meters;
 
 /// How often counters and counted repeats are written.
 const WRITE_EVERY: Duration = Duration::from_secs(2);
+/// When a call is worth trying again for which there was no room.
+const ROOM_RETRY: Duration = Duration::from_secs(1);
 /// Most different failures that wait to be written; beyond it they are counted as lost.
 const PENDING_MAX: usize = 1_024;
 
@@ -24,9 +28,14 @@ const PENDING_MAX: usize = 1_024;
 pub struct Tracker {
     clock: Arc<dyn Clock>,
     failures: Mutex<Vec<(Failure, u64)>>,
+    /// Held by the one task that writes failures: whoever finds none to write waits until those taken before are written.
+    writing: Semaphore,
     usage: Mutex<HashMap<ComponentId, Gathered>>,
     lost: AtomicU64,
     pub(crate) meters: Meters,
+    pub(crate) room: Room,
+    /// The registry that this hears for, once it is open.
+    registry: OnceLock<Weak<Inner>>,
 }
 
 /// Counters of one component that are not written yet.
@@ -56,9 +65,12 @@ impl Tracker {
         Self {
             clock,
             failures: Mutex::default(),
+            writing: Semaphore::new(1),
             usage: Mutex::default(),
             lost: AtomicU64::new(0),
             meters: Meters::default(),
+            room: Room::default(),
+            registry: OnceLock::new(),
         }
     }
 
@@ -69,6 +81,19 @@ impl Tracker {
 
     pub(crate) fn note_lost(&self, _because: &RegistryError) {
         self.lost.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts quick calls between components.
+    fn passed(&self, passed: &GateUsage<'_>) {
+        let now = Instant::now();
+        self.gather(passed.component, |Gathered { usage, last_call }| {
+            *last_call = Some(now);
+            usage.access_count += passed.calls;
+            usage.calls += passed.calls;
+            usage.fuel = usage.fuel.saturating_add(passed.fuel);
+            usage.durations.add_quick(passed.duration, passed.buckets);
+            usage.instance_hits += passed.calls;
+        });
     }
 
     /// Returns the counters of `id` that are not saved yet.
@@ -105,6 +130,12 @@ impl Tracker {
 
     fn take_failures(&self) -> Vec<(Failure, u64)> {
         std::mem::take(&mut *self.failures.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Says for which registry this hears.
+    pub(crate) fn hear_for(&self, registry: &Registry) {
+        // A registry is opened once.
+        let _ = self.registry.set(Arc::downgrade(&registry.inner));
     }
 
     /// Starts the task that writes counters and repeats. It ends when the registry is dropped.
@@ -145,10 +176,25 @@ impl EngineObserver for Tracker {
     }
 
     fn admit(&self, component: &ComponentId) -> Result<(), Exhausted> {
+        // Before a call is counted that will not be made.
+        if self.room.is_full()
+            && let Some(inner) = self.registry.get().and_then(Weak::upgrade)
+            && let Some(reason) = cache::refusal(&inner, component)
+        {
+            self.room.wake.notify_one();
+            return Err(Exhausted { reason, retry_after: ROOM_RETRY });
+        }
         self.meters.begin(component, &*self.clock)
     }
 
+    fn is_metered(&self) -> bool {
+        self.meters.is_needed()
+    }
+
     fn called(&self, call: CallRecord<'_>) {
+        if call.instance_hit == Some(false) {
+            self.room.made();
+        }
         self.meters.used(call.component, call.fuel, &*self.clock);
         self.gather(call.component, |Gathered { usage, last_call }| {
             *last_call = Some(call.ended);
@@ -179,8 +225,10 @@ impl Registry {
         Event::Failed { component: failure.component.clone(), failure: Box::new(failure), count, keep }
     }
 
-    /// Writes the failures that the engine reported so far.
+    /// Writes the failures that the engine reported so far; those that another task writes are written when this returns.
     pub(crate) async fn flush_failures(&self) -> Result<(), RegistryError> {
+        // Never closed.
+        let _writing = self.inner.tracker.writing.acquire().await;
         let failures = self.inner.tracker.take_failures();
         if failures.is_empty() {
             return Ok(());
@@ -199,6 +247,7 @@ impl Registry {
 
     /// Writes the counters of use gathered so far.
     pub(crate) async fn flush_usage(&self) -> Result<(), RegistryError> {
+        self.take_gate_usage();
         let pending = {
             let mut usage = self.inner.tracker.usage.lock().unwrap_or_else(PoisonError::into_inner);
             std::mem::take(&mut *usage)
@@ -210,6 +259,11 @@ impl Registry {
         let clock = self.inner.clock.clone();
         let pending = pending.into_iter().map(|(id, gathered)| (id, gathered.usage(&*clock))).collect::<Vec<_>>();
         Ok(state.add_usage(pending).await?)
+    }
+
+    /// Gathers what gates have counted.
+    pub(crate) fn take_gate_usage(&self) {
+        self.inner.engine.take_usage(&mut |passed| self.inner.tracker.passed(passed));
     }
 
     /// Writes everything that was only gathered so far.

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use domain::limits::LimitsInForce;
-use domain::manifest::GrantRequests;
-use domain::ports::{InstanceState, StateView, StorageError};
+use domain::manifest::{GrantRequests, InstancesInForce};
+use domain::ports::{InstanceCount, InstanceState, StateView, StorageError};
 use domain::resolve::{NOTHING_EXPECTED, Overlay, resolve};
 use domain::usage::Usage;
 use domain::{ComponentId, Edge, Entry, Status};
@@ -33,6 +33,10 @@ pub struct EntryView {
     pub instance: InstanceWord,
     /// How it is fused with others, `None` if it is not.
     pub fused: Option<FusedView>,
+    /// How its instances are kept.
+    pub instances: InstancesInForce,
+    /// The instances that this process has of it.
+    pub count: InstanceCount,
 }
 
 /// Whether this process has an instance of a component.
@@ -128,6 +132,10 @@ impl Registry {
     pub(crate) fn view_of(&self, view: &dyn StateView, entry: Arc<Entry>) -> Result<EntryView, StorageError> {
         let mut usage = view.usage(&entry.id)?;
         usage.merge(&self.inner.tracker.pending(&entry.id));
+        let count = match entry.status {
+            Status::Active => self.instance_count(&entry.id),
+            Status::Discovered | Status::Registered | Status::Inactive | Status::Error => InstanceCount::default(),
+        };
         Ok(EntryView {
             dependents: view.dependents(&entry.id)?,
             usage,
@@ -135,6 +143,8 @@ impl Registry {
             asked: self.requests_of(&entry.revision.manifest),
             instance: self.instance_word(&entry),
             fused: self.fused_view(view, &entry)?,
+            instances: self.effective_instances(&entry),
+            count,
             entry,
         })
     }

@@ -2,12 +2,11 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, State};
@@ -17,17 +16,14 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use futures::future::{BoxFuture, LocalBoxFuture};
 use futures::{FutureExt as _, Stream, StreamExt as _};
-use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 
 use crate::listen::{Listener, Peer};
 use crate::protocol::{About, CommandRequest, Frame, REQUEST_BYTES_MAX, Refusal};
+use crate::threads::Threads;
 
 /// Bytes that a reader may leave unread.
 const WAITING_BYTES_MAX: usize = 64 << 20;
-
-/// How long work may keep a thread busy that it shares with others: guests give way once in ten milliseconds.
-const BUSY: Duration = Duration::from_millis(5);
 
 /// Runs commands.
 pub trait Runner: Send + Sync + 'static {
@@ -112,6 +108,7 @@ struct App {
     runner: Arc<dyn Runner>,
     version: String,
     running: Mutex<HashMap<String, watch::Sender<u32>>>,
+    threads: Threads,
 }
 
 /// Serves commands until `ended` resolves; then takes no more, and gives those under way `drain` to end. After that they are
@@ -125,7 +122,7 @@ pub async fn serve(
     options: ServeOptions,
     ended: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
-    let app = Arc::new(App { runner, version: options.version, running: Mutex::default() });
+    let app = Arc::new(App { runner, version: options.version, running: Mutex::default(), threads: Threads::new() });
     let router = Router::new()
         .route("/v1/about", get(about))
         .route("/v1/command", post(command))
@@ -198,9 +195,13 @@ async fn command(
     let interrupts = app.begin(&id);
     match Arc::clone(&app.runner).prepare(peer, request, frames, interrupts) {
         Work::Shared(work) => {
-            tokio::spawn(share(Box::pin(run(app, id, sender, work))));
+            let threads = &Arc::clone(&app).threads;
+            threads.share(Box::pin(run(app, id, sender, work)));
         }
-        Work::Alone(work) => alone(move || run(app, id, sender, work())),
+        Work::Alone(work) => {
+            let threads = &Arc::clone(&app).threads;
+            threads.alone(move || run(app, id, sender, work()));
+        }
     }
     let lines = printed.map(|frame| {
         let mut line = serde_json::to_vec(&frame).unwrap_or_default();
@@ -208,28 +209,6 @@ async fn command(
         Ok::<_, Infallible>(Bytes::from(line))
     });
     ([("content-type", "application/x-ndjson")], Body::from_stream(lines)).into_response()
-}
-
-/// Runs work on this thread until it keeps it busy for too long; then on one of its own, so that the system divides the processors
-/// between it and others.
-async fn share(mut work: BoxFuture<'static, ()>) {
-    let is_busy = poll_fn(|context| {
-        let began = Instant::now();
-        match work.as_mut().poll(context) {
-            Poll::Ready(()) => Poll::Ready(false),
-            Poll::Pending if began.elapsed() > BUSY => Poll::Ready(true),
-            Poll::Pending => Poll::Pending,
-        }
-    });
-    if is_busy.await {
-        alone(move || work);
-    }
-}
-
-/// Runs work on a thread of its own.
-fn alone<W: Future<Output = ()>>(work: impl FnOnce() -> W + Send + 'static) {
-    let runtime = Handle::current();
-    tokio::task::spawn_blocking(move || runtime.block_on(work()));
 }
 
 /// Runs a command and says how it ended. A reader that goes away ends it.

@@ -8,6 +8,7 @@ mod app;
 mod client;
 mod listen;
 pub mod protocol;
+mod threads;
 
 pub use app::{Frames, FramesClosed, Interrupts, Runner, ServeOptions, Work, serve};
 pub use client::{Client, ClientError};

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use domain::ports::{Mappings, TIGHT_PERCENT};
 use domain::{ComponentId, ErrorKind, Status};
 use registry::Registry;
 use serde::Serialize;
@@ -7,6 +8,7 @@ use serde::Serialize;
 use crate::commands::print_failed;
 use crate::dto::FailedDoc;
 use crate::error::{CliError, Done};
+use crate::output::human_count;
 use crate::select::resolve_all;
 use crate::session::Session;
 use crate::style::Paint;
@@ -14,7 +16,8 @@ use crate::style::Paint;
 /// Count healthy components, or ask components how they are
 ///
 /// Healthy is what is not in error and did not fail its last health check. With names, or `--check` for all active components, each
-/// is asked through `registry:component/health` first; one that is not well gives exit code 7.
+/// is asked through `registry:component/health` first; one that is not well gives exit code 7. Where the system bounds how much a
+/// process may map, it is said how far this one is from that: idle instances are dropped before, and then no more are made.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   runtime health
@@ -37,12 +40,30 @@ struct HealthDoc {
     healthy_count: u64,
     error_count: u64,
     health_percentage: f64,
+    /// Of the process that has the registry open; not where the system does not say.
+    #[serde(flatten)]
+    mappings: Option<MappingsDoc>,
     #[serde(skip_serializing_if = "Option::is_none")]
     probes: Option<Vec<ProbeDoc>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     failed: Vec<FailedDoc>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<CliError>,
+}
+
+/// How far the process is from the number of mappings that the system allows.
+#[derive(Debug, Serialize)]
+struct MappingsDoc {
+    mappings: u64,
+    mappings_limit: u64,
+    /// Those that there are of a hundred that there may be.
+    mappings_percentage: f64,
+}
+
+impl From<Mappings> for MappingsDoc {
+    fn from(mappings: Mappings) -> Self {
+        Self { mappings: mappings.count, mappings_limit: mappings.limit, mappings_percentage: mappings.percentage() }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -99,6 +120,7 @@ async fn document(
         healthy_count: report.healthy_count,
         error_count: report.error_count,
         health_percentage: report.health_percentage,
+        mappings: registry.mappings().await?.map(MappingsDoc::from),
         error: failed.first().map(|failed| failed.error.clone()).or(sick),
         probes,
         failed,
@@ -125,6 +147,15 @@ fn text(document: &HealthDoc, paint: Paint) -> String {
         if count > 0 {
             text.push_str(&format!("  {count:>6} {}\n", paint.status(status)));
         }
+    }
+    if let Some(mappings) = &document.mappings {
+        let percentage = format!("{:.1}%", mappings.mappings_percentage);
+        text.push_str(&format!(
+            "mappings: {} of the {} that the system allows, {}\n",
+            human_count(mappings.mappings),
+            human_count(mappings.mappings_limit),
+            if mappings.mappings_percentage > TIGHT_PERCENT as f64 { paint.yellow(&percentage) } else { percentage },
+        ));
     }
     text
 }

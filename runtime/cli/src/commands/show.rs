@@ -63,6 +63,7 @@ fn text(entry: &EntryDoc, paint: Paint) -> String {
     }
     sheet.line("kind", &entry.kind);
     sheet.line("instance", entry.instance);
+    sheet.line("instances", &entry.instances.words());
     sheet.line("revision", &revision(entry));
     sheet.line("digest", &entry.digest);
     sheet.line("size", &human_size(entry.size));

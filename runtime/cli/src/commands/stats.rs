@@ -30,6 +30,7 @@ struct StatsDoc {
     avg_activation_us: u64,
     avg_lookup_us: u64,
     cache_hit_rate: f64,
+    live_instances: u64,
     components: Vec<ComponentDoc>,
     /// Of the whole registry; not where components were named.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -82,6 +83,7 @@ impl From<StatsReport> for StatsDoc {
             avg_activation_us: report.avg_activation_us,
             avg_lookup_us: report.avg_lookup_us,
             cache_hit_rate: report.cache_hit_rate,
+            live_instances: report.live_instances,
             components: report.components.into_iter().map(ComponentDoc::from).collect(),
             registry_size: None,
             memory: None,
@@ -139,10 +141,11 @@ fn text(document: &StatsDoc, paint: Paint) -> String {
         text.push_str(&format!(", most of {}", paint.bold(most.as_str())));
     }
     text.push_str(&format!(
-        "\nactivation {}, look-up {}, {:.0}% of uses found a live instance\n",
+        "\nactivation {}, look-up {}, {:.0}% of uses found a live instance, {} live now\n",
         human_us(document.avg_activation_us),
         human_us(document.avg_lookup_us),
-        document.cache_hit_rate * 100.0
+        document.cache_hit_rate * 100.0,
+        human_count(document.live_instances),
     ));
     let mut table = Table::new(&["COMPONENT", ">CALLS", ">ERRORS", ">FUEL", ">MEAN", ">MEDIAN", ">P99"]);
     for component in document.components.iter().filter(|component| component.calls > 0) {

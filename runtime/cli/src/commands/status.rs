@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::commands::{print_each, print_outcomes};
 use crate::dto::{FailedDoc, OutcomesDoc};
 use crate::error::{CliError, Done};
+use crate::instances::InstancesDoc;
 use crate::select::{Selected, resolve_all};
 use crate::session::Session;
 use crate::style::Paint;
@@ -46,6 +47,7 @@ struct StatusDoc {
     status: &'static str,
     healthy: bool,
     instance: &'static str,
+    instances: InstancesDoc,
     error_count: u64,
     last_error: Option<String>,
 }
@@ -74,6 +76,7 @@ async fn show(session: &Session, registry: &Registry, asked: usize, selected: Se
             status: view.entry.status.as_str(),
             healthy: view.entry.is_healthy(),
             instance: view.instance.as_str(),
+            instances: InstancesDoc::from(&view),
             error_count: view.entry.error_count,
             last_error: view.entry.last_error.clone(),
         })
@@ -84,7 +87,11 @@ async fn show(session: &Session, registry: &Registry, asked: usize, selected: Se
         let status = status.map_or_else(|_| document.status.to_owned(), |status| paint.status(status));
         let health = if document.healthy || document.status == "error" { "" } else { ", unhealthy" };
         let error = document.last_error.as_ref().map(|e| format!(": {}", domain::text::escape_line(e)));
-        format!("{} {status}{health}{}\n", document.id, error.unwrap_or_default())
+        let instances = match document.status == Status::Active.as_str() {
+            true => format!(" ({})", document.instances.words()),
+            false => String::new(),
+        };
+        format!("{} {status}{health}{instances}{}\n", document.id, error.unwrap_or_default())
     })
 }
 

@@ -6,10 +6,8 @@ use semver::{Version, VersionReq};
 use serde_json::Value;
 use toml::de::DeValue;
 
-use super::{
-    BuildSettings, ComponentManifest, FolderMode, FolderRequest, GrantRequests, InstanceLink, InstanceMode,
-    InstanceSettings,
-};
+use super::instances::{INSTANCE_KEYS, read_own_instances};
+use super::{BuildSettings, ComponentManifest, FolderMode, FolderRequest, GrantRequests};
 use crate::callers::Callers;
 use crate::document::{self, DocumentError, Item, Table, shown};
 use crate::grant::place;
@@ -59,7 +57,6 @@ const ROOT_KEYS: &[&str] = &[
 ];
 const LIMIT_KEYS: &[&str] = Limit::NAMES;
 const GRANT_KEYS: &[&str] = &["env", "folders", "clocks"];
-const INSTANCE_KEYS: &[&str] = &["mode", "link"];
 const BUILD_KEYS: &[&str] = &["command", "output"];
 /// The tables that have keys of their own.
 const TABLES: &[(&str, &[&str])] =
@@ -109,7 +106,7 @@ fn read_manifest(root: &Table<'_>) -> Result<ComponentManifest, DocumentError> {
             "limits" => manifest.limits = read_limits(&item.table()?)?,
             "grants" => manifest.grants = read_grants(&item.table()?)?,
             "config" => manifest.config = read_config(&item.table()?)?,
-            "instances" => manifest.instances = read_instances(&item.table()?)?,
+            "instances" => manifest.instances = read_own_instances(&item.table()?)?,
             "build" => manifest.build = Some(read_build(&item.table()?)?),
             // `allow` has refused every other name.
             _ => {}
@@ -352,14 +349,6 @@ pub(crate) fn read_config(table: &Table<'_>) -> Result<BTreeMap<String, String>,
         config.insert(item.name.to_owned(), value.to_owned());
     }
     Ok(config)
-}
-
-/// Reads a table that says how instances are kept, of a manifest or of the settings.
-pub(crate) fn read_instances(table: &Table<'_>) -> Result<InstanceSettings, DocumentError> {
-    table.allow(INSTANCE_KEYS)?;
-    let mode = table.get("mode").map(|item| read_word(&item, &InstanceMode::ALL, InstanceMode::as_str)).transpose()?;
-    let link = table.get("link").map(|item| read_word(&item, &InstanceLink::ALL, InstanceLink::as_str)).transpose()?;
-    Ok(InstanceSettings { mode, link })
 }
 
 fn read_build(table: &Table<'_>) -> Result<BuildSettings, DocumentError> {

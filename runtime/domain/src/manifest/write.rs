@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::parse::PRECISE;
-use super::{BuildSettings, ComponentManifest, FolderRequest, InstanceLink, InstanceMode};
+use super::{
+    BuildSettings, ComponentManifest, FolderRequest, InstanceActivation, InstanceLink, InstanceMode, InstanceSettings,
+};
 use crate::callers::Callers;
 use crate::id::ComponentId;
 use crate::limits::LimitUnit;
@@ -65,9 +67,27 @@ struct Grants<'a> {
 #[derive(Serialize)]
 struct Instances {
     #[serde(skip_serializing_if = "Option::is_none")]
-    mode: Option<InstanceMode>,
+    mode: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    link: Option<InstanceLink>,
+    max: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    idle_ttl: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    activation: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    link: Option<&'static str>,
+}
+
+impl From<&InstanceSettings> for Instances {
+    fn from(settings: &InstanceSettings) -> Self {
+        Self {
+            mode: settings.mode.map(InstanceMode::as_str),
+            max: settings.max,
+            idle_ttl: settings.idle_ttl_ms.map(|millis| format!("{millis}ms")),
+            activation: settings.activation.map(InstanceActivation::as_str),
+            link: settings.link.map(InstanceLink::as_str),
+        }
+    }
 }
 
 impl ComponentManifest {
@@ -109,8 +129,7 @@ impl ComponentManifest {
             limits: (!self.limits.is_empty()).then(|| limits.collect()),
             grants: (!self.grants.is_empty()).then_some(grants),
             config: &self.config,
-            instances: (!self.instances.is_default())
-                .then_some(Instances { mode: self.instances.mode, link: self.instances.link }),
+            instances: (!self.instances.is_default()).then(|| Instances::from(&self.instances)),
             build: self.build.as_ref(),
         };
         let text = toml::to_string(&document).ok()?;
@@ -155,6 +174,9 @@ mod tests {
             greeting = "hello"
             [instances]
             mode = "per-call"
+            max = 12
+            idle_ttl = "1.5s"
+            activation = "lazy"
             link = "fused"
             [build]
             command = "just"

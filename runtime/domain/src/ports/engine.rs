@@ -1,9 +1,11 @@
 use std::any::Any;
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use super::{BoxFuture, StorageError};
+use arc_swap::ArcSwapOption;
+
+use super::{BoxFuture, GateUsage, StorageError};
 use crate::call::{CallOutcome, CallRequest};
 use crate::callers::Callers;
 use crate::digest::Digest;
@@ -49,6 +51,12 @@ pub trait Engine: Send + Sync {
     /// # Errors
     /// A [`Failure`] of phase `compile` or `link`.
     fn prepare(&self, spec: UnitSpec) -> BoxFuture<'_, Result<Arc<dyn Unit>, Failure>>;
+
+    /// Tells `take` of the quick calls between components that ended since the last time, summed up for each pair of instances. The
+    /// observer hears of all others.
+    fn take_usage(&self, take: &mut dyn FnMut(&GateUsage<'_>)) {
+        let _ = take;
+    }
 }
 
 /// A component that becomes part of another.
@@ -163,13 +171,23 @@ pub struct Link {
 /// dependents at one moment without touching them.
 pub struct Slot {
     id: ComponentId,
-    unit: RwLock<Option<Arc<dyn Unit>>>,
+    unit: ArcSwapOption<Arc<dyn Unit>>,
+}
+
+/// The unit that is in service at one moment. Dropped soon: it is cheap for as long as a thread holds few of them.
+pub struct Serving(arc_swap::Guard<Option<Arc<Arc<dyn Unit>>>>);
+
+impl Serving {
+    /// Returns the unit, if one is in service.
+    pub fn unit(&self) -> Option<&Arc<dyn Unit>> {
+        self.0.as_deref()
+    }
 }
 
 impl Slot {
     /// Makes an empty place for `id`.
     pub fn new(id: ComponentId) -> Self {
-        Self { id, unit: RwLock::new(None) }
+        Self { id, unit: ArcSwapOption::empty() }
     }
 
     /// Returns the component whose place this is.
@@ -179,12 +197,17 @@ impl Slot {
 
     /// Returns the unit in service.
     pub fn unit(&self) -> Option<Arc<dyn Unit>> {
-        self.unit.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.serving().unit().cloned()
+    }
+
+    /// Returns the unit in service to look at for a moment, without counting a reference.
+    pub fn serving(&self) -> Serving {
+        Serving(self.unit.load())
     }
 
     /// Puts `unit` in service and returns the one that was.
     pub fn turn(&self, unit: Option<Arc<dyn Unit>>) -> Option<Arc<dyn Unit>> {
-        std::mem::replace(&mut *self.unit.write().unwrap_or_else(PoisonError::into_inner), unit)
+        self.unit.swap(unit.map(Arc::new)).map(|unit| Arc::clone(&*unit))
     }
 }
 

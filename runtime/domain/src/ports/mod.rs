@@ -7,6 +7,7 @@ mod blobs;
 mod clock;
 mod engine;
 mod observer;
+mod process;
 mod state;
 mod stop;
 mod storage_error;
@@ -18,10 +19,13 @@ pub use backup::{
 pub use blobs::{BlobStore, CodeCache, CodeKey, CodeWriter, REFUSAL_LIMITS_BYTES_MAX, Refusal};
 pub use clock::Clock;
 pub use engine::{
-    CompileProgress, Engine, EngineError, FuseLink, FusePart, InstanceCount, InstancePolicy, InstanceState, Link, Slot,
-    SourceError, Started, StateKeeper, Unit, UnitSource, UnitSpec,
+    CompileProgress, Engine, EngineError, FuseLink, FusePart, InstanceCount, InstancePolicy, InstanceState, Link,
+    Serving, Slot, SourceError, Started, StateKeeper, Unit, UnitSource, UnitSpec,
 };
-pub use observer::{CallRecord, EngineObserver, Exhausted, GuestOutput, OutputLine, OutputSink, OutputStream};
+pub use observer::{
+    CallRecord, EngineObserver, Exhausted, GateUsage, GuestOutput, OutputLine, OutputSink, OutputStream,
+};
+pub use process::{FULL_PERCENT, Mappings, ProcessLimits, TIGHT_PERCENT};
 pub use state::{
     Committed, Decision, Durability, DurabilityError, MeterStore, Provider, SettingsStore, StateStore, StateView,
 };

@@ -17,8 +17,30 @@ pub trait EngineObserver: Send + Sync {
         Ok(())
     }
 
-    /// A call of a component's export ended. Said of every call, so it must cost next to nothing.
+    /// A call of a component's export ended. Said of every call that is not counted in [`GateUsage`], so it must cost next to nothing.
     fn called(&self, call: CallRecord<'_>);
+
+    /// Tells whether [`Self::called`] has to be said of every call, because a quota depends on it. Asked after every call.
+    fn is_metered(&self) -> bool {
+        false
+    }
+}
+
+/// Quick calls of one component by another that went well, in instances that were there.
+#[derive(Clone, Copy, Debug)]
+pub struct GateUsage<'a> {
+    /// The component that was called.
+    pub component: &'a ComponentId,
+    /// The component that called it.
+    pub caller: &'a ComponentId,
+    /// How often.
+    pub calls: u64,
+    /// Fuel that the called component itself used.
+    pub fuel: u64,
+    /// Wall-clock time of all of them together.
+    pub duration: Duration,
+    /// How many took how long, by [`quick_bucket`](crate::usage::quick_bucket).
+    pub buckets: &'a [u64],
 }
 
 /// A call that may not begin now.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use toml_edit::{Array, InlineTable, Value};
 
-use super::{KindSettings, Settings, quotas};
+use super::{KindSettings, Settings, instances, quotas};
 use crate::limits::{Limit, LimitUnit};
 use crate::manifest::Kind;
 use crate::manifest::parse::PRECISE;
@@ -13,6 +13,9 @@ use crate::units::format_size;
 
 /// The word for as many as there are cores.
 pub(super) const CORES: &str = "cores";
+
+/// The word for no bound.
+pub(super) const NONE: &str = "none";
 
 /// The keys at the top of the file.
 pub(super) const TABLES: &[&str] = &[
@@ -26,6 +29,7 @@ pub(super) const TABLES: &[&str] = &[
     "quotas",
     "engine",
     "activation",
+    "instances",
     "compile",
     "output",
 ];
@@ -82,6 +86,12 @@ const KEYS: &[Key] = &[
     key("engine.memory64", Shape::Flag, "Whether memories may have 64-bit addresses"),
     key("engine.stack", Shape::TextOrNumber, "Stack of a guest's functions, 64KiB to 1MiB"),
     key("activation.parallel", Shape::TextOrNumber, "How many activations run at once: a number, or `cores`"),
+    key("instances.max_size", Shape::TextOrNumber, "Most instances kept alive in the process, or `none` for no bound"),
+    key(
+        "instances.ttl",
+        Shape::Text,
+        "When idle instances are dropped whose component does not say, or `none` for never",
+    ),
     key("compile.trusted", Shape::Flag, "Whether components are compiled in this process, without bounds"),
     key("compile.workers", Shape::TextOrNumber, "How many compilations run at once: a number, or `cores`"),
     key("compile.memory", Shape::TextOrNumber, "Memory for compiling one component; small ones get a share"),
@@ -97,11 +107,10 @@ const KIND_KEYS: &[Key] = &[
     key("grants.folders", Shape::Tables, "Folders asked for on behalf of this kind"),
     key("grants.clocks", Shape::Text, "Clocks in full resolution, asked for on behalf of this kind"),
     key("instances.mode", Shape::Text, "How instances of this kind are kept: shared, pool or per-call"),
-    key(
-        "instances.link",
-        Shape::Text,
-        "How components of this kind are linked with those that they call: isolated or fused",
-    ),
+    key("instances.max", Shape::Number, "Most instances of a component of this kind: 1 to 1024"),
+    key("instances.idle_ttl", Shape::Text, "After how long without a call an instance of this kind is dropped"),
+    key("instances.activation", Shape::Text, "When the first instance is made: eager or lazy"),
+    key("instances.link", Shape::Text, "How components of this kind are linked to others: isolated or fused"),
     key("world", Shape::Texts, "Interfaces that every component of this kind has to export"),
 ];
 
@@ -233,8 +242,10 @@ impl Settings {
             "output.keep" => format_size(self.output.keep_bytes).into(),
             _ => {
                 let (table, name) = key.split_once('.')?;
-                if table == "compile" {
-                    return self.compile.value(name);
+                match table {
+                    "compile" => return self.compile.value(name),
+                    "instances" => return self.instances.value(name),
+                    _ => {}
                 }
                 let limits = match table {
                     "limits" => self.limits,
@@ -272,12 +283,7 @@ fn kind_values(kind: &KindSettings) -> Vec<(String, Value, Cow<'static, str>)> {
     if kind.grants.precise_clocks {
         values.push(("grants.clocks".to_owned(), PRECISE.into()));
     }
-    if let Some(mode) = kind.instances.mode {
-        values.push(("instances.mode".to_owned(), mode.as_str().into()));
-    }
-    if let Some(link) = kind.instances.link {
-        values.push(("instances.link".to_owned(), link.as_str().into()));
-    }
+    values.extend(instances::of_kind(&kind.instances));
     if !kind.world.is_empty() {
         values.push(("world".to_owned(), list(&kind.world)));
     }

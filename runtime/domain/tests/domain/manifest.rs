@@ -97,6 +97,11 @@ fn a_mode_that_was_written_is_told_from_none_and_old_records_are_still_read() {
     assert_eq!(read(json!({})), None);
     assert_eq!(read(json!({"instances": {"mode": "pool"}})), Some(InstanceMode::Pool));
     assert_eq!(read(json!({"instances": {}})), None);
+    let all = "[instances]\nmode = 'pool'\nmax = 3\nidle_ttl = '2s'\nactivation = 'lazy'\nlink = 'fused'";
+    assert_eq!(
+        written(all),
+        json!({"instances": {"mode": "pool", "max": 3, "idle_ttl_ms": 2_000, "activation": "lazy", "link": "fused"}})
+    );
 }
 
 /// What people read: the message, and the hints behind it.
@@ -133,6 +138,8 @@ fn names_an_unknown_key_its_line_and_the_nearest_known_one() {
     );
     check("[[grants.folders]]\npaht = 'a'", "line 2: unknown key `grants.folders[0].paht` / did you mean `path`?");
     check("instances.moed = 'pool'", "line 1: unknown key `instances.moed` / did you mean `mode`?");
+    check("instances.idle_tll = '5m'", "line 1: unknown key `instances.idle_tll` / did you mean `idle_ttl`?");
+    check("idle_ttl = '5m'", "line 1: unknown key `idle_ttl` / did you mean `instances.idle_ttl`?");
     check("[build]\ncomand = 'make'", "line 2: unknown key `build.comand` / did you mean `command`?");
     check(
         "limits.fuel = 1\n\"a b\\u001b\" = 1",
@@ -190,6 +197,23 @@ fn refuses_values_that_cannot_be_used() {
     starts("[dependencies]\nab = '*'", "line 2: `dependencies.ab`: `ab` is not a component id");
     starts("[bind]\n'a:b' = 'a:c'", "line 2: `bind.\"a:b\"`: `a:b` is not an interface name");
     starts("[bind]\n'a:b/c' = 'log'", "line 2: `bind.\"a:b/c\"`: `log` is not a component id");
+    check("instances.max = 0", "line 1: `instances.max`: must be at least 1");
+    check("instances.max = 1025", "line 1: `instances.max`: must be 1 to 1024");
+    check("instances.max = 99_999_999_999", "line 1: `instances.max`: must be 1 to 1024");
+    check("instances.idle_ttl = '99ms'", "line 1: `instances.idle_ttl`: must be at least 100ms");
+    starts("instances.idle_ttl = 'never'", "line 1: `instances.idle_ttl`: `never` is not a duration");
+    check(
+        "instances.activation = 'lasy'",
+        "line 1: `instances.activation`: `lasy` is not one of eager, lazy; did you mean `lazy`?",
+    );
+    check(
+        "instances.link = 'fussed'",
+        "line 1: `instances.link`: `fussed` is not one of isolated, fused; did you mean `fused`?",
+    );
+    check(
+        "[instances]\nmode = 'shared'\nmax = 2",
+        "line 3: `instances.max`: a shared component has one instance; leave it out, or say `mode = \"pool\"`",
+    );
     check("limits.fuel = 0", "line 1: `limits.fuel`: must be at least 1");
     check("limits.fuel = -5", "line 1: `limits.fuel`: must be at least 1");
     check("limits.fuel = 99999999999999999999", "line 1: `limits.fuel`: must be at most 9223372036854775807");

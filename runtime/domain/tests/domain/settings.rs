@@ -1,7 +1,7 @@
 //! `registry.toml`: what is read, and how single settings are changed in it.
 
 use domain::limits::LimitRequests;
-use domain::manifest::InstanceMode;
+use domain::manifest::{InstanceActivation, InstanceLink, InstanceMode, InstanceSettings};
 use domain::settings::{Settings, SettingsError};
 use domain::{ComponentManifest, ErrorKind, Limits};
 
@@ -21,7 +21,7 @@ memory = "128MiB"
 limits = { fuel = 50 }
 grants = { env = ["LANG"], folders = [{ path = "data", at = "/data" }] }
 config = { level = "info", "a.b" = "c" }
-instances = { mode = "pool" }
+instances = { mode = "pool", max = 4, idle_ttl = "5m", activation = "lazy", link = "fused" }
 world = ["acme:skill/run@1.0.0"]
 
 [quotas.component]
@@ -39,6 +39,10 @@ stack = "1MiB"
 
 [activation]
 parallel = 3
+
+[instances]
+max_size = 100
+ttl = "1h"
 
 [compile]
 trusted = true
@@ -71,12 +75,13 @@ fn reads_every_setting() {
     assert_eq!(settings.limits.memory_bytes, Limits::DEFAULT.memory_bytes);
     assert_eq!(settings.ceilings.memory_bytes, 128 << 20);
     assert_eq!((settings.activation.parallel, settings.output.keep_bytes), (Some(3), 1 << 20));
+    assert_eq!((settings.instances.max_size, settings.instances.ttl_ms), (Some(100), Some(3_600_000)));
     let compile = settings.compile;
     assert!(compile.trusted && compile.workers == Some(3) && compile.memory_bytes == 8 << 30);
     assert_eq!((compile.cpu_ms, compile.wall_ms, compile.size_bytes), (90_000, 60_000, 20 << 20));
     let skill = &settings.kinds[&"skill".parse().unwrap()];
     assert_eq!((skill.limits.fuel, skill.config.len(), skill.world.len()), (Some(50), 2, 1));
-    assert_eq!(skill.instances.mode, Some(InstanceMode::Pool));
+    assert_eq!((skill.instances.mode, skill.instances.max), (Some(InstanceMode::Pool), Some(4)));
 }
 
 #[test]
@@ -93,10 +98,31 @@ fn a_kind_gives_defaults_that_a_manifest_overrides_and_a_ceiling_caps() {
     assert_eq!((limits.fuel, limits.memory_bytes, limits.deadline_ms), (9, 128 << 20, 250));
     let config = settings.config_for(&own);
     assert_eq!((config["level"].as_str(), config["a.b"].as_str()), ("debug", "c"));
-    assert_eq!(settings.instances_for(&own), InstanceMode::Pool);
-    assert_eq!(settings.instances_for(&manifest("")), InstanceMode::Shared);
-    let shared = manifest("kind = 'skill'\n[instances]\nmode = 'shared'");
-    assert_eq!(settings.instances_for(&shared), InstanceMode::Shared, "what a manifest says goes before its kind");
+}
+
+#[test]
+fn instances_are_kept_key_by_key_as_manifest_profile_kind_and_registry_say() {
+    let settings = Settings::parse(FILE).unwrap();
+    let kept = |text: &str, profile: InstanceSettings| {
+        let manifest = ComponentManifest::parse(text).unwrap();
+        settings.instances_for(&manifest, &profile, &Limits::DEFAULT)
+    };
+    let nothing = InstanceSettings::default();
+    let of_kind = kept("kind = 'skill'", nothing);
+    assert_eq!((of_kind.mode, of_kind.max, of_kind.idle_ttl_ms), (InstanceMode::Pool, 4, Some(300_000)));
+    assert_eq!((of_kind.activation, of_kind.link), (InstanceActivation::Lazy, InstanceLink::Fused));
+    let plain = kept("", nothing);
+    assert_eq!(
+        (plain.mode, plain.max, plain.idle_ttl_ms),
+        (InstanceMode::Shared, 1, None),
+        "the registry's is added last"
+    );
+    let own = kept("kind = 'skill'\n[instances]\nmode = 'shared'\nactivation = 'eager'", nothing);
+    assert_eq!((own.mode, own.max, own.is_lazy()), (InstanceMode::Shared, 1, false), "a manifest goes before its kind");
+    assert_eq!(own.idle_ttl_ms, Some(300_000), "what it does not say its kind does");
+    let profile = InstanceSettings { max: Some(2), ..nothing };
+    assert_eq!(kept("kind = 'skill'", profile).max, 2, "a program goes before the settings");
+    assert_eq!(kept("kind = 'skill'\n[instances]\nmax = 3", profile).max, 3);
 }
 
 #[test]
@@ -115,6 +141,8 @@ fn shows_every_value_as_it_would_be_written() {
     * engine.memory64 = true
     * engine.stack = "1MiB"
     * activation.parallel = 3
+    * instances.max_size = 100
+    * instances.ttl = "3600s"
     * compile.trusted = true
     * compile.workers = 3
     * compile.memory = "8GiB"
@@ -168,6 +196,10 @@ fn shows_every_value_as_it_would_be_written() {
     * kinds.skill.grants.env = ["LANG"]
     * kinds.skill.grants.folders = [{ path = "data", at = "/data", mode = "ro" }]
     * kinds.skill.instances.mode = "pool"
+    * kinds.skill.instances.max = 4
+    * kinds.skill.instances.idle_ttl = "300s"
+    * kinds.skill.instances.activation = "lazy"
+    * kinds.skill.instances.link = "fused"
     * kinds.skill.world = ["acme:skill/run@1.0.0"]
     * kinds.skill.config.a.b = "c"
     * kinds.skill.config.level = "info"
@@ -208,6 +240,10 @@ fn quotes_and_brackets_can_be_left_out() {
     assert_eq!(set("limits.memory", "1048576").unwrap(), "\"1MiB\"");
     assert_eq!(set("activation.parallel", "cores").unwrap(), "\"cores\"");
     assert_eq!(set("activation.parallel", "4").unwrap(), "4");
+    assert_eq!(set("instances.max_size", "none").unwrap(), "\"none\"");
+    assert_eq!(set("instances.ttl", "90s").unwrap(), "\"90s\"");
+    assert_eq!(set("kinds.x.instances.max", "12").unwrap(), "12");
+    assert_eq!(set("kinds.x.instances.idle_ttl", "2m").unwrap(), "\"120s\"");
     assert_eq!(set("auto_discover", "[]").unwrap(), "[]");
     assert_eq!(set("auto_discover", "/a b").unwrap(), "[\"/a b\"]");
     assert_eq!(set("kinds.x.config.level", "12").unwrap(), "\"12\"");
@@ -258,6 +294,21 @@ fn refuses_a_change_that_could_not_be_read_back() {
         "`compile.workers` cannot be `many`: it must be a number of workers or \"cores\", not a string"
     );
     assert_eq!(refusal("output.keep", "1GiB"), "`output.keep` cannot be `1GiB`: must be at most 16MiB");
+    assert_eq!(
+        refusal("instances.max_size", "many"),
+        "`instances.max_size` cannot be `many`: it must be a number of instances or \"none\", not a string"
+    );
+    assert_eq!(
+        refusal("instances.max_size", "2_000_000"),
+        "`instances.max_size` cannot be `2_000_000`: must be 1 to 1000000"
+    );
+    assert_eq!(refusal("instances.ttl", "5ms"), "`instances.ttl` cannot be `5ms`: must be at least 100ms");
+    assert_eq!(refusal("instances.tll", "5m"), "there is no setting `instances.tll` / did you mean `instances.ttl`?");
+    assert_eq!(refusal("kinds.x.instances.max", "1025"), "`kinds.x.instances.max` cannot be `1025`: must be 1 to 1024");
+    assert_eq!(
+        refusal("kinds.x.instances.idle_tl", "5m"),
+        "there is no setting `kinds.x.instances.idle_tl` / did you mean `kinds.x.instances.idle_ttl`?"
+    );
     assert!(refusal("kinds.skill.world", "nonsense").contains("`nonsense` is not an interface name"));
     assert!(refusal("limits.deadline", "soon").contains("`soon` is not a duration"));
 }

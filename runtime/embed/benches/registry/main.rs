@@ -5,6 +5,7 @@
 
 mod adding;
 mod calling;
+mod gates;
 mod limits;
 mod restart;
 
@@ -19,8 +20,13 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 /// A bench and what it is called.
 type Bench = (&'static str, fn(&Runtime) -> anyhow::Result<()>);
 
-const BENCHES: [Bench; 4] =
-    [("adding", adding::run), ("restart", restart::run), ("calling", calling::run), ("limits", limits::run)];
+const BENCHES: [Bench; 5] = [
+    ("adding", adding::run),
+    ("restart", restart::run),
+    ("calling", calling::run),
+    ("limits", limits::run),
+    ("gates", gates::run),
+];
 
 /// The medians of both sides, run in turns `runs` times.
 fn medians(

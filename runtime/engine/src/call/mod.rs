@@ -7,6 +7,7 @@ mod round_trip;
 mod wave;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use domain::ComponentId;
 use domain::call::{CallExpression, CallOutcome};
@@ -71,7 +72,7 @@ fn bad(exports: &Exports, position: usize, reason: String) -> EngineError {
 pub(crate) fn outcome(
     exports: &Exports,
     position: usize,
-    returned: &Returned,
+    returned: &Returned<Option<Val>>,
     with_wave: bool,
 ) -> Result<CallOutcome, EngineError> {
     let json = returned.value.as_ref().map_or(serde_json::Value::Null, to_json);
@@ -82,7 +83,13 @@ pub(crate) fn outcome(
         _ => String::new(),
     };
     let function = exports.get(position).map(|export| Arc::clone(&export.qualified)).unwrap_or_default();
-    Ok(CallOutcome { function, json, wave, fuel: returned.fuel, duration: returned.duration })
+    Ok(CallOutcome {
+        function,
+        json,
+        wave,
+        fuel: returned.fuel,
+        duration: Duration::from_nanos(returned.duration.unwrap_or(0)),
+    })
 }
 
 /// Says how many arguments there should have been.

@@ -1,10 +1,14 @@
 //! One live instance of a component in a store of its own.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
+use domain::call::Caller;
+use tokio::runtime::{Handle, RuntimeFlavor};
 use wasmtime::component::{
-    ComponentExportIndex, ComponentNamedList, Func, Instance, InstancePre, Lift, Lower, TypedFunc, Val,
+    ComponentExportIndex, ComponentNamedList, Func, Instance, InstancePre, Lift, Lower, TypedFunc,
 };
 use wasmtime::{Store, UpdateDeadline};
 
@@ -15,15 +19,18 @@ use crate::failure::Interrupt;
 use crate::limiter::{Refusal, number};
 use crate::state::{ServedCall, StoreState};
 
+/// How long another thread has to take over the tasks of one that is busy with a guest.
+const HANDING_OVER: Duration = Duration::from_micros(50);
+
 /// An instance, its store, and the functions already looked up in it.
 ///
 /// Whoever takes it out of its unit owns it: dropped in the middle of a call, it is gone, as it must be.
 pub(crate) struct Live {
-    store: Store<StoreState>,
+    pub(crate) store: Store<StoreState>,
     instance: Option<Instance>,
     functions: Vec<Option<Func>>,
-    /// Tells the unit that the instance is there; false once it is dropped.
-    is_live: Arc<AtomicBool>,
+    /// Counts the instances of the unit.
+    live: Arc<AtomicUsize>,
 }
 
 impl Live {
@@ -33,11 +40,12 @@ impl Live {
         spec: &InstanceSpec,
         capabilities: &[Arc<dyn Capability>],
         functions: usize,
-        is_live: &Arc<AtomicBool>,
+        live: &Arc<AtomicUsize>,
     ) -> wasmtime::Result<Self> {
         shared.ticker.start(&shared.engine)?;
-        let call = ServedCall { caller: Arc::default(), deadline: Deadline::after(std::time::Duration::ZERO) };
-        let mut state = StoreState::new(spec.component.clone(), &spec.limits, Arc::clone(&spec.output), call);
+        let nobody =
+            ServedCall { caller: Arc::default(), deadline: Deadline::after(Duration::ZERO), time: Duration::ZERO };
+        let mut state = StoreState::new(spec.component.clone(), &spec.limits, Arc::clone(&spec.output), nobody);
         for capability in capabilities {
             capability.prepare(spec, &mut state).map_err(|reason| Interrupt::Unprepared { reason })?;
         }
@@ -47,24 +55,33 @@ impl Live {
         store.set_max_component_handles(number(spec.limits.handles));
         store.set_fuel(0)?;
         store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(|store| {
-            if store.data().call.deadline.passed() {
+        store.epoch_deadline_callback(|mut store| {
+            let state = store.data_mut();
+            if state.call.deadline.passed() {
                 return Err(Interrupt::Deadline.into());
+            }
+            if state.on_callers_stack {
+                hand_over_tasks();
+                return Ok(UpdateDeadline::Continue(1));
             }
             // Give way to other tasks of this thread once per tick.
             Ok(UpdateDeadline::Yield(1))
         });
-        is_live.store(true, Ordering::Relaxed);
-        Ok(Self { store, instance: None, functions: vec![None; functions], is_live: Arc::clone(is_live) })
+        live.fetch_add(1, Ordering::Relaxed);
+        Ok(Self { store, instance: None, functions: vec![None; functions], live: Arc::clone(live) })
     }
 
     /// Sets what the coming calls may use, and for whom they are.
-    pub(crate) fn begin(&mut self, fuel: u64, call: ServedCall) -> wasmtime::Result<()> {
+    pub(crate) fn begin(
+        &mut self,
+        fuel: u64,
+        caller: &Arc<Caller>,
+        (deadline, time): (Deadline, Duration),
+        on_callers_stack: bool,
+    ) -> wasmtime::Result<()> {
         self.store.set_fuel(fuel)?;
         self.store.set_epoch_deadline(1);
-        let state = self.store.data_mut();
-        state.limiter.begin_call();
-        state.call = call;
+        self.store.data_mut().begin(caller, deadline, time, on_callers_stack);
         Ok(())
     }
 
@@ -72,21 +89,6 @@ impl Live {
     pub(crate) async fn instantiate(&mut self, pre: &InstancePre<StoreState>) -> wasmtime::Result<()> {
         self.instance = Some(pre.instantiate_async(&mut self.store).await?);
         Ok(())
-    }
-
-    /// Calls an export with values made for its type.
-    pub(crate) async fn call(
-        &mut self,
-        position: usize,
-        index: &ComponentExportIndex,
-        args: &[Val],
-        has_result: bool,
-    ) -> wasmtime::Result<Option<Val>> {
-        let function = self.function(position, index)?;
-        // Overwritten by the call; wasmtime only wants the right number of places.
-        let mut value = has_result.then_some(Val::Bool(false));
-        function.call_async(&mut self.store, args, value.as_mut_slice()).await?;
-        Ok(value)
     }
 
     /// Calls an export whose type is known in Rust.
@@ -106,7 +108,8 @@ impl Live {
         function.call_async(&mut self.store, args).await
     }
 
-    fn function(&mut self, position: usize, index: &ComponentExportIndex) -> wasmtime::Result<Func> {
+    /// Returns the function at `position` of the component's exports, whose index is `index`.
+    pub(crate) fn function(&mut self, position: usize, index: &ComponentExportIndex) -> wasmtime::Result<Func> {
         if let Some(Some(function)) = self.functions.get(position) {
             return Ok(*function);
         }
@@ -137,7 +140,18 @@ impl Live {
 
 impl Drop for Live {
     fn drop(&mut self) {
-        self.is_live.store(false, Ordering::Relaxed);
+        self.live.fetch_sub(1, Ordering::Relaxed);
         self.end_output();
+    }
+}
+
+/// Has another thread take over the tasks that wait for this one, which stays with a guest for longer than a tick.
+fn hand_over_tasks() {
+    // Elsewhere there is nobody to take over.
+    if Handle::try_current().is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::MultiThread) {
+        // A set of tasks that is bound to this thread cannot be handed over; tokio panics where it finds itself in one.
+        let _ = catch_unwind(AssertUnwindSafe(|| {
+            tokio::task::block_in_place(|| std::thread::sleep(HANDING_OVER));
+        }));
     }
 }

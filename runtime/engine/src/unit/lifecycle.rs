@@ -2,6 +2,7 @@
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use domain::call::Caller;
 use domain::failure::FailureKind;
@@ -9,11 +10,12 @@ use domain::ports::{Started, StateKeeper};
 use domain::text::guest_message;
 use domain::{Failure, Phase};
 
+use super::shelf::{NoTurn, Turn};
 use super::{ComponentUnit, Live, bounded};
-use crate::epoch::{Deadline, Stopwatch};
+use crate::clock::Stopwatch;
+use crate::epoch::Deadline;
 use crate::failure::Interrupt;
 use crate::settings::SNAPSHOT_BYTES_MAX;
-use crate::state::ServedCall;
 
 /// What the functions of `registry:component` answer, apart from `snapshot`.
 type Answer = (Result<(), String>,);
@@ -24,20 +26,33 @@ type Snapshot = (Result<Vec<u8>, String>,);
 impl ComponentUnit {
     /// See [`domain::ports::Unit::start`].
     pub(super) async fn start_instance(&self) -> Result<Started, Failure> {
-        let mut slot = self.live.lock().await;
-        if slot.is_some() {
-            return Ok(Started::default());
-        }
+        // Without a deadline nobody is one too many or late.
+        let Ok((turn, live)) = self.shelf.turn(None).await else { return Ok(Started::default()) };
         let watch = Stopwatch::start();
-        let (live, fuel) = self.make(&Arc::default(), None).await?;
-        *slot = Some(live);
-        Ok(Started { fuel, duration: watch.elapsed() })
+        let (live, started) = match live {
+            Some(live) => (live, Started::default()),
+            None => {
+                let (live, fuel) = self.make(&Arc::default(), None).await?;
+                (live, Started { fuel, duration: watch.elapsed() })
+            }
+        };
+        if self.is_per_call() {
+            // It has proved that it can be made.
+            self.end(live, turn).await;
+        } else {
+            turn.put(live, self.shared.ticker.now());
+        }
+        Ok(started)
     }
 
     /// Makes an instance and returns it with the fuel that this took; nothing of it is left if it fails.
     ///
     /// A guest that cannot take over its saved state starts without it, and the observer hears why.
-    pub(super) async fn make(&self, caller: &Arc<Caller>, outer: Option<Deadline>) -> Result<(Live, u64), Failure> {
+    pub(super) async fn make(
+        &self,
+        caller: &Arc<Caller>,
+        outer: Option<Deadline>,
+    ) -> Result<(Box<Live>, u64), Failure> {
         let mut spent = 0;
         if let Some(state) = self.load_state(caller).await? {
             match self.attempt(caller, outer, Some(state)).await {
@@ -74,7 +89,7 @@ impl ComponentUnit {
         caller: &Arc<Caller>,
         outer: Option<Deadline>,
         state: Option<Arc<[u8]>>,
-    ) -> Result<(Live, u64), Failure> {
+    ) -> Result<(Box<Live>, u64), Failure> {
         let limits = &self.spec.limits;
         let own = Deadline::after(limits.deadline());
         let (deadline, time) = match outer {
@@ -83,7 +98,7 @@ impl ComponentUnit {
         };
         let fuel = limits.activation_fuel;
         let mut steps = match self.make_store(deadline).await {
-            Ok(live) => Steps { unit: self, live, caller, deadline, time, fuel },
+            Ok(live) => Steps { unit: self, live: Box::new(live), caller, deadline, time, fuel },
             Err(error) => {
                 let denied = matches!(error.downcast_ref(), Some(Interrupt::Unprepared { .. }));
                 let late = matches!(error.downcast_ref(), Some(Interrupt::Deadline));
@@ -115,11 +130,11 @@ impl ComponentUnit {
         let grants = &self.instance_spec.grants;
         if !self.capabilities.iter().any(|capability| capability.may_block(grants)) {
             let (spec, capabilities) = (&self.instance_spec, &self.capabilities);
-            return Live::new(&self.shared, spec, capabilities, count, &self.is_live);
+            return Live::new(&self.shared, spec, capabilities, count, self.shelf.live());
         }
         let (shared, spec) = (Arc::clone(&self.shared), self.instance_spec.clone());
-        let (capabilities, is_live) = (self.capabilities.clone(), Arc::clone(&self.is_live));
-        let making = tokio::task::spawn_blocking(move || Live::new(&shared, &spec, &capabilities, count, &is_live));
+        let (capabilities, counted) = (self.capabilities.clone(), Arc::clone(self.shelf.live()));
+        let making = tokio::task::spawn_blocking(move || Live::new(&shared, &spec, &capabilities, count, &counted));
         bounded(deadline, pin!(async { making.await.map_err(wasmtime::Error::new)? })).await
     }
 
@@ -138,11 +153,20 @@ impl ComponentUnit {
     async fn checked_health(&self) -> Result<(), Failure> {
         let nobody = Arc::<Caller>::default();
         let deadline = Deadline::after(self.spec.limits.deadline());
-        let Ok(mut slot) = self.turn(deadline).await else {
-            let message = format!("calls kept the component busy for {} ms", self.spec.limits.deadline_ms);
-            return Err(self.scene(&nobody).failure(Phase::Health, FailureKind::Deadline, &message));
+        let (turn, live) = match self.shelf.turn(Some(deadline)).await {
+            Ok(turn) => turn,
+            Err(reason) => {
+                let (kind, message) = match reason {
+                    NoTurn::Late => {
+                        let waited = self.spec.limits.deadline_ms;
+                        (FailureKind::Deadline, format!("calls kept the component busy for {waited} ms"))
+                    }
+                    NoTurn::Full => (FailureKind::Exhausted, "too many calls wait for the component".to_owned()),
+                };
+                return Err(self.scene(&nobody).failure(Phase::Health, kind, &message));
+            }
         };
-        let live = match slot.take() {
+        let live = match live {
             Some(live) => live,
             None => self.make(&nobody, Some(deadline)).await?.0,
         };
@@ -150,23 +174,52 @@ impl ComponentUnit {
         let mut steps = Steps { unit: self, live, caller: &nobody, deadline, time: self.spec.limits.deadline(), fuel };
         steps.begin().map_err(|error| steps.failed(Phase::Health, &error))?;
         match steps.ask(Phase::Health, "health", "check", ()).await {
+            Err(failure) if failure.kind != FailureKind::Err => Err(failure),
             // An answer is not a trap: the instance lives on.
-            Err(failure) if failure.kind == FailureKind::Err => {
-                *slot = Some(steps.live);
-                Err(failure)
+            answer if self.is_per_call() => {
+                self.end(steps.live, turn).await;
+                answer
             }
-            Ok(()) => {
-                *slot = Some(steps.live);
-                Ok(())
+            answer => {
+                turn.put(steps.live, self.shared.ticker.now());
+                answer
             }
-            Err(failure) => Err(failure),
         }
     }
 
     /// See [`domain::ports::Unit::stop`].
-    pub(super) async fn stop_instance(&self) {
-        let mut slot = self.live.lock().await;
-        let Some(live) = slot.take() else { return };
+    pub(super) async fn stop_instances(&self) {
+        // Nobody makes an instance before the state of this one is saved.
+        let (_turns, lives) = self.shelf.all().await;
+        for live in lives {
+            self.end_instance(live).await;
+        }
+    }
+
+    /// See [`domain::ports::Unit::shed`].
+    pub(super) async fn shed_instances(&self, idle: Duration) -> usize {
+        let idle = u64::try_from(idle.as_millis()).unwrap_or(u64::MAX);
+        let Some(before) = self.shared.ticker.now().checked_sub(idle) else { return 0 };
+        let mut shed = 0;
+        for (turn, live) in self.shelf.take_older(before) {
+            self.end(live, turn).await;
+            shed += 1;
+        }
+        shed
+    }
+
+    /// Ends an instance in order, and gives its turn to the next.
+    pub(super) async fn end(&self, live: Box<Live>, turn: Turn<'_>) {
+        self.end_instance(live).await;
+        drop(turn);
+    }
+
+    async fn end_instance(&self, live: Box<Live>) {
+        if self.exports.lifecycle("state", "snapshot").is_none()
+            && self.exports.lifecycle("lifecycle", "deactivate").is_none()
+        {
+            return;
+        }
         let nobody = Arc::<Caller>::default();
         let deadline = Deadline::after(self.spec.limits.deadline());
         let fuel = self.spec.limits.activation_fuel;
@@ -190,17 +243,16 @@ impl ComponentUnit {
 /// The steps of one instance's beginning or end, which share fuel and deadline.
 struct Steps<'a> {
     unit: &'a ComponentUnit,
-    live: Live,
+    live: Box<Live>,
     caller: &'a Arc<Caller>,
     deadline: Deadline,
-    time: std::time::Duration,
+    time: Duration,
     fuel: u64,
 }
 
 impl Steps<'_> {
     fn begin(&mut self) -> wasmtime::Result<()> {
-        let served = ServedCall { caller: Arc::clone(self.caller), deadline: self.deadline };
-        self.live.begin(self.fuel, served)
+        self.live.begin(self.fuel, self.caller, (self.deadline, self.time), false)
     }
 
     fn used(&self) -> u64 {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use domain::call::{CallExpression, CallRequest};
 use domain::failure::FailureKind;
-use domain::ports::{InstanceState, Slot, Unit, UnitSpec};
+use domain::ports::{Engine as _, InstanceState, Slot, Unit, UnitSpec};
 use domain::{Limits, Phase};
 use serde_json::json;
 
@@ -229,7 +229,7 @@ async fn two_ways_to_one_dependency_share_its_instance() {
     let top = world.linked("demo:top", top, &[("left", "twice", &l), ("right", "twice", &r)]).await;
     assert_eq!(call(&top, "both(3)").await.json, json!(12));
     assert_eq!(adder.instance_state(), InstanceState::Live);
-    let used: Vec<_> = world
+    let told: Vec<_> = world
         .heard
         .calls
         .lock()
@@ -238,7 +238,14 @@ async fn two_ways_to_one_dependency_share_its_instance() {
         .filter(|call| call.component == "demo:adder")
         .map(|call| call.hit)
         .collect();
-    assert_eq!(used, [Some(false), Some(true)]);
+    assert_eq!(told, [Some(false)], "the call for which the instance had to be made");
+    let mut counted = Vec::new();
+    world.engine.take_usage(&mut |used| {
+        assert_eq!(used.buckets.iter().sum::<u64>(), used.calls);
+        counted.push(format!("{} called {} {} times, {} fuel", used.caller, used.component, used.calls, used.fuel > 0));
+    });
+    assert_eq!(counted, ["demo:right called demo:adder 1 times, true fuel"]);
+    world.engine.take_usage(&mut |used| panic!("counted twice: {used:?}"));
 }
 
 #[tokio::test]

@@ -5,9 +5,11 @@
 mod calls;
 mod code;
 mod composing;
+mod differential;
 mod gates;
 mod inspect;
 mod lifecycle;
 mod limits;
+mod random_types;
 mod support;
 mod workers;

@@ -45,7 +45,8 @@ impl Registry {
     /// Activates components and all that they need, in topological waves, each wave in parallel.
     ///
     /// A component that fails goes to status `error` and its failure to its history; what depends on it is skipped; the rest
-    /// goes on. A target with a version activates the newest revision of that version, in place of the active one if need
+    /// goes on. One whose first instance is made when it is called is only linked. One for which the process has no room is refused, and
+    /// stays as it is. A target with a version activates the newest revision of that version, in place of the active one if need
     /// be; where that revision cannot be activated, the entry stays as it is. A target in status `error` is tried again.
     ///
     /// # Cancel safety
@@ -99,7 +100,8 @@ impl Registry {
         Ok(self.activate(&targets).await)
     }
 
-    /// Makes instances of all components that are active, in topological order, as after a restart.
+    /// Makes instances of all components that are active, in topological order, as after a restart; those whose first instance is made
+    /// when they are called are linked.
     ///
     /// What fails is recorded and goes to status `error`.
     ///
@@ -150,12 +152,13 @@ impl Registry {
         // The waves are topological: what it imports is in service already.
         self.put_in_service(entry, as_of).await?;
         let unit = self.unit(&entry.id).await?;
-        match unit.start().await {
-            Ok(started) => Ok(Activated {
+        self.room_for(&entry.id).await?;
+        match self.start(entry, &*unit).await {
+            Ok(fuel) => Ok(Activated {
                 id: entry.id.clone(),
                 version: entry.revision.version.clone(),
                 duration: self.inner.clock.now().since(begun),
-                fuel: started.fuel,
+                fuel,
             }),
             Err(failure) => {
                 self.slot(&entry.id).turn(None);
@@ -237,6 +240,8 @@ impl Registry {
         if entry.status == Status::Active {
             return Ok(None);
         }
+        self.check_instances(&entry)?;
+        self.room_for(id).await?;
         let begun = self.inner.clock.now();
         for hook in self.inner.hooks.before() {
             if let Err(reason) = hook(entry.clone()).await {
@@ -264,8 +269,8 @@ impl Registry {
 
     async fn prepare_and_start(&self, entry: &Arc<Entry>) -> Result<(Prepared, u64), Failure> {
         let prepared = self.prepare(entry).await?;
-        let started = prepared.unit.start().await?;
-        Ok((prepared, started.fuel))
+        let fuel = self.start(entry, &*prepared.unit).await?;
+        Ok((prepared, fuel))
     }
 
     /// Writes that `entry` is active and puts its unit in service.

@@ -44,6 +44,8 @@ impl Registry {
         let _life = self.inner.life.lock(id).await;
         let begun = self.inner.clock.now();
         let entry = Arc::new(next);
+        self.check_instances(&entry)?;
+        self.room_for(id).await?;
         self.prepare_imports(&entry).await?;
         let old = self.slot(id).unit();
         if let Some(old) = &old {
@@ -61,6 +63,7 @@ impl Registry {
         let activated = self.put_active(&entry, prepared, started).await?;
         if let Some(old) = old {
             old.stop().await;
+            self.inner.tracker.room.dropped();
         }
         Ok(activated)
     }

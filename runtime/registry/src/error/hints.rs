@@ -53,6 +53,15 @@ pub(super) fn of(error: &RegistryError) -> Vec<String> {
             format!("unregister components of `{namespace}` that are not needed any more"),
             format!("or raise it: `runtime settings quotas.namespaces.{namespace}.{key}=…`"),
         ],
+        RegistryError::NoRoom { .. } => no_room(),
+        RegistryError::StateNotKept { component, of_kind: None, .. } => vec![
+            "leave `[instances] mode` out of its component.toml, or say `shared`".to_owned(),
+            format!("or build `{component}` without that export, if it need not remember anything"),
+        ],
+        RegistryError::StateNotKept { of_kind: Some(kind), .. } => vec![
+            "say `mode = \"shared\"` under `[instances]` in its component.toml".to_owned(),
+            format!("or change its kind: `runtime settings kinds.{kind}.instances.mode=shared`"),
+        ],
         RegistryError::VersionTaken { component, .. } => vec![
             "give the changed component a new version".to_owned(),
             format!(
@@ -126,6 +135,16 @@ fn engine(error: &EngineError) -> Vec<String> {
     }
 }
 
+/// What helps where the system allows no more mappings.
+fn no_room() -> Vec<String> {
+    vec![
+        "`runtime evict ID…` drops instances that nobody needs now; busy ones are never dropped by themselves"
+            .to_owned(),
+        "`sysctl -w vm.max_map_count=262144` raises what the system allows, at once".to_owned(),
+        "`[instances] activation = \"lazy\"` in a component.toml makes its instance only when it is called".to_owned(),
+    ]
+}
+
 fn listed(names: &[String]) -> String {
     let mut text = names.iter().take(LISTED_MAX).map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
     if names.len() > LISTED_MAX {
@@ -157,6 +176,7 @@ fn failed(failure: &Failure) -> Vec<String> {
             ),
             history,
         ],
+        FailureKind::Exhausted if failure.message.contains("mappings") => no_room(),
         FailureKind::Exhausted => match failure.retry_after_ms {
             Some(millis) => vec![format!("try again in {millis} ms; `runtime settings quotas` shows the quotas")],
             None => vec![format!("try again in a moment; `runtime show {id}` shows its limits")],

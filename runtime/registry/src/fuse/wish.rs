@@ -70,9 +70,7 @@ impl Registry {
 
     /// Tells whether the manifest of `entry`, or else its kind, asks for it to be fused.
     pub(super) fn asks_to_be_fused(&self, entry: &Entry) -> bool {
-        let manifest = &entry.revision.manifest;
-        let link = manifest.instances.link.or_else(|| self.link_of_kind(&manifest.kind()));
-        link == Some(InstanceLink::Fused)
+        self.own_instances(entry).link == InstanceLink::Fused
     }
 
     /// Returns what the unit of `entry` is made of besides its own code, `None` if of nothing.
@@ -146,7 +144,7 @@ impl Registry {
         if !shares_grants && !are_equal(root, part) {
             return Some(FuseRefusal::Grants { part: id() });
         }
-        let mode = |entry: &Entry| self.settings().instances_for(&entry.revision.manifest);
+        let mode = |entry: &Entry| self.own_instances(entry).mode;
         if mode(part) == InstanceMode::PerCall && mode(root) != InstanceMode::PerCall {
             return Some(FuseRefusal::PerCall { part: id() });
         }

@@ -37,6 +37,11 @@ impl Registry {
             // Whoever stops it takes the unit out.
             return true;
         }
+        if self.check_instances(&entry).is_err() {
+            // The next call says why.
+            self.out_of_service(id).await;
+            return true;
+        }
         // Those that it imports from are in service, as they were when it was linked.
         let Ok(Prepared { unit, recipe }) = self.prepare(&entry).await else {
             self.out_of_service(id).await;
@@ -51,6 +56,7 @@ impl Registry {
         }
         self.turn(&entry, unit);
         old.stop().await;
+        self.inner.tracker.room.dropped();
         // Changed while it was put there: whoever did that may not have found it.
         self.is_unchanged(&entry, recipe.as_ref(), as_of).unwrap_or(false)
     }

@@ -41,6 +41,11 @@ pub(crate) struct Draft {
 }
 
 impl Draft {
+    /// Tells whether it exports the interface by which a component keeps state.
+    pub(super) fn has_state(&self) -> bool {
+        Revision::exports_lifecycle(&self.inspection.exports, "state")
+    }
+
     /// Warns of imports that the host can never serve and that nothing is bound to.
     pub(super) fn refused_imports(&self) -> Option<String> {
         let bind = &self.manifest.bind;

@@ -112,7 +112,7 @@ impl Registry {
     ///
     /// # Errors
     /// [`RegistryError::Binary`], [`RegistryError::Manifest`], [`RegistryError::VersionTaken`],
-    /// [`RegistryError::MissingExports`], [`RegistryError::Cycle`], and what reading and storing can meet.
+    /// [`RegistryError::MissingExports`], [`RegistryError::StateNotKept`], [`RegistryError::Cycle`], and what reading and storing can meet.
     pub async fn register(&self, request: RegisterRequest) -> Result<Registered, RegistryError> {
         let result = match self.draft(request).await {
             Ok(draft) => self.commit_draft(draft, Arc::new(Expected::new())).await,
@@ -136,6 +136,7 @@ impl Registry {
             draft.authority = registry.authority_for(&draft, &request)?;
             draft.override_version |= registry.settings().allow_override;
             registry.check_world(&draft)?;
+            registry.check_state(&draft.id, &draft.manifest, draft.has_state())?;
             draft.pin = Some(Arc::new(registry.inner.pins.pin(draft.inspection.digest)));
             registry.inner.blobs.put(&draft.bytes)?;
             // The bytes are in their file; a batch must not keep them all in memory.

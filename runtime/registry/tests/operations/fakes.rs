@@ -4,16 +4,16 @@ use std::any::Any;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use domain::call::{CallExpression, CallOutcome, CallRequest};
 use domain::inspection::{ExternItem, ExternKind, FunctionSignature, Inspection};
 use domain::ports::{
     BlobStore, BoxFuture, CallRecord, Clock, Engine, EngineError, EngineObserver, FusePart, GuestOutput, InstanceCount,
-    InstanceState, OutputLine, OutputSink, SettingsStore, SourceError, Started, StateStore, StorageError, Unit,
-    UnitSpec, Upkeep,
+    InstanceState, Mappings, OutputLine, OutputSink, ProcessLimits, SettingsStore, SourceError, Started, StateStore,
+    StorageError, Unit, UnitSpec, Upkeep,
 };
 use domain::{Actor, ComponentId, Digest, Failure, FailureKind, Phase, Timestamp};
 use registry::{RegisterRequest, Registry, Tracker};
@@ -69,6 +69,20 @@ impl SettingsStore for Settings {
     }
 }
 
+/// A process that may map ten thousand ranges: each instance takes ten, and there are others.
+#[derive(Default)]
+pub(crate) struct Machine {
+    pub(crate) others: AtomicU64,
+    live: AtomicU64,
+}
+
+impl ProcessLimits for Machine {
+    fn mappings(&self) -> Option<Mappings> {
+        let count = self.others.load(Ordering::SeqCst) + 10 * self.live.load(Ordering::SeqCst);
+        Some(Mappings { count, limit: 10_000 })
+    }
+}
+
 struct NoOutput;
 
 impl OutputSink for NoOutput {
@@ -86,12 +100,13 @@ impl GuestOutput for NoOutput {
 }
 
 /// An engine whose components are lines of text: `import NAME`, `resources IMPORT`, `export NAME`, `name N`, `version V`, and what goes wrong:
-/// `fail-link`, `fail-start`, `fail-start-once`, `fail-call`. A line that starts with `#` only makes the bytes differ.
+/// `fail-link`, `fail-start`, `fail-start-once`, `fail-call`. The instance of one that says `busy` always serves a call. A line that starts with `#` only makes the bytes differ.
 pub(crate) struct TextEngine {
     observer: Arc<Tracker>,
     /// What happened to units, in order: `start a:b`, `stop a:b`.
     pub(crate) steps: Arc<Mutex<Vec<String>>>,
     starts: Arc<AtomicUsize>,
+    machine: Arc<Machine>,
 }
 
 impl Engine for TextEngine {
@@ -157,6 +172,8 @@ impl Engine for TextEngine {
                 spec,
                 text,
                 live: AtomicBool::new(false),
+                last_used: Mutex::default(),
+                machine: self.machine.clone(),
                 observer: self.observer.clone(),
                 steps: self.steps.clone(),
                 starts: self.starts.clone(),
@@ -196,6 +213,8 @@ struct TextUnit {
     spec: UnitSpec,
     text: String,
     live: AtomicBool,
+    last_used: Mutex<Option<Instant>>,
+    machine: Arc<Machine>,
     observer: Arc<Tracker>,
     steps: Arc<Mutex<Vec<String>>>,
     starts: Arc<AtomicUsize>,
@@ -208,6 +227,22 @@ impl TextUnit {
 
     fn failure(&self, phase: Phase, kind: FailureKind, message: &str) -> Failure {
         failure(&self.spec, phase, kind, message)
+    }
+
+    /// Makes the instance or drops it, and returns whether there was one.
+    fn set_live(&self, live: bool) -> bool {
+        let was_live = self.live.swap(live, Ordering::SeqCst);
+        match (was_live, live) {
+            (false, true) => {
+                self.machine.live.fetch_add(1, Ordering::SeqCst);
+            }
+            (true, false) => {
+                self.machine.live.fetch_sub(1, Ordering::SeqCst);
+            }
+            _ => {}
+        }
+        *self.last_used.lock().unwrap() = live.then(Instant::now);
+        was_live
     }
 
     fn step(&self, what: &str) {
@@ -235,7 +270,7 @@ impl Unit for TextUnit {
             if self.has("fail-start") || (self.has("fail-start-once") && first) {
                 return Err(self.failure(Phase::Activate, FailureKind::Err, "not today"));
             }
-            self.live.store(true, Ordering::SeqCst);
+            self.set_live(true);
             Ok(Started { fuel: 7, duration: Duration::ZERO })
         })
     }
@@ -243,19 +278,19 @@ impl Unit for TextUnit {
     fn call(&self, request: CallRequest) -> BoxFuture<'_, Result<CallOutcome, EngineError>> {
         Box::pin(async move {
             assert!(!request.caller.call_id.is_none(), "each call has an id");
-            self.live.store(true, Ordering::SeqCst);
+            let was_live = self.set_live(true);
             let ok = !self.has("fail-call");
             self.observer.called(CallRecord {
                 component: &self.spec.id,
                 caller: None,
-                ended: std::time::Instant::now(),
+                ended: Instant::now(),
                 duration: Duration::from_micros(5),
                 fuel: 3,
                 ok,
-                instance_hit: None,
+                instance_hit: Some(was_live),
             });
             if !ok {
-                self.live.store(false, Ordering::SeqCst);
+                self.set_live(false);
                 let failure = self.failure(Phase::Call, FailureKind::Trap, "unreachable");
                 self.observer.failed(failure.clone());
                 return Err(EngineError::Failed(Box::new(failure)));
@@ -285,22 +320,27 @@ impl Unit for TextUnit {
 
     fn stop(&self) -> BoxFuture<'_, ()> {
         Box::pin(async move {
-            if self.live.swap(false, Ordering::SeqCst) {
+            if self.set_live(false) {
                 self.step("stop");
             }
         })
     }
 
-    fn shed(&self, _: Duration) -> BoxFuture<'_, usize> {
+    fn shed(&self, idle: Duration) -> BoxFuture<'_, usize> {
         Box::pin(async move {
-            let live = self.instances().live;
+            let InstanceCount { live, busy: 0, last_used } = self.instances() else { return 0 };
+            if live == 0 || last_used.is_some_and(|last| last.elapsed() < idle) {
+                return 0;
+            }
             self.stop().await;
             live
         })
     }
 
     fn instances(&self) -> InstanceCount {
-        InstanceCount { live: usize::from(self.live.load(Ordering::SeqCst)), busy: 0, last_used: None }
+        let live = usize::from(self.live.load(Ordering::SeqCst));
+        let busy = if self.has("busy") { live } else { 0 };
+        InstanceCount { live, busy, last_used: *self.last_used.lock().unwrap() }
     }
 
     fn instance_state(&self) -> InstanceState {
@@ -316,6 +356,8 @@ impl Unit for TextUnit {
 pub(crate) struct World {
     pub(crate) registry: Registry,
     pub(crate) steps: Arc<Mutex<Vec<String>>>,
+    pub(crate) machine: Arc<Machine>,
+    pub(crate) tracker: Arc<Tracker>,
 }
 
 impl World {
@@ -350,7 +392,13 @@ impl World {
     ) -> Self {
         let tracker = Arc::new(Tracker::new(clock.clone()));
         let steps = Arc::new(Mutex::new(Vec::new()));
-        let engine = TextEngine { observer: tracker.clone(), steps: steps.clone(), starts: Arc::default() };
+        let machine = Arc::new(Machine::default());
+        let engine = TextEngine {
+            observer: tracker.clone(),
+            steps: steps.clone(),
+            starts: Arc::default(),
+            machine: machine.clone(),
+        };
         let mut builder = Registry::builder();
         if let Some(upkeep) = upkeep {
             builder = builder.upkeep(upkeep);
@@ -362,12 +410,13 @@ impl World {
             .clock(clock)
             .settings(settings)
             .output(Arc::new(NoOutput))
-            .tracker(tracker)
+            .tracker(tracker.clone())
+            .process_limits(machine.clone())
             .actor(Actor::Api("test".to_owned()))
             .open()
             .await
             .unwrap();
-        Self { registry, steps }
+        Self { registry, steps, machine, tracker }
     }
 
     /// Registers a component given as lines after `component`.

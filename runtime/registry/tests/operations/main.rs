@@ -7,6 +7,7 @@
 )]
 
 mod activating;
+mod caching;
 mod calling;
 mod concurrency;
 mod dice;

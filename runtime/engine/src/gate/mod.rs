@@ -1,0 +1,152 @@
+//! Gates: the imports of one component that another provides, as host functions that enter the other's store.
+
+mod abi;
+mod edge;
+mod pass;
+mod shape;
+mod transfer;
+
+use std::sync::Arc;
+
+use domain::ComponentId;
+use domain::callers::refusal;
+use domain::failure::FailureKind;
+use domain::ports::{Link, Unit};
+use wasmtime::component::Linker;
+use wasmtime::component::types::{ComponentFunc, ComponentInstance, ComponentItem};
+
+pub(crate) use edge::{Counted, EdgeUse, Edges};
+use pass::Gate;
+
+use crate::engine::Shared;
+use crate::link::{Unmet, shown};
+use crate::state::StoreState;
+use crate::unit::ComponentUnit;
+use crate::wit::{TypeNames, function_transferable, same_types, signature};
+
+/// Where the gates of one component are made.
+pub(crate) struct Maker<'a> {
+    pub(crate) shared: &'a Arc<Shared>,
+    /// The component whose imports they are.
+    pub(crate) caller: &'a ComponentId,
+    /// How many there are.
+    pub(crate) gates: usize,
+}
+
+impl Maker<'_> {
+    /// Returns the number of the next gate.
+    fn next(&mut self) -> usize {
+        self.gates += 1;
+        self.gates - 1
+    }
+}
+
+/// Defines an import interface by gates into `link`'s provider, after comparing each function's types.
+pub(crate) fn link_interface(
+    maker: &mut Maker<'_>,
+    link: &Link,
+    interface: &ComponentInstance,
+    linker: &mut Linker<StoreState>,
+) -> Result<(), Unmet> {
+    let provider = provider(link)?;
+    let exports = component_unit(&*provider)?;
+    admit(exports, maker.caller, &link.export)?;
+    let mut instance = linker.instance(&link.import).map_err(|error| (FailureKind::Host, format!("{error:#}")))?;
+    for (name, item) in interface.exports(&maker.shared.engine) {
+        match item.ty {
+            ComponentItem::ComponentFunc(function) => {
+                check(link, Some(&link.export), name, &function, exports)?;
+                let gate = Gate::new(maker, link, Some(&link.export), name, function);
+                gate.define(&mut instance, name)?;
+            }
+            ComponentItem::Type(_) => {}
+            ComponentItem::Resource(_) => return Err(not_transferable(link, name, "a resource")),
+            _ => {
+                let message = format!(
+                    "import `{}` has `{}`, which is neither a function nor a type",
+                    shown(&link.import),
+                    shown(name)
+                );
+                return Err((FailureKind::TypeMismatch, message));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Defines an imported function of the world itself by a gate.
+pub(crate) fn link_function(
+    maker: &mut Maker<'_>,
+    link: &Link,
+    function: &ComponentFunc,
+    linker: &mut Linker<StoreState>,
+) -> Result<(), Unmet> {
+    let provider = provider(link)?;
+    let exports = component_unit(&*provider)?;
+    admit(exports, maker.caller, &link.export)?;
+    check(link, None, &link.export, function, exports)?;
+    let gate = Gate::new(maker, link, None, &link.export, function.clone());
+    gate.define(&mut linker.root(), &link.import)
+}
+
+fn provider(link: &Link) -> Result<Arc<dyn Unit>, Unmet> {
+    let id = link.provider.id();
+    link.provider.unit().ok_or_else(|| {
+        (FailureKind::Dependency, format!("{id}, which provides `{}`, is not active", shown(&link.import)))
+    })
+}
+
+fn component_unit(unit: &dyn Unit) -> Result<&ComponentUnit, Unmet> {
+    unit.as_any()
+        .downcast_ref()
+        .ok_or_else(|| (FailureKind::Host, format!("{} runs in another engine and cannot be linked", unit.id())))
+}
+
+/// Checks that the provider lets `caller` call its `export`.
+fn admit(provider: &ComponentUnit, caller: &ComponentId, export: &str) -> Result<(), Unmet> {
+    match provider.refusing(export, caller) {
+        None => Ok(()),
+        Some(allowed) => Err((FailureKind::Denied, refusal(provider.id(), caller, &shown(export), allowed))),
+    }
+}
+
+fn not_transferable(link: &Link, function: &str, what: &str) -> Unmet {
+    let message = format!(
+        "import `{}`: `{}` holds {what}, which cannot cross from one component to another yet",
+        shown(&link.import),
+        shown(function)
+    );
+    (FailureKind::TypeMismatch, message)
+}
+
+/// Compares an imported function with the provider's.
+fn check(
+    link: &Link,
+    interface: Option<&str>,
+    name: &str,
+    wanted: &ComponentFunc,
+    provider: &ComponentUnit,
+) -> Result<(), Unmet> {
+    function_transferable(wanted).map_err(|what| not_transferable(link, name, what))?;
+    let (import, id) = (shown(&link.import), link.provider.id());
+    let none = TypeNames::default();
+    let Some(export) = provider.exports().find(interface, name) else {
+        let message = format!(
+            "import `{import}` needs `{}: {}`, which {id} does not have in `{}`",
+            shown(name),
+            shown(&signature(wanted, &none)),
+            shown(&link.export)
+        );
+        return Err((FailureKind::TypeMismatch, message));
+    };
+    if export.transferable().is_ok() && same_types(wanted, &export.ty) {
+        return Ok(());
+    }
+    let message = format!(
+        "import `{import}` needs `{}: {}`, but that of {id} is `{}`",
+        shown(name),
+        shown(&signature(wanted, &none)),
+        shown(&signature(&export.ty, &none))
+    );
+    Err((FailureKind::TypeMismatch, message))
+}
