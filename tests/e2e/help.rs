@@ -24,11 +24,11 @@ fn the_first_screen_groups_the_verbs() {
     Dependencies:
       deps, dependents ID  Show what a component needs, or what needs it
       depend, undepend     Declare or remove a dependency: `depend A --on B`
+      fuse, unfuse         Compose a trusted pair into one: `fuse A B`; undo it
       order, cycles, graph Show the activation order, all cycles, or a picture
     Operations:
-      status ID            Show or set the status of components
-      health, stats        Count healthy components; show usage and timings
-      errors, log          Show failures; read the journal: who did what when
+      status, health ID    Show or set the status; count healthy components
+      errors, log, stats   Show failures; who did what when; use and timings
       grant, revoke ID CAP Grant variables, folders, clocks; take them back
       grants, policy       Show what is asked and granted, and by which rules
       index, settings      Make and use indexes; show or change settings
@@ -76,6 +76,8 @@ fn every_verb_explains_itself_with_an_example() {
         "dependents",
         "depend",
         "undepend",
+        "fuse",
+        "unfuse",
         "order",
         "cycles",
         "graph",

@@ -20,6 +20,7 @@ mod calls;
 mod compiling;
 mod dependencies;
 mod files;
+mod fusing;
 mod generated;
 mod grants;
 mod harness;

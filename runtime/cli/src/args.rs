@@ -104,6 +104,8 @@ pub(crate) enum Verb {
     Dependents(commands::dependents::Args),
     Depend(commands::depend::Args),
     Undepend(commands::undepend::Args),
+    Fuse(commands::fuse::Args),
+    Unfuse(commands::unfuse::Args),
     Order(commands::order::Args),
     Cycles(commands::cycles::Args),
     Graph(commands::graph::Args),
@@ -152,6 +154,8 @@ impl Verb {
             | Self::Dependents(_)
             | Self::Depend(_)
             | Self::Undepend(_)
+            | Self::Fuse(_)
+            | Self::Unfuse(_)
             | Self::Order(_)
             | Self::Cycles(_)
             | Self::Graph(_)
@@ -186,8 +190,8 @@ impl Verb {
     pub(crate) fn runs_guests(&self) -> bool {
         self.runs_many_guests()
             || matches!(self, Self::Activate(_) | Self::Call(_) | Self::Evict(_) | Self::Unregister(_))
-            // A live instance ends where its grants change.
-            || matches!(self, Self::Grant(_) | Self::Revoke(_))
+            // A live instance ends where its grants change, or what it is made of.
+            || matches!(self, Self::Grant(_) | Self::Revoke(_) | Self::Fuse(_) | Self::Unfuse(_))
     }
 
     /// Tells whether the verb reads what is piped into it.

@@ -6,7 +6,7 @@ use domain::entry::{DeclaredBy, Unresolved, UnresolvedReason};
 use domain::inspection::ExternItem;
 use domain::manifest::{FolderMode, GrantRequests};
 use domain::{ComponentId, Edge, EdgeKind, Grant, Granted};
-use registry::{ActivateReport, EdgeView, EntryView, Outcomes, RegistryError};
+use registry::{ActivateReport, EdgeView, EntryView, FusedView, Outcomes, RegistryError};
 use serde::Serialize;
 
 use crate::error::CliError;
@@ -31,6 +31,9 @@ pub(crate) struct EntryDoc {
     pub(crate) exports: Vec<String>,
     pub(crate) dependencies: Vec<DependencyDoc>,
     pub(crate) dependents: Vec<ComponentId>,
+    /// How it is fused with others; not there if it is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) fused: Option<FusedDoc>,
     pub(crate) unresolved: Vec<String>,
     pub(crate) unresolved_reasons: Vec<UnresolvedDoc>,
     pub(crate) limits: BTreeMap<&'static str, u64>,
@@ -72,6 +75,7 @@ impl From<&EntryView> for EntryDoc {
             exports: names(&revision.exports),
             dependencies: entry.dependencies.iter().map(DependencyDoc::from).collect(),
             dependents: view.dependents.clone(),
+            fused: view.fused.as_ref().map(FusedDoc::from),
             unresolved: entry.unresolved.iter().map(|unresolved| unresolved.need.to_string()).collect(),
             unresolved_reasons: entry.unresolved.iter().map(UnresolvedDoc::from).collect(),
             limits: limits::values(&view.limits),
@@ -298,6 +302,29 @@ impl GrantsDoc {
     }
 }
 
+/// How a component is fused with others.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct FusedDoc {
+    pub(crate) with: Vec<ComponentId>,
+    /// Who said so: `operator` or `manifest`.
+    pub(crate) by: &'static str,
+    pub(crate) shares_grants: bool,
+    /// Why they cannot be fused any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) problem: Option<String>,
+}
+
+impl From<&FusedView> for FusedDoc {
+    fn from(view: &FusedView) -> Self {
+        Self {
+            with: view.with.clone(),
+            by: view.by.as_str(),
+            shares_grants: view.shares_grants,
+            problem: view.problem.clone(),
+        }
+    }
+}
+
 /// An edge from a dependency to a dependent.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct EdgeDoc {
@@ -308,6 +335,9 @@ pub(crate) struct EdgeDoc {
     pub(crate) interface: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) range: Option<String>,
+    /// Whether the code of the dependency is part of the dependent's unit.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) fused: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) status: Option<&'static str>,
 }
@@ -321,6 +351,7 @@ impl From<&EdgeView> for EdgeDoc {
             kind: edge.kind,
             interface: edge.interface,
             range: edge.range,
+            fused: view.fused,
             status: view.status.map(domain::Status::as_str),
         }
     }

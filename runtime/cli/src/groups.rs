@@ -45,15 +45,15 @@ pub(crate) const GROUPS: &[(&str, &[Line])] = &[
         &[
             line("deps, dependents ID", "Show what a component needs, or what needs it"),
             line("depend, undepend", "Declare or remove a dependency: `depend A --on B`"),
+            line("fuse, unfuse", "Compose a trusted pair into one: `fuse A B`; undo it"),
             line("order, cycles, graph", "Show the activation order, all cycles, or a picture"),
         ],
     ),
     (
         "Operations",
         &[
-            line("status ID", "Show or set the status of components"),
-            line("health, stats", "Count healthy components; show usage and timings"),
-            line("errors, log", "Show failures; read the journal: who did what when"),
+            line("status, health ID", "Show or set the status; count healthy components"),
+            line("errors, log, stats", "Show failures; who did what when; use and timings"),
             line("grant, revoke ID CAP", "Grant variables, folders, clocks; take them back"),
             line("grants, policy", "Show what is asked and granted, and by which rules"),
             line("index, settings", "Make and use indexes; show or change settings"),

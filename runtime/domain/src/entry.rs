@@ -7,6 +7,7 @@ use semver::{Version, VersionReq};
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
+use crate::fusion::Fusion;
 use crate::grant::Granted;
 use crate::id::ComponentId;
 use crate::inspection::ExternItem;
@@ -107,6 +108,9 @@ pub struct Entry {
     /// What is granted beyond the default set, oldest first; it holds for all revisions.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub grants: Vec<Granted>,
+    /// What an operator said of fusing it; `None` leaves that to the component manifest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fusion: Option<Fusion>,
 }
 
 impl Entry {

@@ -170,6 +170,24 @@ pub enum Event {
         /// What it has no longer.
         grants: Vec<Grant>,
     },
+    /// The component's unit is made of its code and that of others.
+    Fused {
+        /// The component.
+        component: ComponentId,
+        /// The others, ordered, in place of those that were said before.
+        with: Vec<ComponentId>,
+        /// Whether their grants may differ from those of the component.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        shares_grants: bool,
+    },
+    /// The component's unit is made of its code alone again.
+    Unfused {
+        /// The component.
+        component: ComponentId,
+        /// Whether it stays so although its component manifest, or its kind, asks to be fused.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        apart: bool,
+    },
     /// A custom index was made.
     IndexCreated {
         /// The metadata key that is indexed, which is also the index's name.
@@ -195,11 +213,11 @@ pub enum Event {
 
 /// Newest version of the events' form; a reader refuses records of a later one. Each record has the version of
 /// [`Event::version`], so that an older program reads all that it knows and says of the rest that it is newer.
-pub const EVENT_VERSION: u32 = 2;
+pub const EVENT_VERSION: u32 = 3;
 
 impl Event {
     /// The names of all events.
-    pub const NAMES: [&'static str; 19] = [
+    pub const NAMES: [&'static str; 21] = [
         "registered",
         "unregistered",
         "revision-selected",
@@ -216,6 +234,8 @@ impl Event {
         "refused",
         "granted",
         "revoked",
+        "fused",
+        "unfused",
         "index-created",
         "index-dropped",
         "config-set",
@@ -225,6 +245,7 @@ impl Event {
     pub fn version(&self) -> u32 {
         let is_refused = |unresolved: &Unresolved| matches!(unresolved.reason, UnresolvedReason::Refused { .. });
         match self {
+            Self::Fused { .. } | Self::Unfused { .. } => 3,
             Self::Granted { .. } | Self::Revoked { .. } => 2,
             Self::Registered { unresolved, .. }
             | Self::RevisionSelected { unresolved, .. }
@@ -258,6 +279,8 @@ impl Event {
             Self::Refused { .. } => "refused",
             Self::Granted { .. } => "granted",
             Self::Revoked { .. } => "revoked",
+            Self::Fused { .. } => "fused",
+            Self::Unfused { .. } => "unfused",
             Self::IndexCreated { .. } => "index-created",
             Self::IndexDropped { .. } => "index-dropped",
             Self::ConfigSet { .. } => "config-set",
@@ -286,6 +309,8 @@ impl Event {
             | Self::Refused { .. }
             | Self::Granted { .. }
             | Self::Revoked { .. }
+            | Self::Fused { .. }
+            | Self::Unfused { .. }
             | Self::IndexCreated { .. }
             | Self::IndexDropped { .. }
             | Self::ConfigSet { .. } => None,
@@ -309,7 +334,9 @@ impl Event {
             | Self::StateSaved { component, .. }
             | Self::Probed { component, .. }
             | Self::Granted { component, .. }
-            | Self::Revoked { component, .. } => Some(component),
+            | Self::Revoked { component, .. }
+            | Self::Fused { component, .. }
+            | Self::Unfused { component, .. } => Some(component),
             Self::Refused { component, .. } => component.as_ref(),
             Self::IndexCreated { .. } | Self::IndexDropped { .. } | Self::ConfigSet { .. } => None,
         }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::entry::{DeclaredBy, Edge, EdgeKind, Entry, Need};
 use crate::event::{Event, Record};
+use crate::fusion::Fusion;
 use crate::grant::{self, Granted};
 use crate::inspection::{ExternItem, ExternKind};
 use crate::status::Status;
@@ -34,6 +35,7 @@ pub fn apply(record: &Record, entry: Option<Entry>) -> Option<Entry> {
                 state: None,
                 probe: None,
                 grants: Vec::new(),
+                fusion: None,
             });
         }
         (_, None) => return None,
@@ -119,6 +121,10 @@ fn apply_to(record: &Record, entry: &mut Entry) -> bool {
         Event::Revoked { grants, .. } => {
             entry.grants.retain(|granted| !grants.iter().any(|gone| gone.is_same_place(&granted.grant)));
         }
+        Event::Fused { with, shares_grants, .. } => {
+            entry.fusion = Some(Fusion { with: with.clone(), shares_grants: *shares_grants });
+        }
+        Event::Unfused { apart, .. } => entry.fusion = apart.then(Fusion::default),
         Event::Refused { .. }
         | Event::IndexCreated { .. }
         | Event::IndexDropped { .. }

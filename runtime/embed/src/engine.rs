@@ -7,7 +7,8 @@ use std::sync::{Arc, OnceLock};
 
 use domain::inspection::Inspection;
 use domain::ports::{
-    BoxFuture, Clock, CodeCache, CompileProgress, Engine, EngineError, EngineObserver, OutputSink, Unit, UnitSpec,
+    BoxFuture, Clock, CodeCache, CompileProgress, Engine, EngineError, EngineObserver, FusePart, OutputSink, Unit,
+    UnitSpec,
 };
 use domain::settings::CompileSettings;
 use domain::{Failure, FailureKind, Phase};
@@ -61,6 +62,10 @@ impl Engine for LazyEngine {
 
     fn wit(&self, bytes: &[u8]) -> Result<String, EngineError> {
         self.engine()?.wit(bytes)
+    }
+
+    fn compose(&self, root: &FusePart, parts: &[FusePart]) -> Result<Vec<u8>, EngineError> {
+        self.engine()?.compose(root, parts)
     }
 
     fn prepare(&self, spec: UnitSpec) -> BoxFuture<'_, Result<Arc<dyn Unit>, Failure>> {

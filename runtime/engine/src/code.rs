@@ -7,7 +7,7 @@ use std::sync::{Arc, Weak};
 
 use domain::call::Caller;
 use domain::failure::FailureKind;
-use domain::ports::{CodeKey, CompileProgress, Refusal, UnitSpec};
+use domain::ports::{CodeKey, CompileProgress, EngineError, Refusal, SourceError, UnitSpec};
 use domain::text::{escape_line, truncate};
 use domain::units::format_duration;
 use domain::{Failure, Phase};
@@ -120,10 +120,10 @@ fn make(
     key: &CodeKey,
     cancelled: &UnixStream,
 ) -> Result<Component, (FailureKind, String)> {
-    let bytes = spec
-        .source
-        .bytes(&spec.digest)
-        .map_err(|error| (FailureKind::Host, format!("the component's bytes cannot be read: {error}")))?;
+    let bytes = spec.source.bytes(&spec.digest).map_err(|error| match error {
+        SourceError::Storage(error) => (FailureKind::Host, format!("the component's bytes cannot be read: {error}")),
+        SourceError::Composition(error) => (FailureKind::TypeMismatch, not_composed(&error)),
+    })?;
     inspect::precheck(&bytes, shared.compiler.settings()).map_err(|error| invalid(&error.to_string()))?;
     let _reported = Reported::begin(shared, spec);
     let made = if shared.compiler.is_here() {
@@ -204,6 +204,10 @@ impl Drop for Reported<'_> {
     fn drop(&mut self) {
         self.tell(|progress| progress.finished(&self.spec.id));
     }
+}
+
+fn not_composed(error: &EngineError) -> String {
+    format!("it cannot be fused: {error}")
 }
 
 fn invalid(reason: &str) -> (FailureKind, String) {

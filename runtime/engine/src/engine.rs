@@ -6,8 +6,8 @@ use std::sync::Arc;
 use domain::Failure;
 use domain::inspection::Inspection;
 use domain::ports::{
-    BoxFuture, Clock, CodeCache, CompileProgress, Engine, EngineError, EngineObserver, GateUsage, OutputSink, Unit,
-    UnitSpec,
+    BoxFuture, Clock, CodeCache, CompileProgress, Engine, EngineError, EngineObserver, FusePart, GateUsage, OutputSink,
+    Unit, UnitSpec,
 };
 
 use crate::capability::Capability;
@@ -16,7 +16,7 @@ use crate::epoch::Ticker;
 use crate::ledger::Ledger;
 use crate::resource::Interner;
 use crate::settings::EngineSettings;
-use crate::{code, config, inspect, link};
+use crate::{code, compose, config, inspect, link};
 
 /// What an engine is made of.
 pub struct EngineParts {
@@ -122,6 +122,10 @@ impl Engine for WasmtimeEngine {
 
     fn wit(&self, bytes: &[u8]) -> Result<String, EngineError> {
         inspect::wit(bytes, &self.shared.settings, self.shared.compiler.settings())
+    }
+
+    fn compose(&self, root: &FusePart, parts: &[FusePart]) -> Result<Vec<u8>, EngineError> {
+        compose::compose(root, parts, self.shared.compiler.settings())
     }
 
     fn prepare(&self, spec: UnitSpec) -> BoxFuture<'_, Result<Arc<dyn Unit>, Failure>> {

@@ -10,6 +10,7 @@ mod capability;
 mod clock;
 mod code;
 mod compile;
+mod compose;
 mod config;
 mod engine;
 mod epoch;

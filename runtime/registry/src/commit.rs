@@ -98,16 +98,40 @@ impl Registry {
     }
 
     /// Takes units out of service whose edges have changed: they are linked anew, to the export that serves now, at their next use.
-    /// Those whose grants have changed are replaced.
+    /// Those are replaced whose grants have changed, or what they are made of.
     async fn relink(&self, records: &[Arc<Record>]) {
         for record in records {
             match &record.event {
-                Event::EdgesResolved { component, .. } if self.unit_in_service(component).is_some() => {
-                    self.out_of_service(component).await;
+                Event::EdgesResolved { component, .. } => {
+                    if self.unit_in_service(component).is_some() {
+                        self.out_of_service(component).await;
+                    }
+                    self.take_out_made_with(component).await;
                 }
-                Event::Granted { component, .. } | Event::Revoked { component, .. } => self.renew(component).await,
+                Event::Granted { component, .. } | Event::Revoked { component, .. } => {
+                    self.renew(component).await;
+                    self.renew_made_with(component).await;
+                }
+                Event::Fused { component, .. } | Event::Unfused { component, .. } => self.renew(component).await,
+                Event::RevisionSelected { component, .. } => self.renew_made_with(component).await,
+                // Through a gate it could not be called any more either.
+                Event::Deactivated { component, .. } | Event::Errored { component, .. } => {
+                    self.take_out_made_with(component).await;
+                }
                 _ => {}
             }
+        }
+    }
+
+    async fn renew_made_with(&self, part: &ComponentId) {
+        for made in self.made_with(part) {
+            self.renew(&made).await;
+        }
+    }
+
+    async fn take_out_made_with(&self, part: &ComponentId) {
+        for made in self.made_with(part) {
+            self.out_of_service(&made).await;
         }
     }
 

@@ -12,6 +12,7 @@ use domain::{ComponentId, Edge, Entry, Event, VersionReq};
 
 use crate::Registry;
 use crate::error::RegistryError;
+use crate::fuse::FusedView;
 use crate::names::unknown;
 use crate::view::{EdgeView, GraphView};
 
@@ -113,7 +114,7 @@ impl Registry {
             entries.sort_by(|a, b| a.id.cmp(&b.id));
             let mut graph = GraphView::default();
             for entry in entries {
-                graph.edges.extend(edges_of(view, &entry)?);
+                graph.edges.extend(registry.edges_of(view, &entry)?);
                 graph.nodes.push(registry.view_of(view, entry)?);
             }
             Ok(graph)
@@ -126,13 +127,13 @@ impl Registry {
     /// # Errors
     /// [`RegistryError::NotFound`].
     pub async fn dependencies(&self, id: &ComponentId, transitive: bool) -> Result<Vec<EdgeView>, RegistryError> {
-        let id = id.clone();
+        let (registry, id) = (self.clone(), id.clone());
         self.read(move |view| {
             let mut edges = Vec::new();
             let mut seen = BTreeSet::from([id.clone()]);
             let mut open = std::collections::VecDeque::from([view.entry(&id)?.ok_or_else(|| unknown(&id))?]);
             while let Some(entry) = open.pop_front() {
-                edges.extend(edges_of(view, &entry)?);
+                edges.extend(registry.edges_of(view, &entry)?);
                 for on in entry.dependency_ids() {
                     if transitive
                         && seen.insert(on.clone())
@@ -152,7 +153,7 @@ impl Registry {
     /// # Errors
     /// [`RegistryError::NotFound`].
     pub async fn dependents(&self, id: &ComponentId, transitive: bool) -> Result<Vec<EdgeView>, RegistryError> {
-        let id = id.clone();
+        let (registry, id) = (self.clone(), id.clone());
         self.read(move |view| {
             view.entry(&id)?.ok_or_else(|| unknown(&id))?;
             let mut edges = Vec::new();
@@ -161,11 +162,13 @@ impl Registry {
             while let Some(at) = open.pop_front() {
                 for dependent in view.dependents(&at)? {
                     let Some(entry) = view.entry(&dependent)? else { continue };
+                    let fused = registry.fused_view(view, &entry)?;
                     for edge in entry.dependencies.iter().filter(|edge| edge.on == at) {
                         edges.push(EdgeView {
                             from: at.clone(),
                             to: dependent.clone(),
                             edge: edge.clone(),
+                            fused: is_fused(fused.as_ref(), edge),
                             status: Some(entry.status),
                         });
                     }
@@ -180,17 +183,26 @@ impl Registry {
     }
 }
 
-fn edges_of(view: &dyn StateView, entry: &Arc<Entry>) -> Result<Vec<EdgeView>, RegistryError> {
-    let mut edges = Vec::with_capacity(entry.dependencies.len());
-    for edge in entry.dependencies.iter() {
-        edges.push(EdgeView {
-            from: edge.on.clone(),
-            to: entry.id.clone(),
-            edge: edge.clone(),
-            status: view.entry(&edge.on)?.map(|dependency| dependency.status),
-        });
+/// Tells whether `edge` leads into the unit of the component that has it.
+fn is_fused(fused: Option<&FusedView>, edge: &Edge) -> bool {
+    !edge.is_declared() && fused.is_some_and(|fused| fused.with.contains(&edge.on))
+}
+
+impl Registry {
+    fn edges_of(&self, view: &dyn StateView, entry: &Arc<Entry>) -> Result<Vec<EdgeView>, RegistryError> {
+        let fused = self.fused_view(view, entry)?;
+        let mut edges = Vec::with_capacity(entry.dependencies.len());
+        for edge in entry.dependencies.iter() {
+            edges.push(EdgeView {
+                from: edge.on.clone(),
+                to: entry.id.clone(),
+                edge: edge.clone(),
+                fused: is_fused(fused.as_ref(), edge),
+                status: view.entry(&edge.on)?.map(|dependency| dependency.status),
+            });
+        }
+        Ok(edges)
     }
-    Ok(edges)
 }
 
 fn decide_add(view: &dyn StateView, id: &ComponentId, edge: Edge) -> Result<(Vec<Event>, bool), RegistryError> {

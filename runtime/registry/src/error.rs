@@ -8,6 +8,7 @@ use domain::ports::{BackupError, EngineError, StorageError};
 use domain::status::TransitionError;
 use domain::{ComponentId, Digest, ErrorKind, Status, Version, VersionReq};
 
+use crate::fuse::FuseRefusal;
 use crate::grants::GrantRefusal;
 
 /// Why an operation was not carried out. `Display` is one sentence; hints are separate.
@@ -248,6 +249,15 @@ pub enum RegistryError {
         #[source]
         source: GrantRefusal,
     },
+    /// Components cannot be fused, or not be taken apart.
+    #[error("`{component}` {source}")]
+    Fuse {
+        /// The component.
+        component: ComponentId,
+        /// Why.
+        #[source]
+        source: FuseRefusal,
+    },
     /// The policy file is wrong.
     #[error("{}: {source}", path.display())]
     Policy {
@@ -327,6 +337,7 @@ impl RegistryError {
             Self::Settings { source, .. } => source.kind(),
             Self::Policy { source, .. } => source.kind(),
             Self::Grant { source, .. } => source.kind(),
+            Self::Fuse { source, .. } => source.kind(),
             Self::MissingExports { .. } | Self::RangeNotMet { .. } | Self::StateNotKept { .. } => ErrorKind::Invalid,
             Self::NotFound { .. } | Self::VersionNotFound { .. } | Self::NoSuchPath { .. } | Self::NoIndex { .. } => {
                 ErrorKind::NotFound
@@ -387,6 +398,7 @@ impl RegistryError {
             Self::Settings { .. } => "invalid-setting",
             Self::Policy { .. } => "invalid-policy",
             Self::Grant { source, .. } => source.code(),
+            Self::Fuse { source, .. } => source.code(),
             Self::Storage(error) => codes::of_storage(error),
             Self::Backup(error) => codes::of_backup(error),
             Self::Internal(_) => "internal",
@@ -408,6 +420,7 @@ impl RegistryError {
             | Self::Transition { component, .. }
             | Self::Call { component, .. }
             | Self::Grant { component, .. }
+            | Self::Fuse { component, .. }
             | Self::Changed { component } => Some(component),
             Self::Activation(failure) => Some(&failure.component),
             Self::Plan(error) => Some(error.component()),

@@ -6,12 +6,16 @@ use std::time::{Duration, Instant};
 
 use domain::entry::EdgeKind;
 use domain::graph::{Graph, GraphEdge};
-use domain::ports::{BlobStore, Link, Slot, StateView, StorageError, Unit, UnitSource, UnitSpec};
-use domain::{ComponentId, Digest, Entry, Failure, FailureKind, GrantSet, Phase, Status, capability, text};
+use domain::ports::{BlobStore, Link, Slot, SourceError, StateView, Unit, UnitSource, UnitSpec};
+use domain::{
+    ComponentId, Digest, Entry, ErrorKind, Failure, FailureKind, GrantSet, InterfaceName, Phase, Status, capability,
+    text,
+};
 
 use crate::Registry;
 use crate::commit::blocking;
 use crate::error::RegistryError;
+use crate::fuse::{Composed, Recipe};
 use crate::names::unknown;
 use crate::state_keeper::Keeper;
 
@@ -19,8 +23,8 @@ use crate::state_keeper::Keeper;
 struct Blobs(Arc<dyn BlobStore>);
 
 impl UnitSource for Blobs {
-    fn bytes(&self, digest: &Digest) -> Result<Arc<[u8]>, StorageError> {
-        self.0.get(digest)
+    fn bytes(&self, digest: &Digest) -> Result<Arc<[u8]>, SourceError> {
+        Ok(self.0.get(digest)?)
     }
 }
 
@@ -34,11 +38,27 @@ pub(crate) struct Place {
     pub(crate) idle_ttl: Option<Duration>,
     /// When the unit was put in service.
     pub(crate) since: Instant,
+    /// Components whose changes may change what the unit is made of.
+    watched: Vec<ComponentId>,
+}
+
+/// A unit that is ready to be put in service.
+pub(crate) struct Prepared {
+    pub(crate) unit: Arc<dyn Unit>,
+    /// What it is made of, where that is more than its component's own code.
+    pub(crate) recipe: Option<Recipe>,
 }
 
 impl Place {
     pub(crate) fn new(id: &ComponentId) -> Self {
-        Self { slot: Arc::new(Slot::new(id.clone())), needs: Vec::new(), max: 1, idle_ttl: None, since: Instant::now() }
+        Self {
+            slot: Arc::new(Slot::new(id.clone())),
+            needs: Vec::new(),
+            watched: Vec::new(),
+            max: 1,
+            idle_ttl: None,
+            since: Instant::now(),
+        }
     }
 }
 
@@ -50,10 +70,12 @@ impl Registry {
 
     /// Puts the unit of `entry` in service.
     pub(crate) fn turn(&self, entry: &Entry, unit: Arc<dyn Unit>) {
+        let watched = self.watched(entry);
         let mut places = self.inner.places.lock().unwrap_or_else(PoisonError::into_inner);
         let place = places.entry(entry.id.clone()).or_insert_with(|| Place::new(&entry.id));
         let instances = self.own_instances(entry);
         place.needs = entry.dependency_ids();
+        place.watched = watched;
         place.max = instances.max;
         place.idle_ttl = instances.idle_ttl();
         place.since = Instant::now();
@@ -62,6 +84,13 @@ impl Registry {
         self.inner.tracker.room.expect_ttl(instances.idle_ttl());
         // Its instance was made before, but a sweep could not see it until now.
         self.inner.tracker.room.made();
+    }
+
+    /// Returns the components in service whose units are, or may come to be, made with the code of `part`.
+    pub(crate) fn made_with(&self, part: &ComponentId) -> Vec<ComponentId> {
+        let places = self.inner.places.lock().unwrap_or_else(PoisonError::into_inner);
+        let made = places.iter().filter(|(_, place)| place.watched.contains(part) && place.slot.unit().is_some());
+        made.map(|(id, _)| id.clone()).collect()
     }
 
     /// Returns all units in service, each before those that it depends on.
@@ -109,12 +138,12 @@ impl Registry {
         self.check_instances(entry)?;
         self.room_for(&entry.id).await?;
         match self.prepare(entry).await {
-            Ok(unit) => {
+            Ok(Prepared { unit, recipe }) => {
                 // It may have been deactivated or linked anew while its code was being loaded.
-                if self.is_unchanged(entry, as_of)? {
+                if self.is_unchanged(entry, recipe.as_ref(), as_of)? {
                     self.turn(entry, unit);
                     // Whoever changes it from now on finds the unit and takes it out; who did a moment ago did not.
-                    if !self.is_unchanged(entry, as_of)? {
+                    if !self.is_unchanged(entry, recipe.as_ref(), as_of)? {
                         self.out_of_service(&entry.id).await;
                     }
                 }
@@ -127,22 +156,32 @@ impl Registry {
         }
     }
 
-    /// Tells whether `entry`, read when the journal ended at `as_of`, is still what a unit has to be made of.
-    pub(crate) fn is_unchanged(&self, entry: &Entry, as_of: u64) -> Result<bool, RegistryError> {
-        if self.last_seq() == as_of {
-            return Ok(true);
-        }
-        Ok(self.entry_now(&entry.id)?.is_some_and(|now| {
+    /// Tells whether `entry`, read when the journal ended at `as_of`, and the parts of `recipe` are still what a unit has to be made of.
+    pub(crate) fn is_unchanged(
+        &self,
+        entry: &Entry,
+        recipe: Option<&Recipe>,
+        as_of: u64,
+    ) -> Result<bool, RegistryError> {
+        Ok(self.last_seq() == as_of || self.is_as_made(entry, recipe)?)
+    }
+
+    /// Tells whether a unit that was made of `entry` and the parts of `recipe` would be made of the same now.
+    pub(crate) fn is_as_made(&self, entry: &Entry, recipe: Option<&Recipe>) -> Result<bool, RegistryError> {
+        let is_same = self.entry_now(&entry.id)?.is_some_and(|now| {
             now.status == Status::Active
                 && now.revision.number == entry.revision.number
                 && now.dependencies == entry.dependencies
                 && now.grants == entry.grants
-        }))
+                && now.fusion == entry.fusion
+        });
+        Ok(is_same && recipe.map_or(Ok(true), |recipe| recipe.is_current(&*self.inner.state))?)
     }
 
-    /// Links the revision that `entry` points to; runs nothing of it.
-    pub(crate) async fn prepare(&self, entry: &Arc<Entry>) -> Result<Arc<dyn Unit>, Failure> {
-        let mut spec = self.unit_spec(entry);
+    /// Links the revision that `entry` points to, with the code of those that it is fused with; runs nothing of it.
+    pub(crate) async fn prepare(&self, entry: &Arc<Entry>) -> Result<Prepared, Failure> {
+        let recipe = self.recipe_now(entry).map_err(|failure| *failure)?;
+        let mut spec = self.unit_spec(entry, recipe.as_ref());
         if let Some(factory) = self.factory(&entry.revision.kind())
             && let Err(reason) = factory.prepare(entry, &mut spec).await
         {
@@ -152,15 +191,17 @@ impl Registry {
             return Err(self.failure(entry, Phase::Link, FailureKind::Denied, &refused.to_string()));
         }
         // Known without compiling, which can take a minute.
-        let is_linked = |import: &str| spec.links.iter().any(|link| link.import == import);
-        let denied = capability::never_served(&entry.revision.imports, is_linked);
+        let mut denied = never_served(entry, &spec.links);
+        for part in recipe.iter().flat_map(Recipe::parts) {
+            denied.extend(never_served(part, &spec.links));
+        }
         if !denied.is_empty() {
             let (kind, message) = capability::refusal(&denied);
             return Err(self.failure(entry, Phase::Link, kind, &message));
         }
         let unit = self.inner.engine.prepare(spec).await?;
         self.inner.tracker.room.made();
-        Ok(unit)
+        Ok(Prepared { unit, recipe })
     }
 
     /// Makes an instance of `unit`, unless its component is one whose first instance is made when it is called. Returns the fuel that
@@ -174,7 +215,44 @@ impl Registry {
         Ok(started.fuel)
     }
 
-    fn unit_spec(&self, entry: &Arc<Entry>) -> UnitSpec {
+    /// Returns what the unit of `entry` is made of now, or why it cannot be made.
+    fn recipe_now(&self, entry: &Arc<Entry>) -> Result<Option<Recipe>, Box<Failure>> {
+        let failed = |kind, message: &str| Box::new(self.failure(entry, Phase::Link, kind, message));
+        let recipe = self.recipe(&*self.inner.state, entry).map_err(|error| match error {
+            RegistryError::Fuse { source, .. } if source.kind() == ErrorKind::Denied => {
+                failed(FailureKind::Denied, &format!("it {source}"))
+            }
+            RegistryError::Fuse { source, .. } => failed(FailureKind::TypeMismatch, &format!("it {source}")),
+            error => failed(FailureKind::Host, &error.to_string()),
+        })?;
+        match recipe.as_ref().and_then(Recipe::inactive) {
+            None => Ok(recipe),
+            Some(part) => {
+                Err(failed(FailureKind::Dependency, &format!("{part}, with which it is fused, is not active")))
+            }
+        }
+    }
+
+    fn unit_spec(&self, entry: &Arc<Entry>, recipe: Option<&Recipe>) -> UnitSpec {
+        let own = self.own_spec(entry);
+        match recipe {
+            None => own,
+            Some(recipe) => UnitSpec {
+                digest: recipe.identity(),
+                size: recipe.size(),
+                source: Arc::new(Composed {
+                    engine: self.inner.engine.clone(),
+                    blobs: self.inner.blobs.clone(),
+                    recipe: recipe.clone(),
+                }),
+                links: recipe.outer_links(|id| self.slot(id)),
+                ..own
+            },
+        }
+    }
+
+    /// Returns what the unit of `entry` is made of if it is made of nothing else.
+    fn own_spec(&self, entry: &Arc<Entry>) -> UnitSpec {
         let revision = &entry.revision;
         let links = entry.dependencies.iter().filter_map(|edge| match &edge.kind {
             EdgeKind::Import { import, export } => {
@@ -276,6 +354,12 @@ impl Registry {
         })
         .await
     }
+}
+
+/// Returns the host interfaces that `entry` needs and that the host has not.
+fn never_served(entry: &Entry, links: &[Link]) -> Vec<InterfaceName> {
+    let is_linked = |import: &str| Recipe::is_linked(entry, import) || links.iter().any(|link| link.import == import);
+    capability::never_served(&entry.revision.imports, is_linked)
 }
 
 /// Returns `id` and all that it imports, dependencies first. Fails if `id` itself is not active.

@@ -12,6 +12,7 @@ use domain::{ComponentId, Edge, Entry, Status};
 
 use crate::Registry;
 use crate::error::RegistryError;
+use crate::fuse::FusedView;
 use crate::names::{Target, unknown};
 use crate::register::entry_after;
 
@@ -30,6 +31,8 @@ pub struct EntryView {
     pub asked: GrantRequests,
     /// Whether this process has an instance of it.
     pub instance: InstanceWord,
+    /// How it is fused with others, `None` if it is not.
+    pub fused: Option<FusedView>,
     /// How its instances are kept.
     pub instances: InstancesInForce,
     /// The instances that this process has of it.
@@ -67,6 +70,8 @@ pub struct EdgeView {
     pub to: ComponentId,
     /// The edge as the dependent has it.
     pub edge: Edge,
+    /// Whether the code of the dependency is part of the dependent's unit.
+    pub fused: bool,
     /// Status of the far end, seen from the component that was asked about; `None` if it is not registered.
     pub status: Option<Status>,
 }
@@ -137,6 +142,7 @@ impl Registry {
             limits: self.effective_limits(&entry),
             asked: self.requests_of(&entry.revision.manifest),
             instance: self.instance_word(&entry),
+            fused: self.fused_view(view, &entry)?,
             instances: self.effective_instances(&entry),
             count,
             entry,

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use domain::call::{CallExpression, CallId, CallOutcome, CallRequest, Caller};
 use domain::ports::{
     CallRecord, Clock, CodeCache, CodeKey, CodeWriter, Engine, EngineError, EngineObserver, OutputLine, OutputSink,
-    OutputStream, Refusal, StorageError, Unit, UnitSource, UnitSpec,
+    OutputStream, Refusal, SourceError, StorageError, Unit, UnitSource, UnitSpec,
 };
 use domain::{ComponentId, Digest, Failure, Limits, Timestamp};
 use engine::{CompileParts, CompileWith, EngineParts, EngineSettings, WasmtimeEngine};
@@ -60,7 +60,7 @@ impl CodeCache for Deaf {
 struct Bytes(Arc<[u8]>);
 
 impl UnitSource for Bytes {
-    fn bytes(&self, _: &Digest) -> Result<Arc<[u8]>, StorageError> {
+    fn bytes(&self, _: &Digest) -> Result<Arc<[u8]>, SourceError> {
         Ok(Arc::clone(&self.0))
     }
 }

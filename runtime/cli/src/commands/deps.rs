@@ -174,7 +174,7 @@ pub(crate) fn text(document: &EdgesDoc, paint: Paint, way: Way) -> String {
             table.row(vec![
                 format!("  {}", way.ends(&edge.from, &edge.to).0).into(),
                 Cell::painted(status, painted),
-                edge.kind.into(),
+                if edge.fused { "fused" } else { edge.kind }.into(),
                 escape_line(&label).into_owned().into(),
                 route.into(),
             ]);

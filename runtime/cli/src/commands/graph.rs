@@ -83,6 +83,7 @@ fn picture(view: &GraphView) -> GraphPicture {
         to: view.to.to_string(),
         label: view.edge.label().to_owned(),
         declared: view.edge.is_declared(),
+        fused: view.fused,
     };
     GraphPicture {
         title: String::new(),
@@ -133,6 +134,7 @@ pub(crate) async fn tree_of(
             to: above.to_string(),
             label: edge.edge.label().to_owned(),
             declared: edge.edge.is_declared(),
+            fused: edge.fused,
         }
     });
     let picture =

@@ -199,6 +199,10 @@ fn extra(event: &Event) -> serde_json::Map<String, serde_json::Value> {
         // Without the values of variables, which may be secrets.
         Event::Granted { grants, rule, .. } => serde_json::json!({ "grants": texts(grants), "rule": rule }),
         Event::Revoked { grants, .. } => serde_json::json!({ "grants": texts(grants) }),
+        Event::Fused { with, shares_grants, .. } => {
+            serde_json::json!({ "with": with, "shares_grants": shares_grants })
+        }
+        Event::Unfused { apart, .. } => serde_json::json!({ "apart": apart }),
         Event::IndexCreated { key } | Event::IndexDropped { key } => serde_json::json!({ "key": key }),
         Event::ConfigSet { key, old, new } => serde_json::json!({ "key": key, "old": old, "new": new }),
         Event::Unregistered { .. }
@@ -273,6 +277,11 @@ fn detail(event: &Event) -> String {
             format!("{}{rule}", texts(grants).join(", "))
         }
         Event::Revoked { grants, .. } => texts(grants).join(", "),
+        Event::Fused { with, shares_grants, .. } => {
+            let with: Vec<_> = with.iter().map(domain::ComponentId::as_str).collect();
+            format!("with {}{}", with.join(", "), if *shares_grants { ", sharing grants" } else { "" })
+        }
+        Event::Unfused { apart, .. } => (if *apart { "although it asks to be fused" } else { "" }).to_owned(),
         Event::IndexCreated { key } | Event::IndexDropped { key } => key.clone(),
         Event::ConfigSet { key, new, .. } => format!("{key} = {}", new.as_deref().unwrap_or("default")),
         Event::Unregistered { .. } => String::new(),

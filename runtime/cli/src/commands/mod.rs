@@ -13,6 +13,7 @@ pub(crate) mod deps;
 pub(crate) mod errors;
 pub(crate) mod evict;
 pub(crate) mod export;
+pub(crate) mod fuse;
 pub(crate) mod gc;
 pub(crate) mod grant;
 pub(crate) mod grants;
@@ -38,6 +39,7 @@ pub(crate) mod show;
 pub(crate) mod stats;
 pub(crate) mod status;
 pub(crate) mod undepend;
+pub(crate) mod unfuse;
 pub(crate) mod unregister;
 pub(crate) mod verify;
 pub(crate) mod wit;
@@ -72,6 +74,8 @@ pub(crate) async fn run(session: &Session, verb: Verb) -> Result<Done, CliError>
         Verb::Dependents(args) => dependents::run(session, args).await,
         Verb::Depend(args) => depend::run(session, args).await,
         Verb::Undepend(args) => undepend::run(session, args).await,
+        Verb::Fuse(args) => fuse::run(session, args).await,
+        Verb::Unfuse(args) => unfuse::run(session, args).await,
         Verb::Order(args) => order::run(session, args).await,
         Verb::Cycles(args) => cycles::run(session, args).await,
         Verb::Graph(args) => graph::run(session, args).await,

@@ -2,7 +2,7 @@ use domain::Status;
 use domain::text::{escape_block, escape_line};
 
 use crate::commands::print_each;
-use crate::dto::{DependencyDoc, EntryDoc, GrantDoc};
+use crate::dto::{DependencyDoc, EntryDoc, FusedDoc, GrantDoc};
 use crate::error::{CliError, Done};
 use crate::limits;
 use crate::output::{human_count, human_size};
@@ -70,6 +70,7 @@ fn text(entry: &EntryDoc, paint: Paint) -> String {
     sheet.lines("imports", entry.imports.iter().map(|name| escape_line(name).into_owned()));
     sheet.lines("exports", entry.exports.iter().map(|name| escape_line(name).into_owned()));
     sheet.lines("needs", entry.dependencies.iter().map(dependency));
+    sheet.lines("fused with", entry.fused.iter().flat_map(fused));
     sheet.lines(
         "unresolved",
         entry.unresolved_reasons.iter().map(|unresolved| escape_line(&unresolved.message).into_owned()),
@@ -104,6 +105,16 @@ fn dependency(edge: &DependencyDoc) -> String {
         (None, Some(range)) => format!("{} {range} declared by {}", edge.id, edge.declared_by.unwrap_or_default()),
         (None, None) => edge.id.to_string(),
     }
+}
+
+/// Returns those that it is fused with, then what is to be said of that.
+fn fused(fused: &FusedDoc) -> Vec<String> {
+    let mut lines: Vec<_> = fused.with.iter().map(ToString::to_string).collect();
+    if fused.shares_grants {
+        lines.push("(their code has its grants)".to_owned());
+    }
+    lines.extend(fused.problem.iter().map(|problem| format!("but {}", escape_line(problem))));
+    lines
 }
 
 fn show_limits(sheet: &mut Sheet, entry: &EntryDoc) {

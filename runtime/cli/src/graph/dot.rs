@@ -48,7 +48,11 @@ fn write_node(out: &mut String, item: Item<'_>) {
 
 fn write_edges(out: &mut String, from: &str, to: &str, line: &Line<'_>) {
     for edge in &line.edges {
-        let style = if edge.declared { " style=dashed" } else { "" };
+        let style = match (edge.declared, edge.fused) {
+            (true, _) => " style=dashed",
+            (false, true) => " style=bold penwidth=3",
+            (false, false) => "",
+        };
         let _ = writeln!(out, "  {} -> {} [label=\"{}\"{style}]", quoted(from), quoted(to), label(&edge.label));
     }
 }
@@ -66,7 +70,7 @@ fn label(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::samples;
+    use crate::graph::{GraphFormat, samples};
 
     #[test]
     fn draws_the_demo() {
@@ -83,6 +87,19 @@ mod tests {
           "demo:text" -> "demo:report" [label="depends_on" style=dashed]
         }
         "##);
+    }
+
+    #[test]
+    fn a_fused_edge_is_drawn_strong() {
+        let mut picture = samples::small();
+        picture.edges[0].fused = true;
+        let line = "  \"demo:logger\" -> \"demo:text\" [label=\"demo:logger/log@0.1.0\" style=bold penwidth=3]";
+        assert!(render(&picture).lines().any(|found| found == line), "{}", render(&picture));
+        let all = |format| crate::graph::render(&picture, format, crate::graph::Colour::Never);
+        assert!(all(GraphFormat::Mermaid).contains("  n0 ==>|\"demo:logger/log@0.1.0\"| n2\n"));
+        assert!(all(GraphFormat::Tree).contains("demo:logger@0.1.0 [registered] log@0.1.0 (fused)\n"));
+        assert_eq!(all(GraphFormat::Json).matches("\"fused\": true").count(), 1);
+        assert!(all(GraphFormat::Svg).contains("stroke-width=\"3.5\"") && all(GraphFormat::Svg).contains("fused with"));
     }
 
     #[test]

@@ -28,6 +28,8 @@ struct EdgeRecord<'a> {
     to: &'a str,
     label: &'a str,
     kind: &'static str,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    fused: bool,
 }
 
 /// Renders `{"nodes":[{"id","label","kind","status",…}],"edges":[{"from","to","label",…}]}`, edges from dependency to dependent.
@@ -45,6 +47,7 @@ pub(super) fn render(picture: &GraphPicture) -> String {
         to: &edge.to,
         label: &edge.label,
         kind: if edge.declared { "declared" } else { "import" },
+        fused: edge.fused,
     });
     let document = Document { nodes: nodes.collect(), edges: edges.collect() };
     let mut text = serde_json::to_string_pretty(&document).expect("strings and lists always become JSON");

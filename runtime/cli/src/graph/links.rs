@@ -116,4 +116,9 @@ impl Line<'_> {
     pub(super) fn is_declared(&self) -> bool {
         self.edges.iter().all(|edge| edge.declared)
     }
+
+    /// Tells whether the dependency is part of the dependent's unit.
+    pub(super) fn is_fused(&self) -> bool {
+        self.edges.iter().any(|edge| edge.fused)
+    }
 }

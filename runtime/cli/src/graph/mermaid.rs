@@ -40,7 +40,11 @@ pub(super) fn render(picture: &GraphPicture) -> String {
     }
     for line in &links.lines {
         for edge in &line.edges {
-            let arrow = if edge.declared { "-.->" } else { "-->" };
+            let arrow = match (edge.declared, edge.fused) {
+                (true, _) => "-.->",
+                (false, true) => "==>",
+                (false, false) => "-->",
+            };
             let _ = writeln!(out, "  n{} {arrow}|\"{}\"| n{}", line.from, text(&edge.label), line.to);
         }
     }

@@ -82,6 +82,8 @@ pub(crate) struct Edge {
     pub(crate) label: String,
     /// Whether the edge was declared, not derived from an import.
     pub(crate) declared: bool,
+    /// Whether the code of the dependency is part of the dependent's unit.
+    pub(crate) fused: bool,
 }
 
 /// Renders `picture` as `format`; the text ends with a line feed.

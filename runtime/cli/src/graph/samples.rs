@@ -13,7 +13,8 @@ pub(super) fn node(id: &str, kind: &str, status: Status) -> Node {
 
 /// Returns an edge: `to` needs `from`.
 pub(super) fn edge(from: &str, to: &str, label: &str) -> Edge {
-    Edge { from: from.to_owned(), to: to.to_owned(), label: label.to_owned(), declared: label == DECLARED_LABEL }
+    let declared = label == DECLARED_LABEL;
+    Edge { from: from.to_owned(), to: to.to_owned(), label: label.to_owned(), declared, fused: false }
 }
 
 /// Returns three components and two edges, one of them declared.

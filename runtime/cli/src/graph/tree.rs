@@ -131,6 +131,9 @@ impl Printer<'_> {
             let (on, off) = self.paint("2");
             // Writing to a String cannot fail.
             let _ = write!(self.out, " {on}{}{off}", escape_line(&labels.join(", ")));
+            if line.is_fused() {
+                self.out.push_str(" (fused)");
+            }
         }
         self.out.push_str(mark);
         self.out.push('\n');

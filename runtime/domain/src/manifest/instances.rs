@@ -175,10 +175,10 @@ impl InstanceActivation {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum InstanceLink {
-    /// Each has a store of its own.
+    /// Through gates: each has an instance, a store and limits of its own.
     #[default]
     Isolated,
-    /// They share one.
+    /// The code of those that may be fused with it is part of its own unit.
     Fused,
 }
 

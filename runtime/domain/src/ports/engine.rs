@@ -38,6 +38,14 @@ pub trait Engine: Send + Sync {
     /// As [`Self::inspect`].
     fn wit(&self, bytes: &[u8]) -> Result<String, EngineError>;
 
+    /// Makes one component of `root` and `parts`: the imports that they say are linked are served from within, all others remain
+    /// imports, and what `root` exports is exported. Runs nothing of them. Equal parts, in equal order, give equal bytes. Blocks for
+    /// as long as reading and writing takes.
+    ///
+    /// # Errors
+    /// [`EngineError::CannotCompose`]; [`EngineError::NotAComponent`] if there is too much of it.
+    fn compose(&self, root: &FusePart, parts: &[FusePart]) -> Result<Vec<u8>, EngineError>;
+
     /// Makes a component ready to be instantiated: native code from the cache or the compiler, every import matched
     /// with a capability or a provider's export and its type checked. Runs nothing of the guest.
     ///
@@ -52,13 +60,47 @@ pub trait Engine: Send + Sync {
     }
 }
 
+/// A component that becomes part of another.
+#[derive(Clone, Debug)]
+pub struct FusePart {
+    /// The component.
+    pub id: ComponentId,
+    /// Its bytes, digest checked.
+    pub bytes: Arc<[u8]>,
+    /// Those of its imports that other parts serve.
+    pub links: Vec<FuseLink>,
+}
+
+/// An import of a part that another part serves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FuseLink {
+    /// The import's name.
+    pub import: String,
+    /// The export's name in the part that serves it.
+    pub export: String,
+    /// That part: its place in the list of parts.
+    pub part: usize,
+}
+
 /// Where the engine gets the bytes of a component, should the code cache not have it.
 pub trait UnitSource: Send + Sync {
-    /// Returns the component's bytes, digest checked. Blocks on the disk.
+    /// Returns the component's bytes. Those of a registered component have that digest, which is checked; what is made of several is
+    /// made of such bytes, and its digest stands for all of them. Blocks on the disk.
     ///
     /// # Errors
-    /// [`StorageError`].
-    fn bytes(&self, digest: &Digest) -> Result<Arc<[u8]>, StorageError>;
+    /// [`SourceError`].
+    fn bytes(&self, digest: &Digest) -> Result<Arc<[u8]>, SourceError>;
+}
+
+/// Why the bytes of a unit cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// They cannot be read.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// They cannot be made of those of several components.
+    #[error(transparent)]
+    Composition(EngineError),
 }
 
 /// Hears that a long compilation began and ended.
@@ -76,9 +118,9 @@ pub struct UnitSpec {
     pub id: ComponentId,
     /// The revision.
     pub revision: u32,
-    /// Its bytes' identity.
+    /// Its bytes' identity; of what is made of several components, the identity of what it is made of.
     pub digest: Digest,
-    /// Size of its bytes.
+    /// Size of its bytes; of what is made of several components, of all of theirs.
     pub size: u64,
     /// Where the bytes come from.
     pub source: Arc<dyn UnitSource>,
@@ -328,6 +370,12 @@ pub enum EngineError {
         /// What it said.
         reason: String,
     },
+    /// Components cannot be made into one.
+    #[error("{reason}")]
+    CannotCompose {
+        /// What does not fit, escaped and bounded.
+        reason: String,
+    },
     /// The component failed in the call.
     #[error("{}", .0.message)]
     Failed(Box<Failure>),
@@ -340,6 +388,7 @@ impl EngineError {
             Self::NotAComponent { .. } | Self::Unsupported { .. } | Self::BadArguments { .. } => ErrorKind::Invalid,
             Self::UnknownFunction { .. } => ErrorKind::NotFound,
             Self::AmbiguousFunction { .. } => ErrorKind::Invalid,
+            Self::CannotCompose { .. } => ErrorKind::Conflict,
             Self::Unusable { .. } => ErrorKind::Internal,
             Self::Failed(failure) => failure.kind.error_kind(),
         }

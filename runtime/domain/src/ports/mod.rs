@@ -19,8 +19,8 @@ pub use backup::{
 pub use blobs::{BlobStore, CodeCache, CodeKey, CodeWriter, REFUSAL_LIMITS_BYTES_MAX, Refusal};
 pub use clock::Clock;
 pub use engine::{
-    CompileProgress, Engine, EngineError, InstanceCount, InstancePolicy, InstanceState, Link, Serving, Slot, Started,
-    StateKeeper, Unit, UnitSource, UnitSpec,
+    CompileProgress, Engine, EngineError, FuseLink, FusePart, InstanceCount, InstancePolicy, InstanceState, Link,
+    Serving, Slot, SourceError, Started, StateKeeper, Unit, UnitSource, UnitSpec,
 };
 pub use observer::{
     CallRecord, EngineObserver, Exhausted, GateUsage, GuestOutput, OutputLine, OutputSink, OutputStream,

@@ -62,6 +62,7 @@ pub(crate) fn entry(name: &str, version: &str, status: Status) -> Entry {
         state: None,
         probe: None,
         grants: Vec::new(),
+        fusion: None,
     }
 }
 

@@ -230,6 +230,10 @@ fn refuses_values_that_cannot_be_used() {
         "instances.mode = 'per_call'",
         "line 1: `instances.mode`: `per_call` is not one of shared, pool, per-call; did you mean `per-call`?",
     );
+    check(
+        "instances.link = 'fuse'",
+        "line 1: `instances.link`: `fuse` is not one of isolated, fused; did you mean `fused`?",
+    );
     check("metadata.size = inf", "line 1: `metadata.size`: metadata cannot hold infinity or what is not a number");
     check("metadata.size = 99999999999999999999", "line 1: `metadata.size`: the number does not fit in 64 bits");
     check("metadata.'' = 1", "line 1: `metadata.\"\"`: a key must not be empty");

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use domain::entry::{Need, Unresolved, UnresolvedReason};
 use domain::reduce::{apply, changed_terms, terms};
-use domain::{Actor, ComponentId, Entry, Event, Failure, FailureKind, Grant, Phase, Record, Status, Timestamp};
+use domain::{Actor, ComponentId, Entry, Event, Failure, FailureKind, Fusion, Grant, Phase, Record, Status, Timestamp};
 
 use crate::fake::{entry, id};
 
@@ -98,4 +98,20 @@ fn grants_hold_for_the_entry_until_they_are_revoked_or_it_is_gone() {
         event: Event::Unregistered { component: id.clone() },
     };
     assert_eq!(apply(&gone, Some(third)), None);
+}
+
+#[test]
+fn a_fusion_holds_for_the_entry_until_it_is_undone() {
+    let with = vec![id("b"), id("c")];
+    let fused = Event::Fused { component: id("a"), with: with.clone(), shares_grants: true };
+    let unfused = |apart| Event::Unfused { component: id("a"), apart };
+    assert_eq!((fused.version(), unfused(false).version()), (3, 3));
+    let before = entry("a", "1.0.0", Status::Active);
+    let first = after(fused, Some(before.clone()));
+    assert_eq!(first.fusion, Some(Fusion { with, shares_grants: true }));
+    let read: Entry = serde_json::from_str(&serde_json::to_string(&first).unwrap()).unwrap();
+    assert_eq!(read, first);
+    assert_eq!(after(unfused(true), Some(first.clone())).fusion, Some(Fusion::default()));
+    assert_eq!(after(unfused(false), Some(first)).fusion, None);
+    assert!(!serde_json::to_string(&before).unwrap().contains("fusion"));
 }

@@ -4,6 +4,7 @@
 
 mod calls;
 mod code;
+mod composing;
 mod differential;
 mod gates;
 mod inspect;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use domain::call::{CallExpression, CallOutcome, CallRequest};
 use domain::ports::{
     BoxFuture, CallRecord, Clock, CodeCache, CodeKey, CodeWriter, CompileProgress, Engine, EngineError, EngineObserver,
-    Link, OutputLine, OutputSink, Refusal, Slot, StateKeeper, StorageError, Unit, UnitSource, UnitSpec,
+    Link, OutputLine, OutputSink, Refusal, Slot, SourceError, StateKeeper, StorageError, Unit, UnitSource, UnitSpec,
 };
 use domain::settings::CompileSettings;
 use domain::{ComponentId, Digest, Failure, Limits, Timestamp};
@@ -157,7 +157,7 @@ impl CodeWriter for Gathered {
 struct Bytes(Arc<[u8]>);
 
 impl UnitSource for Bytes {
-    fn bytes(&self, _: &Digest) -> Result<Arc<[u8]>, StorageError> {
+    fn bytes(&self, _: &Digest) -> Result<Arc<[u8]>, SourceError> {
         Ok(Arc::clone(&self.0))
     }
 }

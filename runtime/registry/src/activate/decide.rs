@@ -9,6 +9,7 @@ use domain::{ComponentId, Entry, Event, Status, Version};
 
 use super::select::Selection;
 use crate::error::RegistryError;
+use crate::fuse::Recipe;
 use crate::names::unknown;
 use crate::register::{entry_after, refuse_cycles, resolve_dependents, resolve_waiting, touched_keys};
 use crate::report::ActivateReport;
@@ -132,6 +133,7 @@ fn revision_decided<'a>(
 pub(super) fn decide_active(
     view: &dyn StateView,
     prepared: &Entry,
+    recipe: Option<&Recipe>,
     started: Started,
 ) -> Result<Vec<Event>, RegistryError> {
     let id = &prepared.id;
@@ -148,7 +150,12 @@ pub(super) fn decide_active(
     } else if entry.status == Status::Active || entry.dependencies != prepared.dependencies {
         return Err(RegistryError::Changed { component: id.clone() });
     }
-    if entry.grants != prepared.grants {
+    if entry.grants != prepared.grants || entry.fusion != prepared.fusion {
+        return Err(RegistryError::Changed { component: id.clone() });
+    }
+    if let Some(recipe) = recipe
+        && !recipe.is_current(view)?
+    {
         return Err(RegistryError::Changed { component: id.clone() });
     }
     for on in prepared.dependency_ids() {

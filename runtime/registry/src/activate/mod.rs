@@ -9,12 +9,12 @@ use std::sync::Arc;
 
 use domain::graph::{Graph, GraphEdge};
 use domain::plan::plan_activation;
-use domain::ports::Unit;
 use domain::{ComponentId, Entry, Event, Failure, FailureKind, Grant, Phase, Status};
 
 use crate::Registry;
 use crate::commit::blocking;
 use crate::error::RegistryError;
+use crate::instances::Prepared;
 use crate::names::{Target, unknown};
 use crate::parallel::for_each;
 use crate::report::{ActivateReport, Activated};
@@ -251,44 +251,48 @@ impl Registry {
             }
         }
         self.prepare_imports(&entry).await?;
-        let (unit, fuel) = match self.prepare_and_start(&entry).await {
+        let (prepared, fuel) = match self.prepare_and_start(&entry).await {
             Ok(started) => started,
             Err(failure) => return Err(self.fail_activation(failure).await),
         };
         let duration = self.inner.clock.now().since(begun);
-        self.put_active(&entry, unit, Started { duration, fuel }).await.map(Some)
+        self.put_active(&entry, prepared, Started { duration, fuel }).await.map(Some)
     }
 
     /// Puts the units that `entry` imports from in service, where another process activated them.
-    async fn prepare_imports(&self, entry: &Entry) -> Result<(), RegistryError> {
+    pub(crate) async fn prepare_imports(&self, entry: &Entry) -> Result<(), RegistryError> {
         for edge in entry.dependencies.iter().filter(|edge| !edge.is_declared()) {
             self.unit(&edge.on).await?;
         }
         Ok(())
     }
 
-    async fn prepare_and_start(&self, entry: &Arc<Entry>) -> Result<(Arc<dyn Unit>, u64), Failure> {
-        let unit = self.prepare(entry).await?;
-        let fuel = self.start(entry, &*unit).await?;
-        Ok((unit, fuel))
+    async fn prepare_and_start(&self, entry: &Arc<Entry>) -> Result<(Prepared, u64), Failure> {
+        let prepared = self.prepare(entry).await?;
+        let fuel = self.start(entry, &*prepared.unit).await?;
+        Ok((prepared, fuel))
     }
 
     /// Writes that `entry` is active and puts its unit in service.
     async fn put_active(
         &self,
         entry: &Arc<Entry>,
-        unit: Arc<dyn Unit>,
+        Prepared { unit, recipe }: Prepared,
         started: Started,
     ) -> Result<Activated, RegistryError> {
         let committed = self.commit({
-            let entry = entry.clone();
-            move |view| Ok((decide_active(view, &entry, started)?, ()))
+            let (entry, recipe) = (entry.clone(), recipe.clone());
+            move |view| Ok((decide_active(view, &entry, recipe.as_ref(), started)?, ()))
         });
         if let Err(error) = committed.await {
             unit.stop().await;
             return Err(error);
         }
         self.turn(entry, unit);
+        // Whoever changed it, or what it is made of, since that was decided did not find this unit.
+        if !self.is_as_made(entry, recipe.as_ref())? {
+            self.renew(&entry.id).await;
+        }
         self.inner.tracker.count(&entry.id, |usage| {
             usage.activations += 1;
             usage.activation_us += u64::try_from(started.duration.as_micros()).unwrap_or(u64::MAX);

@@ -52,7 +52,7 @@ impl Registry {
             // Its state is what the new instance begins with; until the turn it would be made anew if it were called.
             old.stop().await;
         }
-        let (unit, fuel) = match self.prepare_and_start(&entry).await {
+        let (prepared, fuel) = match self.prepare_and_start(&entry).await {
             Ok(started) => started,
             Err(failure) => {
                 self.record_failure(failure.clone()).await?;
@@ -60,7 +60,7 @@ impl Registry {
             }
         };
         let started = Started { duration: self.inner.clock.now().since(begun), fuel };
-        let activated = self.put_active(&entry, unit, started).await?;
+        let activated = self.put_active(&entry, prepared, started).await?;
         if let Some(old) = old {
             old.stop().await;
             self.inner.tracker.room.dropped();

@@ -11,6 +11,7 @@ pub(super) fn of_call(error: &EngineError) -> &'static str {
         EngineError::AmbiguousFunction { .. } => "ambiguous-function",
         EngineError::BadArguments { .. } => "invalid-arguments",
         EngineError::Unusable { .. } => "engine-unusable",
+        EngineError::CannotCompose { .. } => "cannot-fuse",
         EngineError::Failed(failure) => match failure.phase {
             Phase::Call => "component-failed",
             _ => "component-activation",

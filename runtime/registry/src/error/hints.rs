@@ -44,6 +44,7 @@ pub(super) fn of(error: &RegistryError) -> Vec<String> {
         RegistryError::Settings { source, .. } => source.hints(),
         RegistryError::Policy { source, .. } => source.hints(),
         RegistryError::Grant { component, source } => source.hints(component),
+        RegistryError::Fuse { component, source } => source.hints(component),
         RegistryError::Binary { source, .. } => engine(source),
         RegistryError::MissingExports { kind, .. } => {
             vec![format!("the settings of the kind, `kinds.{kind}.world`, list the exports it requires")]
@@ -111,7 +112,7 @@ fn engine(error: &EngineError) -> Vec<String> {
              registered by the folder that both are in"
                 .to_owned(),
         ],
-        EngineError::NotAComponent { .. } | EngineError::Unusable { .. } => vec![],
+        EngineError::NotAComponent { .. } | EngineError::Unusable { .. } | EngineError::CannotCompose { .. } => vec![],
         EngineError::Unsupported { feature } if feature == "memory64" => {
             vec!["`runtime settings engine.memory64=true` turns it on".to_owned()]
         }
@@ -156,6 +157,9 @@ fn failed(failure: &Failure) -> Vec<String> {
     let id = &failure.component;
     let history = format!("`runtime errors {id}` shows the failure with its backtrace");
     match failure.kind {
+        _ if failure.message.contains("cannot be fused") => {
+            vec![format!("`runtime unfuse {id}` links it through gates again"), history]
+        }
         FailureKind::Fuel => {
             let limit = if failure.phase == Phase::Call { "fuel" } else { "activation_fuel" };
             vec![format!("raise `[limits] {limit}` in its component.toml if the work is legitimate"), history]

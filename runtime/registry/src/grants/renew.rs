@@ -1,15 +1,16 @@
-//! Putting an active component in service again with the grants that it has now.
+//! Putting an active component in service again with the grants that it has now, made of what it is to be made of now.
 
 use domain::ports::BoxFuture;
 use domain::{ComponentId, Status};
 
 use crate::Registry;
+use crate::instances::Prepared;
 
 /// How often a component is prepared again that others go on changing; then it waits, out of service, for whoever needs it.
 const TRIES_MAX: usize = 4;
 
 impl Registry {
-    /// Puts a unit with the newest grants in the place of the one in service, if there is one. Calls that begin when this has ended
+    /// Puts a unit with the newest grants and parts in the place of the one in service, if there is one. Calls that begin when this has ended
     /// find the new one; where that cannot be made, none: the next call says why.
     ///
     /// Boxed: a failure that is recorded is a change, and every change may lead here. Takes no lock that a hook may run under.
@@ -42,7 +43,7 @@ impl Registry {
             return true;
         }
         // Those that it imports from are in service, as they were when it was linked.
-        let Ok(unit) = self.prepare(&entry).await else {
+        let Ok(Prepared { unit, recipe }) = self.prepare(&entry).await else {
             self.out_of_service(id).await;
             return true;
         };
@@ -50,13 +51,13 @@ impl Registry {
             // Its state is what the new instance begins with.
             old.stop().await;
         }
-        if !self.is_unchanged(&entry, as_of).unwrap_or(false) {
+        if !self.is_unchanged(&entry, recipe.as_ref(), as_of).unwrap_or(false) {
             return false;
         }
         self.turn(&entry, unit);
         old.stop().await;
         self.inner.tracker.room.dropped();
         // Changed while it was put there: whoever did that may not have found it.
-        self.is_unchanged(&entry, as_of).unwrap_or(false)
+        self.is_unchanged(&entry, recipe.as_ref(), as_of).unwrap_or(false)
     }
 }

@@ -142,6 +142,7 @@ pub(crate) fn entry_after(
             state: None,
             probe: None,
             grants: Vec::new(),
+            fusion: None,
         },
     };
     after.revision = revision.clone();

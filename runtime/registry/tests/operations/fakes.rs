@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 use domain::call::{CallExpression, CallOutcome, CallRequest};
 use domain::inspection::{ExternItem, ExternKind, FunctionSignature, Inspection};
 use domain::ports::{
-    BlobStore, BoxFuture, CallRecord, Clock, Engine, EngineError, EngineObserver, GuestOutput, InstanceCount,
-    InstanceState, Mappings, OutputLine, OutputSink, ProcessLimits, SettingsStore, Started, StateStore, StorageError,
-    Unit, UnitSpec, Upkeep,
+    BlobStore, BoxFuture, CallRecord, Clock, Engine, EngineError, EngineObserver, FusePart, GuestOutput, InstanceCount,
+    InstanceState, Mappings, OutputLine, OutputSink, ProcessLimits, SettingsStore, SourceError, Started, StateStore,
+    StorageError, Unit, UnitSpec, Upkeep,
 };
 use domain::{Actor, ComponentId, Digest, Failure, FailureKind, Phase, Timestamp};
 use registry::{RegisterRequest, Registry, Tracker};
@@ -141,9 +141,29 @@ impl Engine for TextEngine {
         text(bytes).map(str::to_owned)
     }
 
+    /// What the first says, and after it in comments what the others are.
+    fn compose(&self, root: &FusePart, parts: &[FusePart]) -> Result<Vec<u8>, EngineError> {
+        let mut all = text(&root.bytes)?.to_owned();
+        for part in parts {
+            let own = text(&part.bytes)?;
+            if own.lines().any(|line| line == "fail-compose") {
+                return Err(EngineError::CannotCompose { reason: format!("{} does not fit", part.id) });
+            }
+            all.push_str(&format!("\n# with {}", own.replace('\n', "; ")));
+        }
+        Ok(all.into_bytes())
+    }
+
     fn prepare(&self, spec: UnitSpec) -> BoxFuture<'_, Result<Arc<dyn Unit>, Failure>> {
         Box::pin(async move {
-            let bytes = spec.source.bytes(&spec.digest).unwrap();
+            let bytes = match spec.source.bytes(&spec.digest) {
+                Ok(bytes) => bytes,
+                Err(SourceError::Composition(error)) => {
+                    let message = format!("it cannot be fused: {error}");
+                    return Err(failure(&spec, Phase::Compile, FailureKind::TypeMismatch, &message));
+                }
+                Err(SourceError::Storage(error)) => panic!("{error}"),
+            };
             let text = text(&bytes).unwrap().to_owned();
             if let Some(progress) = spec.progress.as_ref().and_then(std::sync::Weak::upgrade) {
                 progress.started(&spec.id, spec.size);
@@ -173,6 +193,22 @@ fn text(bytes: &[u8]) -> Result<&str, EngineError> {
     }
 }
 
+fn failure(spec: &UnitSpec, phase: Phase, kind: FailureKind, message: &str) -> Failure {
+    Failure {
+        component: spec.id.clone(),
+        revision: spec.revision,
+        at: Timestamp::default(),
+        phase,
+        kind,
+        message: message.to_owned(),
+        function: None,
+        backtrace: vec![],
+        fuel: None,
+        callers: vec![],
+        retry_after_ms: None,
+    }
+}
+
 struct TextUnit {
     spec: UnitSpec,
     text: String,
@@ -190,19 +226,7 @@ impl TextUnit {
     }
 
     fn failure(&self, phase: Phase, kind: FailureKind, message: &str) -> Failure {
-        Failure {
-            component: self.spec.id.clone(),
-            revision: self.spec.revision,
-            at: Timestamp::default(),
-            phase,
-            kind,
-            message: message.to_owned(),
-            function: None,
-            backtrace: vec![],
-            fuel: None,
-            callers: vec![],
-            retry_after_ms: None,
-        }
+        failure(&self.spec, phase, kind, message)
     }
 
     /// Makes the instance or drops it, and returns whether there was one.
@@ -274,7 +298,8 @@ impl Unit for TextUnit {
             let CallExpression::Wave(wave) = request.expression else { panic!("only WAVE here") };
             Ok(CallOutcome {
                 function: wave.as_str().into(),
-                json: serde_json::Value::Null,
+                // How many others it is made of.
+                json: self.text.matches("\n# with ").count().into(),
                 wave: format!("{wave} by revision {}", self.spec.revision),
                 fuel: 3,
                 duration: Duration::from_micros(5),

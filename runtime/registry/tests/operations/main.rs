@@ -14,6 +14,7 @@ mod dice;
 mod durability;
 mod edges;
 mod fakes;
+mod fusing;
 mod granting;
 mod model;
 mod naming;

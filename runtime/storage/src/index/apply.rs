@@ -43,7 +43,9 @@ pub(crate) fn apply(rows: &mut Overlay<'_>, record: &Record) -> Result<(), Stora
         | Event::StateSaved { .. }
         | Event::Probed { .. }
         | Event::Granted { .. }
-        | Event::Revoked { .. } => {}
+        | Event::Revoked { .. }
+        | Event::Fused { .. }
+        | Event::Unfused { .. } => {}
     }
     let Some(id) = record.event.component() else { return Ok(()) };
     let before = view::entry(rows, id)?;

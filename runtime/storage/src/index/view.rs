@@ -7,7 +7,7 @@ use domain::entry::{Edge, Entry, Revision, StateRef, Unresolved};
 use domain::failure::LoggedFailure;
 use domain::ports::{StateView, StorageError};
 use domain::usage::Usage;
-use domain::{ComponentId, Granted, Status, Timestamp};
+use domain::{ComponentId, Fusion, Granted, Status, Timestamp};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +37,8 @@ pub(super) struct EntryRow {
     probe: Option<bool>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     grants: Vec<Granted>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    fusion: Option<Fusion>,
 }
 
 fn is_empty(edges: &[Edge]) -> bool {
@@ -59,6 +61,7 @@ pub(crate) fn entry_row(entry: &Entry) -> Result<Vec<u8>, StorageError> {
         state: entry.state.clone(),
         probe: entry.probe,
         grants: entry.grants.clone(),
+        fusion: entry.fusion.clone(),
     })
 }
 
@@ -117,6 +120,7 @@ pub(crate) fn entry(rows: &dyn Rows, id: &ComponentId) -> Result<Option<Arc<Entr
         state: row.state,
         probe: row.probe,
         grants: row.grants,
+        fusion: row.fusion,
     })))
 }
 

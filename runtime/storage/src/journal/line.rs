@@ -306,11 +306,16 @@ mod tests {
         }
     }
 
+    fn fused() -> Event {
+        let with = vec!["demo:log".parse().unwrap(), "demo:text".parse().unwrap()];
+        Event::Fused { component: "demo:report".parse().unwrap(), with, shares_grants: true }
+    }
+
     #[test]
     fn a_line_reads_back_and_is_json_for_people() {
         let id: domain::ComponentId = "demo:a".parse().unwrap();
         for actor in [Actor::Cli("a:b".into()), Actor::Api(String::new()), Actor::Component(id), Actor::System] {
-            for event in [refused(Some("demo:log")), refused(None), granted()] {
+            for event in [refused(Some("demo:log")), refused(None), granted(), fused()] {
                 let record = record(actor.clone(), event);
                 let line = written(&record, 6, 1, NOTHING);
                 assert!(is_intact(&line));

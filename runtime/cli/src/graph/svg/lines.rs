@@ -69,6 +69,8 @@ pub(super) fn lead(label: &str) -> f64 {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Stroke {
     Import,
+    /// The dependency is part of the dependent's unit.
+    Fused,
     Declared,
     /// Comes from a component that failed or is missing.
     Blocked,
@@ -85,6 +87,8 @@ impl Stroke {
             Self::Blocked
         } else if line.is_declared() {
             Self::Declared
+        } else if line.is_fused() {
+            Self::Fused
         } else {
             Self::Import
         }
@@ -97,6 +101,7 @@ impl Stroke {
             Self::Import | Self::Declared => {
                 format!("class=\"line\" stroke=\"{}\" stroke-width=\"1.5\"{dash}", palette::LINE)
             }
+            Self::Fused => format!("class=\"line\" stroke=\"{}\" stroke-width=\"3.5\"{dash}", palette::LINE),
             Self::Blocked => format!("class=\"line bad\" stroke=\"{}\" stroke-width=\"1.5\"{dash}", palette::BAD_LINE),
             Self::Cycle => format!("class=\"line bad\" stroke=\"{}\" stroke-width=\"2.2\"{dash}", palette::BAD_LINE),
         }
@@ -106,6 +111,7 @@ impl Stroke {
     pub(super) fn word(self) -> &'static str {
         match self {
             Self::Import => "imported by",
+            Self::Fused => "fused with",
             Self::Declared => "declared dependency of",
             Self::Blocked => "holds up",
             Self::Cycle => "closes a cycle",
@@ -115,7 +121,7 @@ impl Stroke {
     /// Returns the id of the arrowhead.
     pub(super) fn tip(self) -> &'static str {
         match self {
-            Self::Import | Self::Declared => "graph-tip",
+            Self::Import | Self::Fused | Self::Declared => "graph-tip",
             Self::Blocked | Self::Cycle => "graph-bad-tip",
         }
     }
