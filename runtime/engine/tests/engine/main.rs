@@ -8,6 +8,7 @@ mod composing;
 mod differential;
 mod gates;
 mod inspect;
+mod instances;
 mod lifecycle;
 mod limits;
 mod random_types;
