@@ -39,6 +39,10 @@ impl Capability for ClocksCapability {
         }
     }
 
+    fn may_wait(&self, _: &str) -> bool {
+        false
+    }
+
     fn prepare(&self, instance: &InstanceSpec, state: &mut StoreState) -> Result<(), String> {
         let mut builder = WasiCtxBuilder::new();
         if instance.grants.has_precise_clocks() {

@@ -41,6 +41,10 @@ impl Capability for ConfigCapability {
         })
     }
 
+    fn may_wait(&self, _: &str) -> bool {
+        false
+    }
+
     fn prepare(&self, instance: &InstanceSpec, state: &mut StoreState) -> Result<(), String> {
         state.insert(ConfigCtx(Arc::clone(&instance.config)));
         Ok(())

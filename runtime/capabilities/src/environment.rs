@@ -60,6 +60,10 @@ impl Capability for EnvironmentCapability {
         environment::add_to_linker::<_, HasCall>(linker, view)
     }
 
+    fn may_wait(&self, _: &str) -> bool {
+        false
+    }
+
     fn prepare(&self, _: &InstanceSpec, _: &mut StoreState) -> Result<(), String> {
         Ok(())
     }

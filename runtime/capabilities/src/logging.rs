@@ -60,6 +60,10 @@ impl Capability for LoggingCapability {
         }
     }
 
+    fn may_wait(&self, _: &str) -> bool {
+        false
+    }
+
     fn prepare(&self, _: &InstanceSpec, _: &mut StoreState) -> Result<(), String> {
         Ok(())
     }

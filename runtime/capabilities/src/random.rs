@@ -33,6 +33,10 @@ impl Capability for RandomCapability {
         }
     }
 
+    fn may_wait(&self, _: &str) -> bool {
+        false
+    }
+
     fn prepare(&self, instance: &InstanceSpec, state: &mut StoreState) -> Result<(), String> {
         state.insert(RandomCtx(WasiCtxBuilder::new().max_random_size(instance.limits.random_bytes).build()));
         Ok(())

@@ -14,6 +14,7 @@ use crate::capability::Capability;
 use crate::compile::{CompileParts, Compiler};
 use crate::epoch::Ticker;
 use crate::ledger::Ledger;
+use crate::resource::Interner;
 use crate::settings::EngineSettings;
 use crate::{code, compose, config, inspect, link};
 
@@ -61,6 +62,8 @@ pub(crate) struct Shared {
     pub(crate) code_key: String,
     pub(crate) ticker: Ticker,
     pub(crate) ledger: Ledger,
+    /// Numbers of the resource types that components define.
+    pub(crate) resources: Interner,
 }
 
 /// The engine could not be made.
@@ -97,6 +100,7 @@ impl WasmtimeEngine {
                 code_key,
                 ticker: Ticker::default(),
                 ledger: Ledger::default(),
+                resources: Interner::default(),
             }),
         })
     }

@@ -54,6 +54,27 @@ pub(crate) enum Interrupt {
         /// The components from the outermost to the one that was to be entered again.
         path: Vec<ComponentId>,
     },
+    /// A handle belongs to an instance that is no more.
+    #[error("the instance of {id} that this handle belongs to is gone")]
+    Gone {
+        /// The component that made it.
+        id: ComponentId,
+    },
+    /// Two handles of one component belong to two of its instances.
+    #[error("the handles belong to different instances of {id}, and no call reaches both")]
+    Apart {
+        /// The component that made them.
+        id: ComponentId,
+    },
+    /// The guest holds as many handles of other components as it may.
+    #[error("the guest holds {most} handles of other components, the most allowed (`limits.handles`)")]
+    Handles {
+        /// How many that are.
+        most: usize,
+    },
+    /// A handle that the host does not know.
+    #[error("a handle was passed on that nobody knows")]
+    UnknownHandle,
     /// The component that was to be called does not let this one call.
     #[error("{message}")]
     Refused {
@@ -179,10 +200,13 @@ fn interrupted(interrupt: &Interrupt, allowed: &Allowed) -> (FailureKind, String
         Interrupt::Dependency { .. }
         | Interrupt::Further { .. }
         | Interrupt::Absent { .. }
+        | Interrupt::Gone { .. }
+        | Interrupt::Apart { .. }
         | Interrupt::Reentrance { .. } => (FailureKind::Dependency, interrupt.to_string()),
         Interrupt::Refused { .. } | Interrupt::Unprepared { .. } => (FailureKind::Denied, interrupt.to_string()),
         Interrupt::WrongType { .. } => (FailureKind::TypeMismatch, interrupt.to_string()),
-        Interrupt::Depth { .. } => (FailureKind::Limit, interrupt.to_string()),
+        Interrupt::UnknownHandle => (FailureKind::Host, interrupt.to_string()),
+        Interrupt::Depth { .. } | Interrupt::Handles { .. } => (FailureKind::Limit, interrupt.to_string()),
     }
 }
 

@@ -21,6 +21,7 @@ mod ledger;
 mod limiter;
 mod link;
 mod output;
+mod resource;
 mod settings;
 mod state;
 mod unit;

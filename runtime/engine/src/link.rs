@@ -16,6 +16,7 @@ use crate::capability::Capability;
 use crate::engine::Shared;
 use crate::failure::Scene;
 use crate::gate;
+use crate::resource::ResourceNames;
 use crate::state::StoreState;
 use crate::unit::{self, ComponentUnit};
 
@@ -32,10 +33,10 @@ pub(crate) fn prepare(
     let scene = Scene { shared, component: &spec.id, revision: spec.revision, caller: &nobody };
     let failed = |(kind, message): Unmet| Box::new(scene.failure(Phase::Link, kind, &message));
     check_grants(shared, &spec).map_err(failed)?;
-    let Linked { linker, capabilities, may_wait } = link(shared, &spec, &component).map_err(failed)?;
-    let pre = linker.instantiate_pre(&component).map_err(|error| failed(refused_by_linker(&error)))?;
+    let linked = link(shared, &spec, &component).map_err(failed)?;
+    let pre = linked.linker.instantiate_pre(&component).map_err(|error| failed(refused_by_linker(&error)))?;
     let exports = unit::Exports::of(&component);
-    Ok(ComponentUnit::new(Arc::clone(shared), spec, pre, exports, capabilities, may_wait))
+    Ok(ComponentUnit::new(Arc::clone(shared), spec, pre, exports, linked))
 }
 
 /// Why an import cannot be met.
@@ -50,18 +51,22 @@ fn check_grants(shared: &Shared, spec: &UnitSpec) -> Result<(), Unmet> {
 }
 
 /// All imports of a component, met.
-struct Linked {
+pub(crate) struct Linked {
     linker: Linker<StoreState>,
     /// Those that serve at least one import.
-    capabilities: Vec<Arc<dyn Capability>>,
+    pub(crate) capabilities: Vec<Arc<dyn Capability>>,
+    /// What the component calls the resource types that others know.
+    pub(crate) resources: Arc<ResourceNames>,
     /// Whether any import may have to wait.
-    may_wait: bool,
+    pub(crate) may_wait: bool,
 }
 
 fn link(shared: &Arc<Shared>, spec: &UnitSpec, component: &Component) -> Result<Linked, Unmet> {
     let mut linker = Linker::new(&shared.engine);
     let mut served = Served::default();
-    let mut gates = gate::Maker { shared, caller: &spec.id, gates: 0 };
+    let resources = gate::resource_names(shared, spec, component);
+    let resources = Arc::new(resources);
+    let mut gates = gate::Maker { shared, caller: &spec.id, resources: &resources, gates: 0 };
     let mut unmet: Vec<Unmet> = Vec::new();
     for (name, item) in component.component_type().imports(&shared.engine) {
         let met = match spec.links.iter().find(|link| link.import == name) {
@@ -79,7 +84,7 @@ fn link(shared: &Arc<Shared>, spec: &UnitSpec, component: &Component) -> Result<
             let used = shared.capabilities.iter().enumerate().filter(|(i, _)| served.capabilities.contains(i));
             let may_wait = gates.gates > 0 || served.may_wait;
             let capabilities = used.map(|(_, capability)| Arc::clone(capability)).collect();
-            Ok(Linked { linker, capabilities, may_wait })
+            Ok(Linked { linker, capabilities, resources, may_wait })
         }
     }
 }

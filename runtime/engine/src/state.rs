@@ -12,6 +12,7 @@ use crate::epoch::Deadline;
 use crate::gate::Edges;
 use crate::limiter::{StoreLimiter, number};
 use crate::output::Output;
+use crate::resource::{Handles, Tether};
 
 /// The state of one store; a store is made for one instance of one component and never shared.
 pub struct StoreState {
@@ -22,8 +23,14 @@ pub struct StoreState {
     output: Arc<Output>,
     /// What those are told who are called on behalf of the call that is served; made when the first is.
     onward: Option<Arc<Caller>>,
+    /// How many callers were served.
+    callers: u64,
     /// What gates keep for this instance, by their numbers.
     pub(crate) edges: Edges,
+    /// What it holds of other components' resources.
+    pub(crate) handles: Handles,
+    /// What ties handles of its own resources to it.
+    tether: Arc<Tether>,
     /// Whether the guest runs on the stack of whoever called it: then it cannot give way to others.
     pub(crate) on_callers_stack: bool,
     pub(crate) limiter: StoreLimiter,
@@ -56,7 +63,10 @@ impl StoreState {
             limiter,
             call,
             onward: None,
+            callers: 0,
             edges,
+            handles: Handles::default(),
+            tether: Tether::new(),
             on_callers_stack: false,
         }
     }
@@ -68,6 +78,7 @@ impl StoreState {
         if !Arc::ptr_eq(&self.call.caller, caller) {
             self.call.caller = Arc::clone(caller);
             self.onward = None;
+            self.callers += 1;
         }
         self.call.deadline = deadline;
         self.call.time = time;
@@ -75,17 +86,24 @@ impl StoreState {
     }
 
     /// Returns what those are told who are called on behalf of the call that is served.
-    pub(crate) fn onward(&mut self) -> &Arc<Caller> {
-        self.onward.get_or_insert_with(|| {
+    /// Its number is another for each caller of the instance.
+    pub(crate) fn onward(&mut self) -> (&Arc<Caller>, u64) {
+        let onward = self.onward.get_or_insert_with(|| {
             let mut caller = Caller::clone(&self.call.caller);
             caller.chain.push(self.component.clone());
             Arc::new(caller)
-        })
+        });
+        (onward, self.callers)
     }
 
     /// Returns what [`Self::onward`] has made for the call that is served.
     pub(crate) fn made_onward(&self) -> Option<&Arc<Caller>> {
         self.onward.as_ref()
+    }
+
+    /// Returns what ties handles of the instance's own resources to it.
+    pub(crate) fn tether(&self) -> &Arc<Tether> {
+        &self.tether
     }
 
     /// Returns the component whose instance this is.

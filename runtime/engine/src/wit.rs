@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use domain::text::truncate;
-use wasmtime::component::Type;
 use wasmtime::component::types::{ComponentFunc, ComponentInstance, ComponentItem};
+use wasmtime::component::{ResourceType, Type};
 
 /// Longest function type written out, in bytes.
 pub(crate) const SIGNATURE_MAX: usize = 4 << 10;
@@ -73,43 +73,45 @@ pub(crate) fn type_text(ty: &Type) -> String {
 
 /// Says why values of a function's types cannot leave the component: they hold handles of it.
 pub(crate) fn function_transferable(function: &ComponentFunc) -> Result<(), &'static str> {
+    function_crossable(function, &|_| false)
+}
+
+/// Says why values of a function's types cannot cross from one component to another. `known` tells of a resource type whether others
+/// know it.
+pub(crate) fn function_crossable(
+    function: &ComponentFunc,
+    known: &dyn Fn(&ResourceType) -> bool,
+) -> Result<(), &'static str> {
     let mut parts = TYPE_PARTS_MAX;
-    function.params().try_for_each(|(_, ty)| visit(&ty, &mut parts))?;
-    function.results().try_for_each(|ty| visit(&ty, &mut parts))
+    function.params().try_for_each(|(_, ty)| visit(&ty, known, &mut parts))?;
+    function.results().try_for_each(|ty| visit(&ty, known, &mut parts))
 }
 
 fn transferable(ty: &Type) -> Result<(), &'static str> {
-    visit(ty, &mut TYPE_PARTS_MAX.clone())
+    visit(ty, &|_| false, &mut TYPE_PARTS_MAX.clone())
 }
 
-fn visit(ty: &Type, parts: &mut usize) -> Result<(), &'static str> {
+fn visit(ty: &Type, known: &dyn Fn(&ResourceType) -> bool, parts: &mut usize) -> Result<(), &'static str> {
     *parts = parts.checked_sub(1).ok_or("a type with too many parts")?;
+    let mut of = |ty: &Type| visit(ty, known, parts);
     match ty {
+        Type::Own(resource) | Type::Borrow(resource) if known(resource) => Ok(()),
         Type::Own(_) | Type::Borrow(_) => Err("a resource"),
         Type::Future(_) => Err("a future"),
         Type::Stream(_) => Err("a stream"),
         Type::ErrorContext => Err("an error context"),
         Type::Map(_) => Err("a map"),
         Type::FixedLengthList(_) => Err("a list of fixed length"),
-        Type::List(list) => visit(&list.ty(), parts),
-        Type::Record(record) => record.fields().try_for_each(|field| visit(&field.ty, parts)),
-        Type::Tuple(tuple) => tuple.types().try_for_each(|ty| visit(&ty, parts)),
-        Type::Variant(variant) => variant.cases().filter_map(|case| case.ty).try_for_each(|ty| visit(&ty, parts)),
-        Type::Option(option) => visit(&option.ty(), parts),
-        Type::Result(result) => [result.ok(), result.err()].iter().flatten().try_for_each(|ty| visit(ty, parts)),
+        Type::List(list) => of(&list.ty()),
+        Type::Record(record) => record.fields().try_for_each(|field| of(&field.ty)),
+        Type::Tuple(tuple) => tuple.types().try_for_each(|ty| of(&ty)),
+        Type::Variant(variant) => variant.cases().filter_map(|case| case.ty).try_for_each(|ty| of(&ty)),
+        Type::Option(option) => of(&option.ty()),
+        Type::Result(result) => [result.ok(), result.err()].iter().flatten().try_for_each(of),
         Type::Enum(_) | Type::Flags(_) | Type::Bool | Type::Char | Type::String => Ok(()),
         Type::S8 | Type::U8 | Type::S16 | Type::U16 | Type::S32 | Type::U32 | Type::S64 | Type::U64 => Ok(()),
         Type::Float32 | Type::Float64 => Ok(()),
     }
-}
-
-/// Tells whether two functions have the same types; parameter names may differ. Both must be transferable.
-pub(crate) fn same_types(a: &ComponentFunc, b: &ComponentFunc) -> bool {
-    a.async_() == b.async_()
-        && a.params().len() == b.params().len()
-        && a.results().len() == b.results().len()
-        && a.params().zip(b.params()).all(|((_, a), (_, b))| a == b)
-        && a.results().zip(b.results()).all(|(a, b)| a == b)
 }
 
 struct Printer<'a> {

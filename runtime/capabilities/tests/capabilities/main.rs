@@ -6,3 +6,4 @@ mod grants;
 mod guests;
 mod support;
 mod table;
+mod waiting;

@@ -1,5 +1,6 @@
 use std::any::Any;
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -170,6 +171,8 @@ pub struct Link {
 pub struct Slot {
     id: ComponentId,
     unit: ArcSwapOption<Arc<dyn Unit>>,
+    /// How often the place was turned.
+    turns: AtomicU64,
 }
 
 /// The unit that is in service at one moment. Dropped soon: it is cheap for as long as a thread holds few of them.
@@ -185,7 +188,7 @@ impl Serving {
 impl Slot {
     /// Makes an empty place for `id`.
     pub fn new(id: ComponentId) -> Self {
-        Self { id, unit: ArcSwapOption::empty() }
+        Self { id, unit: ArcSwapOption::empty(), turns: AtomicU64::new(0) }
     }
 
     /// Returns the component whose place this is.
@@ -198,6 +201,11 @@ impl Slot {
         self.serving().unit().cloned()
     }
 
+    /// Tells how often the place was turned: while the number stays, so does the unit. Read before the unit.
+    pub fn turns(&self) -> u64 {
+        self.turns.load(Ordering::Acquire)
+    }
+
     /// Returns the unit in service to look at for a moment, without counting a reference.
     pub fn serving(&self) -> Serving {
         Serving(self.unit.load())
@@ -205,7 +213,9 @@ impl Slot {
 
     /// Puts `unit` in service and returns the one that was.
     pub fn turn(&self, unit: Option<Arc<dyn Unit>>) -> Option<Arc<dyn Unit>> {
-        self.unit.swap(unit.map(Arc::new)).map(|unit| Arc::clone(&*unit))
+        let before = self.unit.swap(unit.map(Arc::new)).map(|unit| Arc::clone(&*unit));
+        self.turns.fetch_add(1, Ordering::Release);
+        before
     }
 }
 

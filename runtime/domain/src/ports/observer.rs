@@ -20,9 +20,10 @@ pub trait EngineObserver: Send + Sync {
     /// A call of a component's export ended. Said of every call that is not counted in [`GateUsage`], so it must cost next to nothing.
     fn called(&self, call: CallRecord<'_>);
 
-    /// Tells whether [`Self::called`] has to be said of every call, because a quota depends on it. Asked after every call.
+    /// Tells whether [`Self::admit`] has to be asked before and [`Self::called`] said after every call, because something depends on
+    /// it. Always so unless overridden. Asked once a call, so it must cost next to nothing.
     fn is_metered(&self) -> bool {
-        false
+        true
     }
 }
 

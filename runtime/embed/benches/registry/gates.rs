@@ -13,7 +13,7 @@ use tokio::runtime::Runtime;
 use wasmtime::component::{Component, ComponentType, Instance, Lift, Linker, Lower, TypedFunc, WasmList, WasmStr};
 use wasmtime::{Engine, Store};
 
-const RUNS: usize = 101;
+const RUNS: usize = 31;
 const MIB: usize = 1 << 20;
 
 /// What the provider exports and the caller imports.
@@ -213,7 +213,7 @@ impl Bare {
         let ops = self.instance.get_export_index(&mut self.store, None, "bench:gates/ops@1.0.0");
         let function = self.instance.get_export_index(&mut self.store, ops.as_ref(), name);
         let function = function.ok_or_else(|| anyhow!("there is no {name}"))?;
-        self.instance.get_typed_func(&mut self.store, &function).map_err(Error::msg)
+        self.instance.get_typed_func(&mut self.store, function).map_err(Error::msg)
     }
 
     /// Returns how long one of `calls` calls takes that `function` of this caller makes.
@@ -332,17 +332,17 @@ pub(crate) fn run(tokio: &Runtime) -> Result<()> {
     let mut whole = Bare::new(&engine, &composed(), &linker)?;
     let show = crate::show;
 
-    let both = crate::medians(RUNS, || ours(tokio, &near, "run-add", 500), || add(500));
+    let both = crate::medians(RUNS, || ours(tokio, &near, "run-add", 5_000), || add(5_000));
     show("two numbers to a component that never waits", "a typed call from the host", 1.8, both);
-    let both = crate::medians(RUNS, || ours(tokio, &far, "run-add", 500), || add(500));
+    let both = crate::medians(RUNS, || ours(tokio, &far, "run-add", 5_000), || add(5_000));
     show("two numbers to a component that may wait", "a typed call from the host", 4.5, both);
-    let both = crate::medians(RUNS, || ours(tokio, &near, "run-add", 500), || hand.run("run-add", 500));
+    let both = crate::medians(RUNS, || ours(tokio, &near, "run-add", 5_000), || hand.run("run-add", 5_000));
     show("two numbers", "a forwarder written by hand", 1.2, both);
-    let both = crate::medians(RUNS, || ours(tokio, &near, "run-echo", 500), || hand.run("run-echo", 500));
+    let both = crate::medians(RUNS, || ours(tokio, &near, "run-echo", 5_000), || hand.run("run-echo", 5_000));
     show("a string of 64 bytes there and back", "a forwarder written by hand", 1.2, both);
-    let both = crate::medians(RUNS, || ours(tokio, &near, "run-total", 200), || hand.run("run-total", 200));
+    let both = crate::medians(RUNS, || ours(tokio, &near, "run-total", 1_000), || hand.run("run-total", 1_000));
     show("a record with 32 records", "a forwarder written by hand", 1.5, both);
-    let both = crate::medians(RUNS, || ours(tokio, &near, "run-total", 200), || values.run("run-total", 200));
+    let both = crate::medians(RUNS, || ours(tokio, &near, "run-total", 1_000), || values.run("run-total", 1_000));
     show("a record with 32 records", "a forwarder of `Val`s", 1.0 / 3.0, both);
     let (from, mut to) = (vec![7_u8; MIB], vec![0_u8; MIB]);
     let mut copy = |calls: u32| {
@@ -357,7 +357,7 @@ pub(crate) fn run(tokio: &Runtime) -> Result<()> {
     show("1 MiB of bytes", "one copy of them", 1.5, both);
     let both = crate::medians(RUNS, || ours(tokio, &near, "run-blob", 10), || whole.run("run-blob", 1));
     show("1 MiB of bytes", "the composed component", 0.05, both);
-    let both = crate::medians(RUNS, || ours(tokio, &near, "run-add", 500), || whole.run("run-add", 500));
+    let both = crate::medians(RUNS, || ours(tokio, &near, "run-add", 5_000), || whole.run("run-add", 5_000));
     show("two numbers", "the composed component", f64::INFINITY, both);
     tokio.block_on(plain.close())?;
     tokio.block_on(waiting.close())?;

@@ -7,6 +7,7 @@
 //! What is used from `wasmtime::component::__internal` is pinned with wasmtime itself and may change with each of its releases. The
 //! path with `Val`s stays beside this one, and tests compare the two on random types and values.
 #![expect(unsafe_code, reason = "the canonical ABI is implemented by unsafe traits")]
+#![expect(clippy::indexing_slicing, reason = "there are as many slots as the layout of the function's types says")]
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
@@ -97,7 +98,7 @@ unsafe impl<const N: usize> Lift for Passed<N> {
 /// Arguments on their way into a provider; they are checked.
 struct Entering<'a> {
     signature: &'a Signature,
-    slots: &'a [u64; FLAT_PARAMS_MAX],
+    slots: &'a [u64],
     source: Source<'a>,
 }
 
@@ -125,23 +126,21 @@ unsafe impl Lower for Entering<'_> {
         dst: &mut MaybeUninit<Self::Lower>,
     ) -> wasmtime::Result<()> {
         let params = &self.signature.params;
-        let mut slots = *self.slots;
+        if !params.has_pointers && !self.signature.params_in_memory() {
+            write(dst, self.slots);
+            return Ok(());
+        }
         let mut target = Guest(cx);
-        let count = if self.signature.params_in_memory() {
+        if self.signature.params_in_memory() {
             let place = target.allocate(params.size, params.align)?;
-            self.source.copy(params, index(slots[0]), &mut target, place)?;
-            slots[0] = place as u64;
-            1
+            self.source.copy(params, index(self.slots.first().copied().unwrap_or(0)), &mut target, place)?;
+            write(dst, &[place as u64]);
         } else {
-            if params.has_pointers {
-                self.source.copy_flat(params, &mut slots[..params.flat], &mut target)?;
-            }
-            params.flat
-        };
-        let dst = dst.as_mut_ptr().cast::<ValRaw>();
-        for (number, slot) in slots.iter().take(count).enumerate() {
-            // SAFETY: an array of as many `ValRaw`s is at `dst`.
-            unsafe { dst.add(number).write(ValRaw::u64(*slot)) };
+            let mut slots = [0; FLAT_PARAMS_MAX];
+            let slots = &mut slots[..self.slots.len()];
+            slots.copy_from_slice(self.slots);
+            self.source.copy_flat(params, slots, &mut target)?;
+            write(dst, slots);
         }
         Ok(())
     }
@@ -156,6 +155,15 @@ unsafe impl Lower for Entering<'_> {
     }
 }
 
+/// Writes core values, at most as many as there is room for.
+fn write(dst: &mut MaybeUninit<[ValRaw; FLAT_PARAMS_MAX]>, slots: &[u64]) {
+    let dst = dst.as_mut_ptr().cast::<ValRaw>();
+    for (number, slot) in slots.iter().take(FLAT_PARAMS_MAX).enumerate() {
+        // SAFETY: an array of as many `ValRaw`s is at `dst`.
+        unsafe { dst.add(number).write(ValRaw::u64(*slot)) };
+    }
+}
+
 /// What a provider returned: `M` core values, and whatever they refer to.
 struct Left<const M: usize>(Carried);
 
@@ -163,8 +171,9 @@ struct Left<const M: usize>(Carried);
 #[derive(Default)]
 pub(super) struct Carried {
     slot: u64,
-    /// A result in memory, with all that it refers to; strings are UTF-8.
-    buffer: Vec<u8>,
+    /// A result in memory, with all that it refers to; strings are UTF-8. Boxed: a result without it fits two registers.
+    #[expect(clippy::box_collection, reason = "kept small")]
+    buffer: Option<Box<Vec<u8>>>,
 }
 
 /// What [`Left`] needs to know and wasmtime does not hand on.
@@ -221,13 +230,13 @@ unsafe impl<const M: usize> Lift for Left<M> {
             let mut buffer = Buffer(Vec::with_capacity(node.size));
             let at = buffer.allocate(node.size, node.align)?;
             source.copy(node, place, &mut buffer, at)?;
-            return Ok(Self(Carried { slot: 0, buffer: buffer.0 }));
+            return Ok(Self(Carried { slot: 0, buffer: Some(Box::new(buffer.0)) }));
         }
         let mut slot = [returned.get_u64()];
         if let Some(node) = &signature.result {
             source.check_flat(node, &mut slot)?;
         }
-        Ok(Self(Carried { slot: slot[0], buffer: Vec::new() }))
+        Ok(Self(Carried { slot: slot[0], buffer: None }))
     }
 
     fn linear_lift_from_memory(_: &mut LiftContext<'_>, _: InterfaceType, _: &[u8]) -> wasmtime::Result<Self> {
@@ -263,7 +272,7 @@ impl<const M: usize> Future for ReadyAs<M> {
 
     fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
         let slot = READY.take().ok_or_else(|| wasmtime::Error::msg("a gate returned twice"));
-        Poll::Ready(slot.map(|slot| Returned { signature: None, carried: Carried { slot, buffer: Vec::new() } }))
+        Poll::Ready(slot.map(|slot| Returned { signature: None, carried: Carried { slot, buffer: None } }))
     }
 }
 
@@ -314,8 +323,10 @@ unsafe impl<const M: usize> Lower for Returned<M> {
         offset: usize,
     ) -> wasmtime::Result<()> {
         let node = self.signature.as_deref().and_then(Signature::result_in_memory);
-        let Some(node) = node else { return Err(wasmtime::Error::msg("a result in memory that is none")) };
-        let source = Source { memory: &self.carried.buffer, encoding: StringEncoding::Utf8, budget: 0 };
+        let (Some(node), Some(buffer)) = (node, &self.carried.buffer) else {
+            return Err(wasmtime::Error::msg("a result in memory that is none"));
+        };
+        let source = Source { memory: buffer, encoding: StringEncoding::Utf8, budget: 0 };
         source.copy(node, 0, &mut Guest(cx), offset)
     }
 }
@@ -323,49 +334,34 @@ unsafe impl<const M: usize> Lower for Returned<M> {
 /// Arguments of a call that stands in a gate. Whoever has them holds the store of the caller, in whose memory they are.
 pub(super) struct Arguments<'a> {
     signature: &'a Signature,
-    slots: [u64; FLAT_PARAMS_MAX],
-    memory: CallerMemory,
-}
-
-/// [`Arguments`] without their signature.
-pub(super) struct Detached {
-    slots: [u64; FLAT_PARAMS_MAX],
+    slots: &'a mut [u64],
     memory: CallerMemory,
 }
 
 impl<'a> Arguments<'a> {
-    pub(super) fn new<const N: usize>(signature: &'a Signature, passed: &Passed<N>) -> Self {
-        let mut slots = [0; FLAT_PARAMS_MAX];
-        slots[..N].copy_from_slice(&passed.slots);
-        Self { signature, slots, memory: passed.memory }
-    }
-
-    pub(super) fn detach(&self) -> Detached {
-        Detached { slots: self.slots, memory: self.memory }
+    pub(super) fn new<const N: usize>(signature: &'a Signature, passed: &'a mut Passed<N>) -> Self {
+        Self { signature, slots: &mut passed.slots, memory: passed.memory }
     }
 
     /// Checks the arguments, at most `budget` bytes of strings and lists, and brings them into canonical form.
+    #[inline]
     pub(super) fn check(&mut self, budget: usize) -> Result<(), Invalid> {
+        if self.signature.are_words {
+            return Ok(());
+        }
         // SAFETY: the caller's store is held, see above, and nothing of it runs here.
         let mut source = unsafe { self.memory.source(budget) };
         let params = &self.signature.params;
-        if self.signature.params_in_memory() {
-            source.check_at(params, index(self.slots[0]))
-        } else {
-            source.check_flat(params, &mut self.slots[..params.flat])
+        match &mut *self.slots {
+            [place] if self.signature.params_in_memory() => source.check_at(params, index(*place)),
+            slots => source.check_flat(params, slots),
         }
     }
 
     fn entering(&self) -> Entering<'_> {
         // SAFETY: the caller waits until the provider has returned.
         let source = unsafe { self.memory.source(0) };
-        Entering { signature: self.signature, slots: &self.slots, source }
-    }
-}
-
-impl Detached {
-    pub(super) fn attach(self, signature: &Signature) -> Arguments<'_> {
-        Arguments { signature, slots: self.slots, memory: self.memory }
+        Entering { signature: self.signature, slots: self.slots, source }
     }
 }
 

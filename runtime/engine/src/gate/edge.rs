@@ -1,7 +1,7 @@
 //! What an instance keeps of each of its gates: where the function is that it leads to, and how often it was passed.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
 
 use domain::ComponentId;
 use domain::ports::Unit;
@@ -13,8 +13,12 @@ pub(crate) struct Edges(Vec<Option<Edge>>);
 
 /// One gate, as one instance knows it.
 pub(super) struct Edge {
-    /// The unit that was in service last.
-    pub(super) unit: Weak<dyn Unit>,
+    /// How often the provider's slot had been turned when it was looked at.
+    pub(super) turns: u64,
+    /// The caller, by its number, on whose behalf the gate may be passed.
+    pub(super) vetted: u64,
+    /// The unit that was in service then.
+    pub(super) unit: Arc<dyn Unit>,
     /// Where the function is among its exports.
     pub(super) export: usize,
     pub(super) used: Arc<EdgeUse>,
@@ -39,11 +43,6 @@ impl Edge {
     /// Tells whether the next call is timed: reading a clock takes longer than all other counting.
     pub(super) fn is_timed_next(&self) -> bool {
         weight(self.used.calls()).is_some()
-    }
-
-    /// Tells whether `unit` is the one that was looked at last.
-    pub(super) fn leads_to(&self, unit: &Arc<dyn Unit>) -> bool {
-        std::ptr::addr_eq(self.unit.as_ptr(), Arc::as_ptr(unit))
     }
 }
 

@@ -11,24 +11,27 @@ use std::sync::Arc;
 use domain::ComponentId;
 use domain::callers::refusal;
 use domain::failure::FailureKind;
-use domain::ports::{Link, Unit};
-use wasmtime::component::Linker;
+use domain::ports::{Link, Unit, UnitSpec};
 use wasmtime::component::types::{ComponentFunc, ComponentInstance, ComponentItem};
+use wasmtime::component::{Component, Linker, ResourceType};
 
 pub(crate) use edge::{Counted, EdgeUse, Edges};
 use pass::Gate;
 
 use crate::engine::Shared;
 use crate::link::{Unmet, shown};
+use crate::resource::ResourceNames;
 use crate::state::StoreState;
 use crate::unit::ComponentUnit;
-use crate::wit::{TypeNames, function_transferable, same_types, signature};
+use crate::wit::{TypeNames, function_crossable, signature};
 
 /// Where the gates of one component are made.
 pub(crate) struct Maker<'a> {
     pub(crate) shared: &'a Arc<Shared>,
     /// The component whose imports they are.
     pub(crate) caller: &'a ComponentId,
+    /// What it calls the resource types that others know.
+    pub(crate) resources: &'a Arc<ResourceNames>,
     /// How many there are.
     pub(crate) gates: usize,
 }
@@ -55,12 +58,24 @@ pub(crate) fn link_interface(
     for (name, item) in interface.exports(&maker.shared.engine) {
         match item.ty {
             ComponentItem::ComponentFunc(function) => {
-                check(link, Some(&link.export), name, &function, exports)?;
+                check(maker, link, Some(&link.export), name, &function, exports)?;
                 let gate = Gate::new(maker, link, Some(&link.export), name, function);
                 gate.define(&mut instance, name)?;
             }
             ComponentItem::Type(_) => {}
-            ComponentItem::Resource(_) => return Err(not_transferable(link, name, "a resource")),
+            ComponentItem::Resource(resource) => {
+                let Some(number) = maker.resources.number(&resource) else {
+                    let missing = format!(
+                        "import `{}` has the resource `{}`, which {} does not have in `{}`",
+                        shown(&link.import),
+                        shown(name),
+                        link.provider.id(),
+                        shown(&link.export)
+                    );
+                    return Err((FailureKind::TypeMismatch, missing));
+                };
+                pass::define_resource(&mut instance, name, number)?;
+            }
             _ => {
                 let message = format!(
                     "import `{}` has `{}`, which is neither a function nor a type",
@@ -84,7 +99,7 @@ pub(crate) fn link_function(
     let provider = provider(link)?;
     let exports = component_unit(&*provider)?;
     admit(exports, maker.caller, &link.export)?;
-    check(link, None, &link.export, function, exports)?;
+    check(maker, link, None, &link.export, function, exports)?;
     let gate = Gate::new(maker, link, None, &link.export, function.clone());
     gate.define(&mut linker.root(), &link.import)
 }
@@ -121,13 +136,15 @@ fn not_transferable(link: &Link, function: &str, what: &str) -> Unmet {
 
 /// Compares an imported function with the provider's.
 fn check(
+    maker: &Maker<'_>,
     link: &Link,
     interface: Option<&str>,
     name: &str,
     wanted: &ComponentFunc,
     provider: &ComponentUnit,
 ) -> Result<(), Unmet> {
-    function_transferable(wanted).map_err(|what| not_transferable(link, name, what))?;
+    let known = |resource: &ResourceType| maker.resources.number(resource).is_some();
+    function_crossable(wanted, &known).map_err(|what| not_transferable(link, name, what))?;
     let (import, id) = (shown(&link.import), link.provider.id());
     let none = TypeNames::default();
     let Some(export) = provider.exports().find(interface, name) else {
@@ -139,7 +156,7 @@ fn check(
         );
         return Err((FailureKind::TypeMismatch, message));
     };
-    if export.transferable().is_ok() && same_types(wanted, &export.ty) {
+    if maker.resources.same_types(wanted, provider.resources(), &export.ty) {
         return Ok(());
     }
     let message = format!(
@@ -149,4 +166,13 @@ fn check(
         shown(&signature(&export.ty, &none))
     );
     Err((FailureKind::TypeMismatch, message))
+}
+
+/// Finds out what a component calls the resource types that others know.
+pub(crate) fn resource_names(shared: &Shared, spec: &UnitSpec, component: &Component) -> ResourceNames {
+    ResourceNames::of(&shared.engine, component, &spec.id, &shared.resources, |import, name| {
+        let link = spec.links.iter().find(|link| link.import == import)?;
+        let unit = link.provider.unit()?;
+        component_unit(&*unit).ok()?.resources().exported(&link.export, name)
+    })
 }

@@ -11,7 +11,7 @@ use domain::ports::{Link, Slot, Unit};
 use domain::{ComponentId, Failure};
 use wasmtime::StoreContextMut;
 use wasmtime::component::types::ComponentFunc;
-use wasmtime::component::{LinkerInstance, Val};
+use wasmtime::component::{LinkerInstance, ResourceType, Val};
 
 use super::abi::{Arguments, Carried, Passed, Ready, ReadyAs, Returned};
 use super::edge::{Edge, EdgeUse};
@@ -23,9 +23,9 @@ use crate::epoch::Deadline;
 use crate::failure::Interrupt;
 use crate::limiter::number;
 use crate::link::{Unmet, shown};
+use crate::resource::{Handing, Handover, Held, ResourceNames, Tether, give_result, has_handles, take_args};
 use crate::state::{ServedCall, StoreState};
 use crate::unit::{self, ComponentUnit, Entrance, Values, Visit};
-use crate::wit::same_types;
 
 /// One imported function and whoever provides it at the moment.
 pub(super) struct Gate {
@@ -39,6 +39,10 @@ pub(super) struct Gate {
     ty: ComponentFunc,
     /// How values cross without being made; `None` where they have to be.
     signature: Option<Arc<Signature>>,
+    /// Whether values have handles in them.
+    has_handles: bool,
+    /// What the caller calls resource types.
+    resources: Arc<ResourceNames>,
 }
 
 /// A call that has to wait in a gate.
@@ -76,6 +80,8 @@ impl Gate {
             interface: interface.map(str::to_owned),
             name: name.to_owned(),
             signature: signature.map(Arc::new),
+            has_handles: ty.params().any(|(_, ty)| has_handles(&ty)) || ty.results().any(|ty| has_handles(&ty)),
+            resources: Arc::clone(maker.resources),
             ty,
         })
     }
@@ -89,7 +95,12 @@ impl Gate {
         let defined = match self.signature.clone() {
             None => instance.func_new_async(name, move |store, _, params, results| {
                 let gate = Arc::clone(&self);
-                Box::new(async move { gate.pass_values(store, params, results).await })
+                Box::new(async move {
+                    match gate.has_handles {
+                        true => gate.pass_handles(store, params, results).await,
+                        false => gate.pass_values(store, params, results).await,
+                    }
+                })
             }),
             Some(signature) => self.define_typed(signature, instance, name),
         };
@@ -123,8 +134,8 @@ impl Gate {
         instance: &mut LinkerInstance<'_, StoreState>,
         name: &str,
     ) -> wasmtime::Result<()> {
-        instance.func_wrap_async(name, move |mut store: StoreContextMut<'_, StoreState>, passed: Passed<N>| {
-            let mut arguments = Arguments::new(&signature, &passed);
+        instance.func_wrap_async(name, move |mut store: StoreContextMut<'_, StoreState>, mut passed: Passed<N>| {
+            let mut arguments = Arguments::new(&signature, &mut passed);
             let crossing = match self.attempt(&mut store, &mut arguments) {
                 Ok(Attempt::Later(crossing)) => crossing,
                 Ok(Attempt::Done(carried)) => match Ready::of(&signature, carried) {
@@ -133,11 +144,11 @@ impl Gate {
                 },
                 Err(error) => return Box::new(ready(Err(error))),
             };
-            let (gate, signature, arguments) = (Arc::clone(&self), Arc::clone(&signature), arguments.detach());
+            let (gate, signature) = (Arc::clone(&self), Arc::clone(&signature));
             Box::new(async move {
                 // The caller waits here, and nobody else gets at its store.
                 let _held = store;
-                let carried = gate.pass(&crossing, &arguments.attach(&signature)).await?;
+                let carried = gate.pass(&crossing, None, &Arguments::new(&signature, &mut passed)).await?;
                 Ok(Returned::new(&signature, carried))
             })
         })
@@ -153,31 +164,28 @@ impl Gate {
         let state = store.data_mut();
         let watch = state.edges.get(self.number).is_none_or(Edge::is_timed_next).then(Stopwatch::start);
         arguments.check(number(state.limits().hostcall_bytes))?;
-        let serving = self.slot.serving();
-        let unit = serving.unit().ok_or_else(|| self.absent())?;
-        let export = self.resolve(state, unit)?;
+        self.resolve(state)?;
         let ServedCall { deadline, time, .. } = *state.call();
-        self.admit(state)?;
         let (caller, edge) = self.kept(state)?;
-        let entrance = Entrance { fuel: None, watch, deadline, time, caller };
-        let entered = unit
-            .as_any()
-            .downcast_ref::<ComponentUnit>()
-            .ok_or_else(|| self.absent())?
-            .enter_now(export, &entrance, arguments);
-        match entered {
-            Some(Ok(mut returned)) => {
-                if returned.duration.is_none() {
+        let export = edge.export;
+        let entrance = Entrance { fuel: None, watch, deadline, time, caller, pin: None };
+        let is_metered = self.shared.observer.is_metered();
+        let callee = edge.unit.as_any().downcast_ref::<ComponentUnit>().ok_or_else(|| self.absent())?;
+        match callee.enter_now(export, &entrance, arguments, is_metered) {
+            Some(Ok((value, fuel))) => {
+                let nanos = watch.map(Stopwatch::nanos).or_else(|| {
                     // Not timed, but long: the coarse clock is right enough.
                     let millis = self.shared.ticker.now().saturating_sub(began);
-                    returned.duration = (millis > 0).then(|| millis.saturating_mul(1_000_000));
+                    (millis > 0).then(|| millis.saturating_mul(1_000_000))
+                });
+                if is_metered || !edge.used.count(fuel, nanos) {
+                    unit::tell(&self.shared, self.slot.id(), caller, nanos, fuel);
                 }
-                self.count(&edge.used, &returned, &entrance);
-                Ok(Attempt::Done(returned.value))
+                Ok(Attempt::Done(value))
             }
             Some(Err(failure)) => Err(passed_on(&failure).into()),
             None => {
-                let (unit, used, caller) = (Arc::clone(unit), Arc::clone(&edge.used), Arc::clone(caller));
+                let (unit, used, caller) = (Arc::clone(&edge.unit), Arc::clone(&edge.used), Arc::clone(caller));
                 let watch = watch.unwrap_or_else(Stopwatch::start);
                 Ok(Attempt::Later(Crossing { unit, export, used, watch, deadline, time, caller }))
             }
@@ -185,13 +193,32 @@ impl Gate {
     }
 
     /// Carries a call over that may have to wait.
-    async fn pass<V: Visit>(&self, crossing: &Crossing, visit: &V) -> Result<V::Value, Interrupt> {
+    async fn pass<V: Visit>(
+        &self,
+        crossing: &Crossing,
+        pin: Option<&Arc<Tether>>,
+        visit: &V,
+    ) -> Result<V::Value, Interrupt> {
         let Crossing { watch, deadline, time, ref caller, .. } = *crossing;
-        let entrance = Entrance { fuel: None, watch: Some(watch), deadline, time, caller };
+        let entrance = Entrance { fuel: None, watch: Some(watch), deadline, time, caller, pin };
         let callee = crossing.unit.as_any().downcast_ref::<ComponentUnit>().ok_or_else(|| self.absent())?;
         let returned = callee.enter(crossing.export, &entrance, visit).await.map_err(|failure| passed_on(&failure))?;
         self.count(&crossing.used, &returned, &entrance);
         Ok(returned.value)
+    }
+
+    /// Makes what a call needs that may have to wait.
+    fn crossing(&self, state: &mut StoreState, unit: Option<&Arc<dyn Unit>>) -> Result<Crossing, Interrupt> {
+        let watch = Stopwatch::start();
+        match unit {
+            None => self.resolve(state)?,
+            // Looked up again by the next call that is not bound to it.
+            Some(unit) => self.resolve_to(state, Arc::clone(unit), u64::MAX)?,
+        }
+        let ServedCall { deadline, time, .. } = *state.call();
+        let (caller, edge) = self.kept(state)?;
+        let (caller, used, unit) = (Arc::clone(caller), Arc::clone(&edge.used), Arc::clone(&edge.unit));
+        Ok(Crossing { unit, export: edge.export, used, watch, deadline, time, caller })
     }
 
     /// Carries a call over whose values have to be made, and its result back.
@@ -201,20 +228,48 @@ impl Gate {
         params: &[Val],
         results: &mut [Val],
     ) -> wasmtime::Result<()> {
-        let watch = Stopwatch::start();
-        let state = store.data_mut();
-        let unit = self.slot.unit().ok_or_else(|| self.absent())?;
-        let export = self.resolve(state, &unit)?;
-        let ServedCall { deadline, time, .. } = *state.call();
-        self.admit(state)?;
-        let (caller, edge) = self.kept(state)?;
-        let (caller, used) = (Arc::clone(caller), Arc::clone(&edge.used));
-        let crossing = Crossing { unit, export, used, watch, deadline, time, caller };
-        let returned = self.pass(&crossing, &Values { args: params, has_result: !results.is_empty() }).await?;
+        let crossing = self.crossing(store.data_mut(), None)?;
+        let values = Values { args: params, has_result: !results.is_empty() };
+        let returned = self.pass(&crossing, None, &values).await?;
         for (slot, value) in results.iter_mut().zip(returned) {
             *slot = value;
         }
         Ok(())
+    }
+
+    /// Carries a call over with handles of resources in its arguments or in its result.
+    async fn pass_handles(
+        &self,
+        mut store: StoreContextMut<'_, StoreState>,
+        params: &[Val],
+        results: &mut [Val],
+    ) -> wasmtime::Result<()> {
+        let (args, handed) = take_args(&mut store, &self.ty, params)?;
+        let pin = self.instance_of(&handed)?;
+        // Still the unit that made them when another revision is in service.
+        let crossing = self.crossing(store.data_mut(), pin.map(|held| &held.unit))?;
+        let callee = crossing.unit.as_any().downcast_ref::<ComponentUnit>().ok_or_else(|| self.absent())?;
+        let function = &callee.exports().get(crossing.export).ok_or_else(|| self.absent())?.ty;
+        let handing = Handing { unit: &crossing.unit, function, args: &args, handed: &handed };
+        let (value, handed) = self.pass(&crossing, pin.map(|held| &held.tether), &handing).await?;
+        if let (Some(mut value), Some(slot)) = (value, results.first_mut()) {
+            give_result(&mut store, &self.ty, &mut value, handed)?;
+            *slot = value;
+        }
+        Ok(())
+    }
+
+    /// Returns a handle of the instance that a call with handles of the provider has to go to; `None` if there are none of it.
+    fn instance_of<'a>(&self, handed: &'a [Handover]) -> Result<Option<&'a Arc<Held>>, Interrupt> {
+        let mut of_provider = handed.iter().map(Handover::held).filter(|held| held.unit.id() == self.slot.id());
+        let Some(first) = of_provider.next() else { return Ok(None) };
+        if of_provider.any(|held| !Arc::ptr_eq(&held.tether, &first.tether)) {
+            return Err(Interrupt::Apart { id: self.slot.id().clone() });
+        }
+        if first.tether.is_gone() {
+            return Err(Interrupt::Gone { id: self.slot.id().clone() });
+        }
+        Ok(Some(first))
     }
 
     fn absent(&self) -> Interrupt {
@@ -226,10 +281,10 @@ impl Gate {
         state.made_onward().zip(state.edges.get(self.number)).ok_or_else(|| self.absent())
     }
 
-    /// Makes what the provider is told of its callers, or says why it must not be entered.
+    /// Says why the provider must not be entered on behalf of the call that is served, if it must not.
     fn admit(&self, state: &mut StoreState) -> Result<(), Interrupt> {
         let most = state.limits().call_depth;
-        let onward = state.onward();
+        let (onward, _) = state.onward();
         if onward.chain.contains(self.slot.id()) {
             let mut path = onward.chain.clone();
             path.push(self.slot.id().clone());
@@ -244,17 +299,33 @@ impl Gate {
     /// Counts a call that went well. The observer hears of one that was not quick from the unit itself, unless that left it to the gate.
     fn count<T>(&self, used: &EdgeUse, returned: &unit::Returned<T>, entrance: &Entrance<'_>) {
         if !returned.is_told && (self.shared.observer.is_metered() || !used.count(returned.fuel, returned.duration)) {
-            unit::tell(&self.shared, self.slot.id(), entrance, returned);
+            unit::tell(&self.shared, self.slot.id(), entrance.caller, returned.duration, returned.fuel);
         }
     }
 
-    /// Returns the place of the function in `unit`, looking it up again only when another unit came into service.
-    fn resolve(&self, state: &mut StoreState, unit: &Arc<dyn Unit>) -> Result<usize, Interrupt> {
-        if let Some(edge) = state.edges.get(self.number).filter(|edge| edge.leads_to(unit)) {
-            return Ok(edge.export);
+    /// Sees to it that the instance knows where the gate leads, and that it may be passed: both are looked at again only when another
+    /// unit has come into service, or another call is served.
+    #[inline]
+    fn resolve(&self, state: &mut StoreState) -> Result<(), Interrupt> {
+        let (_, vetted) = state.onward();
+        let turns = self.slot.turns();
+        if state.edges.get(self.number).is_some_and(|edge| edge.turns == turns && edge.vetted == vetted) {
+            return Ok(());
         }
-        let export = self.look_up(unit)?;
-        let used = match state.edges.get(self.number) {
+        let unit = self.slot.unit().ok_or_else(|| self.absent())?;
+        self.resolve_to(state, unit, turns)
+    }
+
+    /// Makes the gate lead to `unit`, which serves since the slot was turned `turns` times.
+    fn resolve_to(&self, state: &mut StoreState, unit: Arc<dyn Unit>, turns: u64) -> Result<(), Interrupt> {
+        self.admit(state)?;
+        let (_, vetted) = state.onward();
+        let known = state.edges.get(self.number);
+        let export = match known.filter(|edge| Arc::ptr_eq(&edge.unit, &unit)) {
+            Some(edge) => edge.export,
+            None => self.look_up(&unit)?,
+        };
+        let used = match known {
             Some(edge) => Arc::clone(&edge.used),
             None => {
                 let used = EdgeUse::new(&self.caller, self.slot.id());
@@ -262,8 +333,8 @@ impl Gate {
                 used
             }
         };
-        state.edges.set(self.number, Edge { unit: Arc::downgrade(unit), export, used });
-        Ok(export)
+        state.edges.set(self.number, Edge { turns, vetted, unit, export, used });
+        Ok(())
     }
 
     /// Finds the function in a unit that this instance has not called yet: it need not be the one that was linked.
@@ -282,7 +353,7 @@ impl Gate {
         let position = callee.exports().position(self.interface.as_deref(), &self.name);
         let position = position.ok_or_else(|| changed("is missing"))?;
         let export = callee.exports().get(position).ok_or_else(|| changed("is missing"))?;
-        if export.transferable().is_err() || !same_types(&self.ty, &export.ty) {
+        if !self.resources.same_types(&self.ty, callee.resources(), &export.ty) {
             return Err(changed("has another type"));
         }
         Ok(position)
@@ -296,4 +367,33 @@ fn passed_on(failure: &Failure) -> Interrupt {
         FailureKind::Dependency => Interrupt::Further { message: failure.message.clone() },
         _ => Interrupt::Dependency { id: failure.component.clone(), message: failure.message.clone() },
     }
+}
+
+/// Defines a resource that another component makes: dropped here, it is dropped there.
+pub(super) fn define_resource(
+    instance: &mut LinkerInstance<'_, StoreState>,
+    name: &str,
+    number: u32,
+) -> Result<(), Unmet> {
+    let ty = ResourceType::host_dynamic(number);
+    let defined =
+        instance.resource_async(name, ty, |store, number| Box::new(async move { drop_held(store, number).await }));
+    defined.map_err(|error| (FailureKind::Host, format!("{error:#}")))
+}
+
+/// Drops a handle that a guest held of another component's resource.
+async fn drop_held(mut store: StoreContextMut<'_, StoreState>, number: u32) -> wasmtime::Result<()> {
+    let state = store.data_mut();
+    let Some(held) = state.handles.remove(number) else { return Err(Interrupt::UnknownHandle.into()) };
+    // With its instance, the resource is gone already.
+    if held.tether.is_gone() {
+        return Ok(());
+    }
+    let Some(callee) = held.unit.as_any().downcast_ref::<ComponentUnit>() else { return Ok(()) };
+    let Some(handle) = held.give_back() else { return Ok(()) };
+    let ServedCall { deadline, time, .. } = *state.call();
+    let caller = Arc::clone(state.onward().0);
+    let pin = Some(&held.tether);
+    let entrance = Entrance { fuel: None, watch: None, deadline, time, caller: &caller, pin };
+    callee.drop_handle(handle, &entrance).await.map_err(|failure| passed_on(&failure).into())
 }

@@ -20,6 +20,8 @@ const DEPTH_MAX: usize = 64;
 pub(crate) struct Signature {
     /// The parameters, laid out as a tuple of them.
     pub(crate) params: Node,
+    /// Whether the parameters are numbers that are as wide as the core values they are passed in: there is nothing to check.
+    pub(crate) are_words: bool,
     /// The result, if the function has one.
     pub(crate) result: Option<Node>,
 }
@@ -112,7 +114,9 @@ impl Signature {
             Some(ty) => Some(layout.node(&ty, DEPTH_MAX)?),
             None => None,
         };
-        results.next().is_none().then(|| Self { params: record(params), result })
+        let are_words = params.len() <= FLAT_PARAMS_MAX
+            && params.iter().all(|node| matches!(node.shape, Shape::Number) && node.size >= 4);
+        results.next().is_none().then(|| Self { params: record(params), are_words, result })
     }
 
     /// Tells whether the parameters are passed in memory.

@@ -3,6 +3,11 @@
 //! A value is checked as a whole before any of it is copied: pointers, alignments, encodings and cases are then known to be right, and
 //! whoever passed them is the one that fails. Checking also brings flat values into their one canonical form.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "slots and bytes are as many as the layout of their type says, whatever a guest passes; places that guests give are checked"
+)]
+
 use wasmtime::component::__internal::wasmtime_environ::component::StringEncoding;
 
 use super::shape::{Cases, Node, Shape, Step};

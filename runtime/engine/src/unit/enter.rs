@@ -20,6 +20,7 @@ use crate::clock::Stopwatch;
 use crate::engine::Shared;
 use crate::epoch::Deadline;
 use crate::failure::{Interrupt, millis};
+use crate::resource::Tether;
 use crate::state::StoreState;
 
 /// On whose behalf and under which bounds a component is entered.
@@ -34,6 +35,8 @@ pub(crate) struct Entrance<'a> {
     pub(crate) time: Duration,
     /// Who calls.
     pub(crate) caller: &'a Arc<Caller>,
+    /// Ties the instance that has to serve the call; any may if it is `None`.
+    pub(crate) pin: Option<&'a Arc<Tether>>,
 }
 
 /// What a call gave back.
@@ -87,6 +90,9 @@ impl Visit for Values<'_> {
     }
 }
 
+/// What a call gave back and the fuel it used, or why it failed.
+pub(crate) type Ended<T> = Result<(T, u64), Box<Failure>>;
+
 /// A call that runs: what it may use.
 struct Bounds {
     fuel: u64,
@@ -110,18 +116,27 @@ impl ComponentUnit {
     }
 
     /// As [`Self::enter`], on the caller's stack and without telling the observer of a call that went well; `None`, with nothing
-    /// done, if the call could have to wait for anything, even for an instance to be made.
+    /// done, if the call could have to wait for anything, even for an instance to be made. Returns what the call gave back and the
+    /// fuel it used.
+    #[inline]
     pub(crate) fn enter_now<V: Visit>(
         &self,
         position: usize,
         entrance: &Entrance<'_>,
         visit: &V,
-    ) -> Option<Result<Returned<V::Value>, Box<Failure>>> {
+        is_metered: bool,
+    ) -> Option<Ended<V::Value>> {
         if self.may_wait {
             return None;
         }
         let (turn, live) = self.shelf.try_idle()?;
-        let outcome = match self.admit(entrance) {
+        if live.store.data().tether().has_orphans() {
+            // The handles are dropped first, which may take long.
+            turn.put(live, self.shared.ticker.now());
+            return None;
+        }
+        let admitted = if is_metered { self.admit(entrance) } else { Ok(()) };
+        let outcome = match admitted {
             Ok(()) => self.run_now(position, entrance, visit, turn, live),
             Err(failure) => {
                 turn.put(live, self.shared.ticker.now());
@@ -129,10 +144,8 @@ impl ComponentUnit {
             }
         };
         Some(match outcome {
-            Ok((value, fuel)) => {
-                Ok(Returned { value, fuel, duration: entrance.watch.map(Stopwatch::nanos), is_told: false })
-            }
-            failed => self.concluded(position, entrance, failed, Some(true)),
+            Ok(ended) => Ok(ended),
+            failed => self.concluded(position, entrance, failed, Some(true)).map(|told| (told.value, told.fuel)),
         })
     }
 
@@ -141,7 +154,7 @@ impl ComponentUnit {
         &self,
         position: usize,
         entrance: &Entrance<'_>,
-        outcome: Result<(T, u64), Box<Failure>>,
+        outcome: Ended<T>,
         instance_hit: Option<bool>,
     ) -> Result<Returned<T>, Box<Failure>> {
         let duration = entrance.watch.map(Stopwatch::nanos);
@@ -193,7 +206,7 @@ impl ComponentUnit {
     }
 
     /// Returns the end of a call that begins now, and how long that is for messages.
-    fn deadline(&self, entrance: &Entrance<'_>) -> (Deadline, Duration) {
+    pub(super) fn deadline(&self, entrance: &Entrance<'_>) -> (Deadline, Duration) {
         let limit = self.spec.limits.deadline();
         // Whoever set the deadline began before now: it is nearer than a limit that is no shorter.
         if limit >= entrance.time {
@@ -214,19 +227,26 @@ impl ComponentUnit {
         entrance: &Entrance<'_>,
         visit: &V,
         instance_hit: &mut Option<bool>,
-    ) -> Result<(V::Value, u64), Box<Failure>> {
+    ) -> Ended<V::Value> {
         let export = self.export(position, entrance)?;
         self.admit(entrance)?;
         let (deadline, time) = self.deadline(entrance);
-        let (turn, live) = match self.shelf.try_turn() {
+        let (turn, live) = match entrance.pin.map_or_else(|| self.shelf.try_turn(), |_| None) {
             Some(turn) => turn,
             // Boxed, as everything that calls seldom need, so that the others do not carry it about.
             None => Box::pin(self.wait(entrance, deadline, time)).await?,
         };
         *instance_hit = Some(live.is_some());
+        let live = match live {
+            Some(live) if live.store.data().tether().has_orphans() => Box::pin(self.drop_orphans(live)).await,
+            live => live,
+        };
         let mut live = match live {
             Some(live) => live,
-            None => Box::pin(self.make(entrance.caller, Some(deadline))).await.map_err(Box::new)?.0,
+            None => {
+                self.admit_another(entrance)?;
+                Box::pin(self.make(entrance.caller, Some(deadline))).await.map_err(Box::new)?.0
+            }
         };
         let bounds = Bounds { fuel: self.fuel(entrance), time };
         let begun = live.begin(bounds.fuel, entrance.caller, (deadline, time), false);
@@ -235,16 +255,15 @@ impl ComponentUnit {
             Err(error) => Err(error),
         };
         let ended = self.ended(called, entrance, &bounds, &live);
-        if ended.is_ok() && self.is_per_call() {
-            Box::pin(self.end(live, turn)).await;
-        } else if ended.is_ok() {
+        if ended.is_ok() {
             live.end_output();
-            turn.put(live, self.shared.ticker.now());
+            self.put(live, turn).await;
         }
         // The instance goes with its store: after a trap or a timeout it is never called again.
         ended
     }
 
+    #[inline]
     fn run_now<V: Visit>(
         &self,
         position: usize,
@@ -252,7 +271,7 @@ impl ComponentUnit {
         visit: &V,
         turn: Turn<'_>,
         mut live: Box<Live>,
-    ) -> Result<(V::Value, u64), Box<Failure>> {
+    ) -> Ended<V::Value> {
         let export = self.export(position, entrance)?;
         let (deadline, time) = self.deadline(entrance);
         let bounds = Bounds { fuel: self.fuel(entrance), time };
@@ -268,7 +287,7 @@ impl ComponentUnit {
     }
 
     /// Waits for a turn.
-    async fn wait(
+    pub(super) async fn wait(
         &self,
         entrance: &Entrance<'_>,
         deadline: Deadline,
@@ -276,8 +295,15 @@ impl ComponentUnit {
     ) -> Result<(Turn<'_>, Option<Box<Live>>), Box<Failure>> {
         let failed =
             |kind, message: String| Err(Box::new(self.scene(entrance.caller).failure(Phase::Call, kind, &message)));
-        match self.shelf.turn(Some(deadline)).await {
+        let turn = match entrance.pin {
+            None => self.shelf.turn(Some(deadline)).await,
+            Some(tether) => self.shelf.pinned(tether, deadline).await.map(|(turn, live)| (turn, Some(live))),
+        };
+        match turn {
             Ok(turn) => Ok(turn),
+            Err(NoTurn::Gone) => {
+                failed(FailureKind::Dependency, Interrupt::Gone { id: self.spec.id.clone() }.to_string())
+            }
             Err(NoTurn::Full) => {
                 let message = format!("{} calls wait already, no more may (`limits.queue`)", self.spec.limits.queue);
                 failed(FailureKind::Exhausted, message)
@@ -291,13 +317,8 @@ impl ComponentUnit {
     }
 
     /// Makes a failure of what went wrong in the guest, and counts the fuel.
-    fn ended<T>(
-        &self,
-        called: wasmtime::Result<T>,
-        entrance: &Entrance<'_>,
-        bounds: &Bounds,
-        live: &Live,
-    ) -> Result<(T, u64), Box<Failure>> {
+    #[inline]
+    fn ended<T>(&self, called: wasmtime::Result<T>, entrance: &Entrance<'_>, bounds: &Bounds, live: &Live) -> Ended<T> {
         let used = bounds.fuel.saturating_sub(live.fuel_left());
         called.map(|value| (value, used)).map_err(|error| {
             let allowed = self.allowed(bounds.fuel, bounds.time, live);
@@ -307,13 +328,13 @@ impl ComponentUnit {
 }
 
 /// Tells the observer of a call of `component` that went well in an instance that was there, and was left to a gate to count.
-pub(crate) fn tell<T>(shared: &Shared, component: &ComponentId, entrance: &Entrance<'_>, returned: &Returned<T>) {
+pub(crate) fn tell(shared: &Shared, component: &ComponentId, caller: &Caller, nanos: Option<u64>, fuel: u64) {
     shared.observer.called(CallRecord {
         component,
-        caller: entrance.caller.chain.last(),
+        caller: caller.chain.last(),
         ended: Instant::now(),
-        duration: Duration::from_nanos(returned.duration.unwrap_or(0)),
-        fuel: returned.fuel,
+        duration: Duration::from_nanos(nanos.unwrap_or(0)),
+        fuel,
         ok: true,
         instance_hit: Some(true),
     });

@@ -141,6 +141,7 @@ impl Live {
 impl Drop for Live {
     fn drop(&mut self) {
         self.live.fetch_sub(1, Ordering::Relaxed);
+        self.store.data().tether().cut();
         self.end_output();
     }
 }

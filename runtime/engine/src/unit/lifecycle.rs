@@ -36,12 +36,7 @@ impl ComponentUnit {
                 (live, Started { fuel, duration: watch.elapsed() })
             }
         };
-        if self.is_per_call() {
-            // It has proved that it can be made.
-            self.end(live, turn).await;
-        } else {
-            turn.put(live, self.shared.ticker.now());
-        }
+        self.put(live, turn).await;
         Ok(started)
     }
 
@@ -161,7 +156,9 @@ impl ComponentUnit {
                         let waited = self.spec.limits.deadline_ms;
                         (FailureKind::Deadline, format!("calls kept the component busy for {waited} ms"))
                     }
-                    NoTurn::Full => (FailureKind::Exhausted, "too many calls wait for the component".to_owned()),
+                    NoTurn::Full | NoTurn::Gone => {
+                        (FailureKind::Exhausted, "too many calls wait for the component".to_owned())
+                    }
                 };
                 return Err(self.scene(&nobody).failure(Phase::Health, kind, &message));
             }
@@ -176,12 +173,8 @@ impl ComponentUnit {
         match steps.ask(Phase::Health, "health", "check", ()).await {
             Err(failure) if failure.kind != FailureKind::Err => Err(failure),
             // An answer is not a trap: the instance lives on.
-            answer if self.is_per_call() => {
-                self.end(steps.live, turn).await;
-                answer
-            }
             answer => {
-                turn.put(steps.live, self.shared.ticker.now());
+                self.put(steps.live, turn).await;
                 answer
             }
         }
@@ -206,6 +199,14 @@ impl ComponentUnit {
             shed += 1;
         }
         shed
+    }
+
+    /// Puts an instance back after a call, unless it was made for that one; one that others hold handles of stays for them.
+    pub(super) async fn put(&self, live: Box<Live>, turn: Turn<'_>) {
+        if self.is_per_call() && !live.store.data().tether().is_held() {
+            return Box::pin(self.end(live, turn)).await;
+        }
+        turn.put(live, self.shared.ticker.now());
     }
 
     /// Ends an instance in order, and gives its turn to the next.

@@ -4,6 +4,7 @@ mod enter;
 mod exports;
 mod instance;
 mod lifecycle;
+mod pin;
 mod shelf;
 
 use std::any::Any;
@@ -22,6 +23,7 @@ use enter::bounded;
 pub(crate) use enter::{Entrance, Returned, Values, Visit, tell};
 pub(crate) use exports::{Export, Exports, Param};
 pub(crate) use instance::Live;
+pub(crate) use shelf::Pinned;
 use shelf::Shelf;
 
 use crate::call;
@@ -31,7 +33,9 @@ use crate::engine::Shared;
 use crate::epoch::Deadline;
 use crate::failure::{Allowed, Scene};
 use crate::limiter::number;
+use crate::link::Linked;
 use crate::output::Output;
+use crate::resource::ResourceNames;
 use crate::state::StoreState;
 
 /// One revision of a component with everything needed to make instances of it.
@@ -43,6 +47,8 @@ pub(crate) struct ComponentUnit {
     capabilities: Vec<Arc<dyn Capability>>,
     pre: InstancePre<StoreState>,
     exports: Exports,
+    /// What it calls the resource types that others know.
+    resources: Arc<ResourceNames>,
     /// Whether a call may have to wait for something but its own guest.
     may_wait: bool,
     shelf: Arc<Shelf>,
@@ -54,8 +60,7 @@ impl ComponentUnit {
         spec: UnitSpec,
         pre: InstancePre<StoreState>,
         exports: Exports,
-        capabilities: Vec<Arc<dyn Capability>>,
-        may_wait: bool,
+        Linked { capabilities, resources, may_wait, .. }: Linked,
     ) -> Self {
         let instance_spec = InstanceSpec {
             component: spec.id.clone(),
@@ -68,13 +73,19 @@ impl ComponentUnit {
             InstanceMode::Shared => 1,
             InstanceMode::Pool | InstanceMode::PerCall => u64::from(spec.instances.max),
         };
-        let shelf = Shelf::new(number(instances.min(spec.limits.calls)), number(spec.limits.queue));
-        Self { shared, spec, instance_spec, capabilities, pre, exports, may_wait, shelf }
+        let is_fresh = spec.instances.mode == InstanceMode::PerCall;
+        let shelf = Shelf::new(number(instances.min(spec.limits.calls)), number(spec.limits.queue), is_fresh);
+        Self { shared, spec, instance_spec, capabilities, pre, exports, resources, may_wait, shelf }
     }
 
     /// Returns who may call `export` if `caller` may not.
     pub(crate) fn refusing(&self, export: &str, caller: &ComponentId) -> Option<&[IdPattern]> {
         self.spec.callers.refusing(export, caller)
+    }
+
+    /// Returns what it calls the resource types that others know.
+    pub(crate) fn resources(&self) -> &ResourceNames {
+        &self.resources
     }
 
     pub(crate) fn exports(&self) -> &Exports {
@@ -123,7 +134,7 @@ impl Unit for ComponentUnit {
         let (fuel, caller) = (request.fuel, Arc::new(request.caller));
         let (watch, deadline) = (Some(Stopwatch::start()), Deadline::after(time));
         Box::pin(async move {
-            let entrance = Entrance { fuel, watch, deadline, time, caller: &caller };
+            let entrance = Entrance { fuel, watch, deadline, time, caller: &caller, pin: None };
             let has_result = self.exports.get(prepared.position).is_some_and(|export| export.has_result);
             let values = Values { args: &prepared.args, has_result };
             let called = self.enter(prepared.position, &entrance, &values).await;

@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 
 use super::instance::Live;
 use crate::epoch::Deadline;
+use crate::resource::Tether;
 
 /// The idle instances of a unit, and the turns of those who want to use one.
 ///
@@ -17,6 +18,8 @@ pub(crate) struct Shelf {
     inner: Mutex<Inner>,
     /// Turns in all.
     most: usize,
+    /// Whether every call gets an instance of its own: those that are put back are for whoever holds handles of them.
+    is_fresh: bool,
     /// Most who may wait for a turn.
     queue: usize,
     /// Instances that exist, also while they are taken out.
@@ -47,6 +50,13 @@ pub(crate) struct Turn<'a>(&'a Shelf);
 /// A turn on its way to someone who waited for it.
 struct Granted(Option<Arc<Shelf>>);
 
+/// An instance that somebody waited for, with a turn, on its way there.
+pub(crate) struct Pinned {
+    live: Option<Box<Live>>,
+    shelf: Option<Arc<Shelf>>,
+    since: u64,
+}
+
 /// Why there is no turn.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum NoTurn {
@@ -54,15 +64,18 @@ pub(crate) enum NoTurn {
     Full,
     /// The deadline passed while waiting.
     Late,
+    /// The instance that was waited for is no more.
+    Gone,
 }
 
 impl Shelf {
-    pub(crate) fn new(most: usize, queue: usize) -> Arc<Self> {
+    pub(crate) fn new(most: usize, queue: usize, is_fresh: bool) -> Arc<Self> {
         let most = most.max(1);
         let inner = Inner { idle: Vec::new(), free: most, waiting: VecDeque::new() };
         Arc::new_cyclic(|me| Self {
             inner: Mutex::new(inner),
             most,
+            is_fresh,
             queue,
             live: Arc::default(),
             me: me.clone(),
@@ -79,7 +92,7 @@ impl Shelf {
     pub(crate) fn try_turn(&self) -> Option<(Turn<'_>, Option<Box<Live>>)> {
         let mut inner = self.inner();
         inner.free = inner.free.checked_sub(1)?;
-        let live = inner.idle.pop().map(|idle| idle.live);
+        let live = self.take_idle(&mut inner);
         Some((Turn(self), live))
     }
 
@@ -87,9 +100,16 @@ impl Shelf {
     pub(crate) fn try_idle(&self) -> Option<(Turn<'_>, Box<Live>)> {
         let mut inner = self.inner();
         let free = inner.free.checked_sub(1)?;
-        let live = inner.idle.pop()?.live;
+        let live = self.take_idle(&mut inner)?;
         inner.free = free;
         Some((Turn(self), live))
+    }
+
+    fn take_idle(&self, inner: &mut Inner) -> Option<Box<Live>> {
+        if self.is_fresh {
+            return None;
+        }
+        inner.idle.pop().map(|idle| idle.live)
     }
 
     /// Waits for a turn, until `deadline` if there is one; who has none waits for as long as it takes, and is never one too many.
@@ -104,19 +124,34 @@ impl Shelf {
             let mut inner = self.inner();
             if let Some(free) = inner.free.checked_sub(1) {
                 inner.free = free;
-                let live = inner.idle.pop().map(|idle| idle.live);
+                let live = self.take_idle(&mut inner);
                 return Ok((Turn(self), live));
             }
-            if inner.waiting.len() >= self.queue && deadline.is_some() {
-                inner.waiting.retain(|waiting| !waiting.is_closed());
-                if inner.waiting.len() >= self.queue {
-                    return Err(NoTurn::Full);
-                }
-            }
-            let (sender, receiver) = oneshot::channel();
-            inner.waiting.push_back(sender);
-            receiver
+            self.line_up(&mut inner, deadline.is_some())?
         };
+        let turn = self.granted(waiting, deadline).await?;
+        let live = self.take_idle(&mut self.inner());
+        Ok((turn, live))
+    }
+
+    /// Gets in line for a turn, if there is room or it need not be asked for.
+    fn line_up(&self, inner: &mut Inner, is_bounded: bool) -> Result<oneshot::Receiver<Granted>, NoTurn> {
+        if inner.waiting.len() >= self.queue && is_bounded {
+            inner.waiting.retain(|waiting| !waiting.is_closed());
+            if inner.waiting.len() >= self.queue {
+                return Err(NoTurn::Full);
+            }
+        }
+        let (sender, receiver) = oneshot::channel();
+        inner.waiting.push_back(sender);
+        Ok(receiver)
+    }
+
+    async fn granted(
+        &self,
+        waiting: oneshot::Receiver<Granted>,
+        deadline: Option<Deadline>,
+    ) -> Result<Turn<'_>, NoTurn> {
         let granted = match deadline {
             None => waiting.await,
             Some(deadline) => {
@@ -126,8 +161,54 @@ impl Shelf {
         // The shelf outlives those who wait at it, and drops none of them.
         let mut granted = granted.map_err(|_| NoTurn::Late)?;
         granted.0 = None;
-        let live = self.inner().idle.pop().map(|idle| idle.live);
-        Ok((Turn(self), live))
+        Ok(Turn(self))
+    }
+
+    /// Waits for the instance that `tether` ties, until `deadline`.
+    ///
+    /// # Cancel safety
+    /// As [`Self::turn`].
+    pub(crate) async fn pinned(
+        self: &Arc<Self>,
+        tether: &Arc<Tether>,
+        deadline: Deadline,
+    ) -> Result<(Turn<'_>, Box<Live>), NoTurn> {
+        let mut turn: Option<Turn<'_>> = None;
+        loop {
+            let wait = {
+                let mut inner = self.inner();
+                match inner.idle.iter().position(|idle| Arc::ptr_eq(idle.live.store.data().tether(), tether)) {
+                    Some(place) => {
+                        let free = match &turn {
+                            Some(_) => Some(inner.free),
+                            None => inner.free.checked_sub(1),
+                        };
+                        match free {
+                            Some(free) => {
+                                inner.free = free;
+                                let live = inner.idle.remove(place).live;
+                                return Ok((turn.unwrap_or(Turn(self)), live));
+                            }
+                            None => Err(self.line_up(&mut inner, true)?),
+                        }
+                    }
+                    // Whoever uses it now puts it back under the same lock.
+                    None => Ok(tether.wait().ok_or(NoTurn::Gone)?),
+                }
+            };
+            match wait {
+                Err(waiting) => turn = Some(self.granted(waiting, Some(deadline)).await?),
+                Ok(waiting) => {
+                    // Whoever has the instance has a turn for it.
+                    drop(turn.take());
+                    let pinned = tokio::time::timeout_at(deadline.host_limit(), waiting).await;
+                    let mut pinned = pinned.map_err(|_| NoTurn::Late)?.map_err(|_| NoTurn::Gone)?;
+                    pinned.shelf = None;
+                    let live = pinned.live.take().ok_or(NoTurn::Gone)?;
+                    return Ok((Turn(self), live));
+                }
+            }
+        }
     }
 
     /// Takes the idle instances that nobody used since `before`, by the coarse clock, each with a turn, so that nobody uses
@@ -135,15 +216,30 @@ impl Shelf {
     pub(crate) fn take_older(&self, before: u64) -> Vec<(Turn<'_>, Box<Live>)> {
         let mut inner = self.inner();
         // Those put back first stand first.
-        let old = inner.idle.iter().take_while(|idle| idle.since <= before).count().min(inner.free);
-        inner.free -= old;
-        inner.idle.drain(..old).map(|idle| (Turn(self), idle.live)).collect()
+        let is_old = |idle: &Idle| idle.since <= before && !idle.live.store.data().tether().is_held();
+        let mut old = Vec::new();
+        let mut place = 0;
+        while inner.free > 0 && inner.idle.get(place).is_some_and(|idle| idle.since <= before) {
+            if inner.idle.get(place).is_some_and(is_old) {
+                inner.free -= 1;
+                old.push((Turn(self), inner.idle.remove(place).live));
+            } else {
+                // Others hold handles of it.
+                place += 1;
+            }
+        }
+        old
     }
 
     /// Returns how many turns are taken, and since when the instance used last is idle, by the coarse clock.
     pub(crate) fn busy(&self) -> (usize, Option<u64>) {
         let inner = self.inner();
         (self.most - inner.free, inner.idle.iter().map(|idle| idle.since).max())
+    }
+
+    /// Returns how many turns there are.
+    pub(crate) fn most(&self) -> usize {
+        self.most
     }
 
     /// Waits for all turns, and returns them with the idle instances: while they are held nobody uses an instance or makes one.
@@ -156,6 +252,7 @@ impl Shelf {
             turns.push(turn);
             lives.extend(live);
         }
+        lives.extend(self.inner().idle.drain(..).map(|idle| idle.live));
         (turns, lives)
     }
 
@@ -182,6 +279,21 @@ impl<'a> Turn<'a> {
         let shelf: &'a Shelf = self.0;
         std::mem::forget(self);
         let mut inner = shelf.inner();
+        let mut live = live;
+        while let Some(waiting) = live.store.data().tether().next() {
+            let pinned = Pinned { live: Some(live), shelf: shelf.me.upgrade(), since: now };
+            match waiting.send(pinned) {
+                Ok(()) => return,
+                Err(mut refused) => {
+                    // Gone in the meantime; it must not come back here while the lock is held.
+                    refused.shelf = None;
+                    match refused.live.take() {
+                        Some(back) => live = back,
+                        None => return,
+                    }
+                }
+            }
+        }
         inner.idle.push(Idle { live, since: now });
         if inner.waiting.is_empty() {
             inner.free += 1;
@@ -194,6 +306,15 @@ impl<'a> Turn<'a> {
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
         self.0.pass_on(self.0.inner());
+    }
+}
+
+impl Drop for Pinned {
+    /// Whoever was to have the instance went away before taking it.
+    fn drop(&mut self) {
+        if let (Some(live), Some(shelf)) = (self.live.take(), self.shelf.take()) {
+            Turn(&shelf).put(live, self.since);
+        }
     }
 }
 

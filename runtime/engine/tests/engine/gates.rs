@@ -260,7 +260,7 @@ async fn other_types_are_refused_when_linking() {
     insta::assert_snapshot!(world.refusal(spec(&more)).await, @"demo:caller link type-mismatch: import `demo:math/ops@0.1.0` needs `plus: func(a: u32, b: u32) -> u32`, which demo:adder does not have in `demo:math/ops@0.1.0`");
     let resource = r#"(component (import "demo:math/ops@0.1.0" (instance
         (export "thing" (type $thing (sub resource))) (export "make" (func (result (own $thing)))))))"#;
-    insta::assert_snapshot!(world.refusal(spec(resource)).await, @"demo:caller link type-mismatch: import `demo:math/ops@0.1.0`: `thing` holds a resource, which cannot cross from one component to another yet");
+    insta::assert_snapshot!(world.refusal(spec(resource)).await, @"demo:caller link type-mismatch: import `demo:math/ops@0.1.0` has the resource `thing`, which demo:adder does not have in `demo:math/ops@0.1.0`");
     ops.turn(None);
     insta::assert_snapshot!(world.refusal(spec(CALLER)).await, @"demo:caller link dependency: demo:adder, which provides `demo:math/ops@0.1.0`, is not active");
 }

@@ -11,5 +11,6 @@ mod inspect;
 mod lifecycle;
 mod limits;
 mod random_types;
+mod resources;
 mod support;
 mod workers;

@@ -1,5 +1,7 @@
 //! Random WIT types, values of them, and components whose functions hand such values on.
 
+#![expect(clippy::indexing_slicing, reason = "lists are as long as the type that they were made for")]
+
 use std::fmt::Write as _;
 
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
@@ -25,12 +27,12 @@ impl Random {
 pub(crate) enum Ty {
     /// By its name; integers, floats, `bool`, `char` and `string`.
     Plain(&'static str),
-    List(Box<Ty>),
-    Option(Box<Ty>),
-    Result(Option<Box<Ty>>, Option<Box<Ty>>),
-    Tuple(Vec<Ty>),
-    Record(Vec<Ty>),
-    Variant(Vec<Option<Ty>>),
+    List(Box<Self>),
+    Option(Box<Self>),
+    Result(Option<Box<Self>>, Option<Box<Self>>),
+    Tuple(Vec<Self>),
+    Record(Vec<Self>),
+    Variant(Vec<Option<Self>>),
     Enum(usize),
     Flags(usize),
 }
@@ -210,8 +212,8 @@ impl Ty {
                 }
             }
             Self::List(_) | Self::Plain("string") => {
-                for slot in 0..2 {
-                    store_one("i32", 4, at + 4 * slot, first + slot, have[slot], code);
+                for (slot, have) in have.iter().take(2).enumerate() {
+                    store_one("i32", 4, at + 4 * slot, first + slot, have, code);
                 }
             }
             Self::Plain(_) | Self::Enum(_) | Self::Flags(_) => {

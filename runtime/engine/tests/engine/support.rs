@@ -42,6 +42,10 @@ impl EngineObserver for Heard {
         self.failures.lock().unwrap().push(failure);
     }
 
+    fn is_metered(&self) -> bool {
+        false
+    }
+
     fn called(&self, call: CallRecord<'_>) {
         self.calls.lock().unwrap().push(HeardCall {
             component: call.component.to_string(),
