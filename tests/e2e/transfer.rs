@@ -55,6 +55,14 @@ fn random(sandbox: &Sandbox, seed: u64) {
     }
     sandbox.ok(&["depend", from, "--on", on, "--range", "^1"]);
     sandbox.register_version(on, "2.0.0", &wat::answer(2));
+    // One that is fused, and one that is kept apart although its manifest asks for the opposite.
+    sandbox.register("test:part", &wat::node("part", &[]));
+    sandbox.register("test:whole", &wat::node("whole", &["part"]));
+    sandbox.ok(&["fuse", "test:whole", "test:part"]);
+    let asks =
+        sandbox.component("test:asks", "1.0.0", "[instances]\nlink = \"fused\"\n", &wat::node("asks", &["part"]));
+    sandbox.ok(&["-q", "register", &text(&asks)]);
+    sandbox.ok(&["unfuse", "test:asks"]);
     for index in ["team", "nested", "nobody has it"] {
         sandbox.ok(&["index", "create", index]);
     }
@@ -150,6 +158,8 @@ fn a_whole_registry_comes_out_as_it_went_in() {
         let other = text(&sandbox.work().join("other"));
         let imported = sandbox.json(&["--data", &other, "import", "all.tar"]);
         assert_eq!((&imported["settings_taken"], &imported["relinked"]), (&true.into(), &json!([])), "seed {seed}");
+        let fused = json!([{ "id": "test:asks", "with": [] }, { "id": "test:whole", "with": ["test:part"] }]);
+        assert_eq!((&imported["fused"], &imported["not_fused"]), (&fused, &json!([])));
         let (there, here) = (carried(&sandbox, &text(&sandbox.data())), carried(&sandbox, &other));
         assert_eq!(difference("", &there, &here), None, "seed {seed}");
         said += &there.to_string();
@@ -159,7 +169,7 @@ fn a_whole_registry_comes_out_as_it_went_in() {
         sandbox.json(&["--data", &third, "import", "again.tar"]);
         assert_eq!(difference("", &there, &carried(&sandbox, &third)), None, "seed {seed}");
     }
-    for word in ["ambiguous", "bad-binding", "missing", "out-of-range", "operator", "manifest", "import"] {
+    for word in ["ambiguous", "bad-binding", "missing", "out-of-range", "operator", "manifest", "import", "fused"] {
         assert!(said.contains(&format!("\"{word}\"")), "nothing in these registries is {word}");
     }
 }

@@ -7,8 +7,8 @@ use std::sync::{Arc, OnceLock};
 
 use domain::inspection::Inspection;
 use domain::ports::{
-    BoxFuture, Clock, CodeCache, CompileProgress, Engine, EngineError, EngineObserver, FusePart, OutputSink, Unit,
-    UnitSpec,
+    BoxFuture, Clock, CodeCache, CompileProgress, Engine, EngineError, EngineObserver, FusePart, GateUsage, OutputSink,
+    Unit, UnitSpec,
 };
 use domain::settings::CompileSettings;
 use domain::{Failure, FailureKind, Phase};
@@ -87,6 +87,13 @@ impl Engine for LazyEngine {
                 };
                 Box::pin(std::future::ready(Err(failure)))
             }
+        }
+    }
+
+    fn take_usage(&self, take: &mut dyn FnMut(&GateUsage<'_>)) {
+        // Without an engine nothing was called.
+        if let Some(Ok(engine)) = self.started.get() {
+            engine.take_usage(take);
         }
     }
 }

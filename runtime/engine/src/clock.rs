@@ -10,6 +10,9 @@ use std::time::{Duration, Instant};
 /// Bits behind the point of [`RATE`].
 const RATE_BITS: u32 = 32;
 
+/// Shortest time that is measured: what reading both clocks takes is less than a hundredth of it.
+const MEASURED_MIN: Duration = Duration::from_micros(20);
+
 /// How long the rate is measured until it is known well enough.
 const MEASURED: Duration = Duration::from_secs(2);
 
@@ -57,6 +60,10 @@ fn base() -> (u64, Instant) {
 
 fn measure() -> u64 {
     let (begun, at) = base();
+    // Only where counting has just begun.
+    while at.elapsed() < MEASURED_MIN {
+        std::hint::spin_loop();
+    }
     let (nanos, counted) = (at.elapsed().as_nanos(), count().saturating_sub(begun));
     let rate = (nanos << RATE_BITS).checked_div(u128::from(counted)).and_then(|rate| u64::try_from(rate).ok());
     // Nothing has been counted yet: a count is as good as a nanosecond, until there is something to divide.

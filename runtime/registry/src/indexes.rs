@@ -184,6 +184,7 @@ impl Registry {
                 self.read(move |view| Ok(view.find(&index, &key)?)).await?
             }
         };
+        self.take_gate_usage();
         let registry = self.clone();
         self.read(move |view| {
             let mut found = Vec::new();

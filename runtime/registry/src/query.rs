@@ -77,6 +77,7 @@ impl Registry {
     /// # Errors
     /// [`RegistryError::Storage`].
     pub async fn list(&self, filter: &Filter) -> Result<Vec<EntryView>, RegistryError> {
+        self.take_gate_usage();
         let filter = filter.clone();
         let registry = self.clone();
         self.read(move |view| {

@@ -91,6 +91,7 @@ impl Registry {
     /// # Errors
     /// [`RegistryError::NotFound`].
     pub async fn get(&self, id: &ComponentId) -> Result<EntryView, RegistryError> {
+        self.take_gate_usage();
         let registry = self.clone();
         let id = id.clone();
         self.read(move |view| match view.entry(&id)? {
@@ -107,6 +108,7 @@ impl Registry {
     /// [`RegistryError::NotFound`], [`RegistryError::VersionNotFound`].
     pub async fn get_target(&self, target: &Target) -> Result<EntryView, RegistryError> {
         let Some(version) = target.version.clone() else { return self.get(&target.id).await };
+        self.take_gate_usage();
         let registry = self.clone();
         let id = target.id.clone();
         self.read(move |view| {

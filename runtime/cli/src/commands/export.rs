@@ -11,7 +11,7 @@ use crate::session::Session;
 
 /// Write components and all that they need to one archive
 ///
-/// Bytes, manifests, configuration, who provides each import and declared dependencies, for `runtime import` into another registry; of the
+/// Bytes, manifests, configuration, who provides each import, declared dependencies and what is fused, for `runtime import` into another registry; of the
 /// whole registry also its custom indexes and settings. Of each component the revision that its entry points to. What a backup has beside
 /// that, the archive has not: other revisions, statuses, saved states, failures, the journal.
 #[derive(Debug, clap::Args)]

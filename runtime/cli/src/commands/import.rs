@@ -18,7 +18,8 @@ use crate::style::Paint;
 /// Register the components of an archive
 ///
 /// What `runtime export` wrote: all of it is checked before the first component is registered, dependencies first. Nothing is activated.
-/// Imports keep the providers that they had, where those serve here. The archive of a whole registry has its custom indexes, which are made,
+/// Imports keep the providers that they had, where those serve here. What `fuse` said is said again, without `--share-grants`: an archive
+/// gives nobody grants. The archive of a whole registry has its custom indexes, which are made,
 /// and its settings.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -66,6 +67,8 @@ struct ImportDoc {
     failed: Vec<FailedDoc>,
     declared: Vec<DeclaredDoc>,
     undeclared: Vec<FailedDoc>,
+    fused: Vec<FusionDoc>,
+    not_fused: Vec<FailedDoc>,
     relinked: Vec<RelinkedDoc>,
     indexes: Vec<String>,
     unindexed: Vec<FailedDoc>,
@@ -80,6 +83,13 @@ struct ImportDoc {
 struct DeclaredDoc {
     id: ComponentId,
     on: ComponentId,
+}
+
+#[derive(Debug, Serialize)]
+struct FusionDoc {
+    id: ComponentId,
+    /// Nobody for one that is kept apart.
+    with: Vec<ComponentId>,
 }
 
 #[derive(Debug, Serialize)]
@@ -103,12 +113,15 @@ impl From<ImportReport> for ImportDoc {
         let undeclared: Vec<_> =
             report.undeclared.iter().map(|(id, _, error)| FailedDoc::new(id.as_str(), error)).collect();
         let unindexed: Vec<_> = report.unindexed.iter().map(|(key, error)| FailedDoc::new(key, error)).collect();
-        let first = failed.first().or(undeclared.first()).or(unindexed.first()).map(|failed| failed.error.clone());
+        let not_fused: Vec<_> = report.not_fused.iter().map(|(id, error)| FailedDoc::new(id.as_str(), error)).collect();
+        let lists = [&failed, &undeclared, &not_fused, &unindexed];
+        let first = lists.into_iter().flatten().next().map(|failed| failed.error.clone());
         let relinked = report.relinked.into_iter();
         let settings = report.settings.into_iter();
         Self {
             registered: report.registered.into_iter().map(RegisteredDoc::from).collect(),
             declared: report.declared.into_iter().map(|(id, on)| DeclaredDoc { id, on }).collect(),
+            fused: report.fused.into_iter().map(|(id, with)| FusionDoc { id, with }).collect(),
             relinked: relinked
                 .map(|one| RelinkedDoc { id: one.component, import: one.import, before: one.before, now: one.now })
                 .collect(),
@@ -118,6 +131,7 @@ impl From<ImportReport> for ImportDoc {
             error: first.or(report.settings_failed.as_ref().map(CliError::from)),
             failed,
             undeclared,
+            not_fused,
             unindexed,
         }
     }
@@ -142,6 +156,7 @@ pub(crate) async fn run(session: &Session, args: Args) -> Result<Done, CliError>
     session.out.result(&document, text)?;
     print_failed(session, &document.failed);
     print_failed(session, &document.undeclared);
+    print_failed(session, &document.not_fused);
     print_failed(session, &document.unindexed);
     if let Some(error) = settings_failed.filter(|_| !session.out.is_json()) {
         error.print(Some("settings"), &session.terminal);
@@ -168,6 +183,14 @@ fn text(document: &ImportDoc, paint: Paint) -> String {
     let mut text: String = document.registered.iter().map(|registered| registered.line(paint)).collect();
     for declared in &document.declared {
         text.push_str(&format!("{} depends on {}\n", paint.bold(declared.id.as_str()), declared.on));
+    }
+    for FusionDoc { id, with } in &document.fused {
+        let id = paint.bold(id.as_str());
+        let with: Vec<_> = with.iter().map(ComponentId::as_str).collect();
+        match with.is_empty() {
+            true => text.push_str(&format!("unfused {id}\n")),
+            false => text.push_str(&format!("fused {id} with {}\n", with.join(", "))),
+        }
     }
     for key in &document.indexes {
         text.push_str(&format!("index on {}\n", paint.bold(&escape_line(key))));

@@ -58,6 +58,8 @@ pub struct ArchivedComponent {
     pub declared: Vec<(ComponentId, VersionReq)>,
     /// Who provides its imports: the import's name, and the component.
     pub providers: Vec<(String, ComponentId)>,
+    /// Those that an operator fused it with, nobody if it is kept apart; `None` if nothing was said.
+    pub fused_with: Option<Vec<ComponentId>>,
 }
 
 /// What an archive of components has besides their bytes.

@@ -55,9 +55,7 @@ pub trait Engine: Send + Sync {
 
     /// Tells `take` of the quick calls between components that ended since the last time, summed up for each pair of instances. The
     /// observer hears of all others.
-    fn take_usage(&self, take: &mut dyn FnMut(&GateUsage<'_>)) {
-        let _ = take;
-    }
+    fn take_usage(&self, take: &mut dyn FnMut(&GateUsage<'_>));
 }
 
 /// A component that becomes part of another.

@@ -28,7 +28,7 @@ impl Recipe {
     ///
     /// # Errors
     /// [`StorageError`] if the state cannot be read.
-    pub(super) fn collect(
+    pub(crate) fn collect(
         view: &dyn StateView,
         root: &Arc<Entry>,
         named: &BTreeSet<ComponentId>,

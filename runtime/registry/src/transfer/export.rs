@@ -1,19 +1,21 @@
 use std::path::Path;
+use std::sync::Arc;
 
 use domain::entry::{DeclaredBy, EdgeKind};
 use domain::plan::{load_all, load_closure};
-use domain::ports::{ArchivedComponent, ArchivedComponents, ArchivedRegistry, BytesProgress, StateView};
+use domain::ports::{ArchivedComponent, ArchivedComponents, ArchivedRegistry, BytesProgress, StateView, StorageError};
 use domain::{ComponentId, Entry, Status};
 
 use super::{ExportReport, LeftOut};
 use crate::Registry;
 use crate::error::RegistryError;
+use crate::fuse::Recipe;
 use crate::names::unknown;
 
 impl Registry {
     /// Writes components and all that they need, or the whole registry if `ids` is empty, to an archive at `path`: of each the
-    /// revision that its entry points to, with its bytes and its manifest, who provides its imports, and the dependencies that operators
-    /// declared; of the whole registry also its custom indexes and its settings.
+    /// revision that its entry points to, with its bytes and its manifest, who provides its imports, and the dependencies and fusions that
+    /// operators declared; of the whole registry also its custom indexes and its settings.
     ///
     /// # Errors
     /// [`RegistryError::NotFound`], [`RegistryError::Cycle`]; [`RegistryError::Backup`] if another file is at the path;
@@ -71,12 +73,12 @@ fn to_export(view: &dyn StateView, ids: &[ComponentId]) -> Result<(Vec<ArchivedC
         left_out.active += u64::from(entry.status == Status::Active);
         left_out.states += u64::from(entry.state.is_some());
         left_out.grants += entry.grants.len() as u64;
-        components.push(archived(entry));
+        components.push(archived(view, entry)?);
     }
     Ok((components, left_out))
 }
 
-fn archived(entry: &Entry) -> ArchivedComponent {
+fn archived(view: &dyn StateView, entry: &Arc<Entry>) -> Result<ArchivedComponent, StorageError> {
     let revision = &entry.revision;
     let (mut declared, mut providers) = (Vec::new(), Vec::new());
     for edge in entry.dependencies.iter() {
@@ -89,7 +91,7 @@ fn archived(entry: &Entry) -> ArchivedComponent {
             EdgeKind::Import { import, .. } => providers.push((import.clone(), edge.on.clone())),
         }
     }
-    ArchivedComponent {
+    Ok(ArchivedComponent {
         id: entry.id.clone(),
         version: revision.version.clone(),
         kind: revision.kind(),
@@ -98,5 +100,16 @@ fn archived(entry: &Entry) -> ArchivedComponent {
         manifest: revision.manifest.clone(),
         declared,
         providers,
+        fused_with: fused_with(view, entry)?,
+    })
+}
+
+/// Returns whom `entry` was fused with, without those that it does not call any more: they need not be in the archive.
+fn fused_with(view: &dyn StateView, entry: &Arc<Entry>) -> Result<Option<Vec<ComponentId>>, StorageError> {
+    let Some(fusion) = &entry.fusion else { return Ok(None) };
+    if fusion.with.is_empty() {
+        return Ok(Some(Vec::new()));
     }
+    let recipe = Recipe::collect(view, entry, &fusion.with.iter().cloned().collect())?;
+    Ok(recipe.map(|recipe| recipe.parts().iter().map(|part| part.id.clone()).collect()))
 }

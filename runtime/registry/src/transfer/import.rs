@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use super::{ImportReport, Relinked, TakeSettings};
 use crate::Registry;
 use crate::error::RegistryError;
+use crate::fuse::GrantSharing;
 use crate::register::{RegisterOutcome, RegisterRequest, Registered};
 use crate::source::ManifestSource;
 
@@ -23,6 +24,7 @@ struct Carried {
     id: ComponentId,
     declared: Vec<(ComponentId, VersionReq)>,
     providers: Vec<(String, ComponentId)>,
+    fused_with: Option<Vec<ComponentId>>,
 }
 
 impl Carried {
@@ -43,7 +45,8 @@ impl Carried {
 impl Registry {
     /// Registers the components of an archive that [`Registry::export`] wrote, as if all had been given to
     /// [`Registry::register_many`]; nothing is activated. All of the archive is checked before the first is registered. Imports keep
-    /// the providers that they had, where those serve here, and dependencies that operators declared are declared again. Of a whole
+    /// the providers that they had, where those serve here, and dependencies that operators declared are declared again. What operators
+    /// fused is fused again as [`GrantSharing::Equal`] says, whatever was said there, unless something was said of it here. Of a whole
     /// registry, custom indexes are made, and `settings` says what becomes of its settings. Calls `progress` after each component
     /// with how many are finished, and how many there are.
     ///
@@ -109,11 +112,17 @@ impl Registry {
         }
         // A binding may name what came later.
         self.settle_unresolved(here.iter().map(|(carried, _)| carried.id.clone()).collect()).await?;
+        let mut fusions = Vec::new();
         for (carried, registered) in here {
             self.declare(&carried, registered, &mut report).await?;
+            fusions.extend(carried.fused_with.map(|with| (carried.id, with)));
         }
         if let Some(registry) = registry {
             self.take_over(registry, is_taken, &mut report).await?;
+        }
+        // The settings say which kinds ask to be fused, and what is too large for it.
+        for (id, with) in fusions {
+            self.fuse_again(id, with, &mut report).await?;
         }
         self.secure().await?;
         Ok(report)
@@ -151,6 +160,28 @@ impl Registry {
         Ok(())
     }
 
+    /// Fuses a component with those that it was fused with, or keeps it apart as it was, unless somebody has said what it is to be here.
+    async fn fuse_again(
+        &self,
+        id: ComponentId,
+        with: Vec<ComponentId>,
+        report: &mut ImportReport,
+    ) -> Result<(), RegistryError> {
+        if self.get(&id).await?.entry.fusion.is_some() {
+            return Ok(());
+        }
+        let fused = match with.is_empty() {
+            true => self.unfuse(&id).await,
+            false => self.fuse(&id, &with, GrantSharing::Equal).await,
+        };
+        match fused {
+            Ok(change) if change.changed => report.fused.push((id, change.with)),
+            Ok(_) => {}
+            Err(error) => report.not_fused.push((id, error)),
+        }
+        Ok(())
+    }
+
     /// Makes the custom indexes of another registry, and takes over its settings if `is_taken`.
     async fn take_over(
         &self,
@@ -177,9 +208,10 @@ impl Registry {
 }
 
 fn request(component: ArchivedComponent, bytes: Arc<[u8]>) -> (Carried, RegisterRequest) {
-    let mut request = RegisterRequest::bytes(component.id.to_string(), bytes);
-    request.manifest = Some(ManifestSource::Given(Box::new(component.manifest)));
-    (Carried { id: component.id, declared: component.declared, providers: component.providers }, request)
+    let ArchivedComponent { id, manifest, declared, providers, fused_with, .. } = component;
+    let mut request = RegisterRequest::bytes(id.to_string(), bytes);
+    request.manifest = Some(ManifestSource::Given(Box::new(manifest)));
+    (Carried { id, declared, providers, fused_with }, request)
 }
 
 /// Returns the imports that are served by others than where the archive was made.

@@ -64,6 +64,10 @@ pub struct ImportReport {
     pub declared: Vec<(ComponentId, ComponentId)>,
     /// Declared dependencies that could not be added.
     pub undeclared: Vec<(ComponentId, ComponentId, RegistryError)>,
+    /// Components that were fused, and with whom; with nobody if they are kept apart although their manifests ask for it.
+    pub fused: Vec<(ComponentId, Vec<ComponentId>)>,
+    /// Components that could not be fused as they were: calls go through gates.
+    pub not_fused: Vec<(ComponentId, RegistryError)>,
     /// Imports that are not served by the component that served them where the archive was made.
     pub relinked: Vec<Relinked>,
     /// Custom indexes that were made.

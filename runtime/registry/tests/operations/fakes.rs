@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 use domain::call::{CallExpression, CallOutcome, CallRequest};
 use domain::inspection::{ExternItem, ExternKind, FunctionSignature, Inspection};
 use domain::ports::{
-    BlobStore, BoxFuture, CallRecord, Clock, Engine, EngineError, EngineObserver, FusePart, GuestOutput, InstanceCount,
-    InstanceState, Mappings, OutputLine, OutputSink, ProcessLimits, SettingsStore, SourceError, Started, StateStore,
-    StorageError, Unit, UnitSpec, Upkeep,
+    BlobStore, BoxFuture, CallRecord, Clock, Engine, EngineError, EngineObserver, FusePart, GateUsage, GuestOutput,
+    InstanceCount, InstanceState, Mappings, OutputLine, OutputSink, ProcessLimits, SettingsStore, SourceError, Started,
+    StateStore, StorageError, Unit, UnitSpec, Upkeep,
 };
 use domain::{Actor, ComponentId, Digest, Failure, FailureKind, Phase, Timestamp};
 use registry::{RegisterRequest, Registry, Tracker};
@@ -184,6 +184,8 @@ impl Engine for TextEngine {
             Ok(Arc::new(unit) as Arc<dyn Unit>)
         })
     }
+
+    fn take_usage(&self, _: &mut dyn FnMut(&GateUsage<'_>)) {}
 }
 
 fn text(bytes: &[u8]) -> Result<&str, EngineError> {

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use domain::ports::SettingsStore;
 use domain::{ErrorKind, Status};
-use registry::{ManifestSource, RegisterOutcome, TakeSettings};
+use registry::{GrantSharing, ManifestSource, RegisterOutcome, TakeSettings, Target};
 use storage::{OpenOptions, Storage};
 
 use crate::fakes::{Ticking, World, component, id};
@@ -75,6 +75,71 @@ async fn one_component_goes_with_what_it_needs() {
     let error = from.registry.export(&[], &letter, |_| {}).await.unwrap_err();
     assert_eq!(error.code(), "not-a-backup");
     assert_eq!(std::fs::read(&letter).unwrap(), b"dear Ada");
+}
+
+/// Fuses `demo:user` with all that it calls, and registers one that is kept apart although it asks for the opposite.
+async fn fused(folder: &Path) -> (Storage, World) {
+    let (storage, world) = source(folder).await;
+    let with = [id("demo:z-p"), id("demo:base")];
+    world.registry.fuse(&id("demo:user"), &with, GrantSharing::Shared).await.unwrap();
+    let mut request = component("name demo:apart\nversion 1.0.0\nimport demo:base/x@1.0.0");
+    let manifest = domain::ComponentManifest::parse("[instances]\nlink = \"fused\"\n").unwrap();
+    request.manifest = Some(ManifestSource::Given(Box::new(manifest)));
+    world.registry.register(request).await.unwrap();
+    assert!(world.registry.unfuse(&id("demo:apart")).await.unwrap().changed);
+    (storage, world)
+}
+
+#[tokio::test]
+async fn what_was_fused_is_fused_again_unless_something_else_was_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_storage, from) = fused(&folder.path().join("from")).await;
+    let archive = folder.path().join("all.tar");
+    from.registry.export(&[], &archive, |_| {}).await.unwrap();
+    let (_other, to) = world(&folder.path().join("to")).await;
+    let report = to.registry.import(&archive, TakeSettings::IfEmpty, |_, _| {}).await.unwrap();
+    let all = vec![id("demo:base"), id("demo:z-p")];
+    assert_eq!(report.fused, [(id("demo:apart"), vec![]), (id("demo:user"), all.clone())]);
+    assert!(report.not_fused.is_empty(), "{report:?}");
+    let fusion = |of: &'static str| async { to.registry.get(&id(of)).await.unwrap().entry.fusion.clone().unwrap() };
+    let user = fusion("demo:user").await;
+    assert_eq!((user.with, user.shares_grants), (all, false), "an archive gives nobody grants");
+    assert_eq!(fusion("demo:apart").await.with, []);
+    // What was said here stays.
+    to.registry.fuse(&id("demo:user"), &[id("demo:z-p")], GrantSharing::Equal).await.unwrap();
+    let before = to.events().await;
+    let again = to.registry.import(&archive, TakeSettings::IfEmpty, |_, _| {}).await.unwrap();
+    assert_eq!((again.fused.len(), again.not_fused.len(), to.events().await), (0, 0, before));
+    assert_eq!(fusion("demo:user").await.with, [id("demo:z-p")]);
+}
+
+#[tokio::test]
+async fn what_cannot_be_fused_where_it_is_imported_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_storage, from) = fused(&folder.path().join("from")).await;
+    let archive = folder.path().join("user.tar");
+    from.registry.export(&[id("demo:user")], &archive, |_| {}).await.unwrap();
+    let (_other, to) = world(&folder.path().join("to")).await;
+    to.have("name demo:z-p\nversion 1.1.0\n# calls nobody\nexport demo:log/sink@0.1.0").await;
+    let report = to.registry.import(&archive, TakeSettings::IfEmpty, |_, _| {}).await.unwrap();
+    let not_fused: Vec<_> = report.not_fused.iter().map(|(id, error)| (id.as_str(), error.code())).collect();
+    assert_eq!((report.fused.len(), not_fused), (0, vec![("demo:user", "not-imported")]));
+    assert!(to.registry.get(&id("demo:user")).await.unwrap().entry.fusion.is_none());
+}
+
+#[tokio::test]
+async fn a_part_that_is_not_called_any_more_is_not_in_the_archive() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_storage, from) = fused(&folder.path().join("from")).await;
+    from.have("name demo:z-p\nversion 1.2.0\nexport demo:log/sink@0.1.0").await;
+    let target = Target { version: Some("1.2.0".parse().unwrap()), ..Target::from(id("demo:z-p")) };
+    let replaced = from.registry.activate(&[target]).await;
+    assert!(replaced.failed.is_empty(), "{replaced:?}");
+    let archive = folder.path().join("user.tar");
+    from.registry.export(&[id("demo:user")], &archive, |_| {}).await.unwrap();
+    let (_other, to) = world(&folder.path().join("to")).await;
+    let report = to.registry.import(&archive, TakeSettings::IfEmpty, |_, _| {}).await.unwrap();
+    assert_eq!(report.fused, [(id("demo:user"), vec![id("demo:z-p")])], "{report:?}");
 }
 
 #[tokio::test]

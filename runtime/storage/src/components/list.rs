@@ -45,6 +45,9 @@ pub(super) struct Listed {
     /// Who provides its imports; from format 2 on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     imports: Vec<Provided>,
+    /// Whom it is fused with. A reader that does not know of it registers the component with gates to everybody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    fused_with: Option<Vec<ComponentId>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -82,6 +85,7 @@ impl Listed {
             manifest_digest: Digest::of(text.as_bytes()),
             declared: declared.map(|(on, range)| Declared { on: on.clone(), range: range.clone() }).collect(),
             imports: providers.map(|(import, on)| Provided { import: import.clone(), on: on.clone() }).collect(),
+            fused_with: component.fused_with.clone(),
         }
     }
 
@@ -96,6 +100,7 @@ impl Listed {
             manifest,
             declared: self.declared.into_iter().map(|declared| (declared.on, declared.range)).collect(),
             providers: self.imports.into_iter().map(|provided| (provided.import, provided.on)).collect(),
+            fused_with: self.fused_with,
         }
     }
 }

@@ -103,7 +103,7 @@ const KEYS: [&str; 2] = ["author", "weight"];
 
 /// An event about one of few components; it may not fit the state, as in a damaged history.
 fn event() -> impl Strategy<Value = Event> {
-    (0usize..16, proptest::sample::select(&NAMES), proptest::sample::select(&NAMES), 1u32..4, any::<bool>()).prop_map(
+    (0usize..18, proptest::sample::select(&NAMES), proptest::sample::select(&NAMES), 1u32..4, any::<bool>()).prop_map(
         |(sort, name, on, number, flag)| {
             let component = id(name);
             let old_status = Status::Registered;
@@ -126,6 +126,8 @@ fn event() -> impl Strategy<Value = Event> {
                 13 => Event::Probed { component, healthy: flag, message: None },
                 14 if flag => Event::IndexCreated { key: KEYS[number as usize % 2].to_owned() },
                 14 => Event::IndexDropped { key: KEYS[number as usize % 2].to_owned() },
+                15 => Event::Fused { component, with: vec![id(on)], shares_grants: flag },
+                16 => Event::Unfused { component, apart: flag },
                 _ => setting(name),
             }
         },

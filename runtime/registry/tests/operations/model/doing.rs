@@ -316,6 +316,33 @@ impl Plain {
         lacks.extend(needs.lacks.into_iter().filter(|lack| matches!(lack, Lack::Component(_))));
     }
 
+    /// Says whether a component could be fused with another one; afterwards they are as before.
+    pub(super) fn fuse(&self, name: u8, on: u8) -> Answer {
+        if name == on {
+            return refuse("cannot-fuse");
+        }
+        let (Some(root), Some(part)) = (self.items.get(&name), self.items.get(&on)) else { return refuse(UNKNOWN) };
+        let serves = |item: &Item, interface| {
+            let mut edges = item.needs.edges.iter();
+            edges.find(|(_, why)| *why == Why::Import(interface)).map(|(on, _)| *on)
+        };
+        if root.text().imports().all(|interface| serves(root, interface) != Some(on)) {
+            return refuse("not-imported");
+        }
+        let is_shared = |interface: &u8| part.text().imports().any(|other| other == *interface);
+        if root.text().imports().filter(is_shared).any(|interface| {
+            let one = serves(root, interface);
+            one != Some(on) && one != serves(part, interface)
+        }) {
+            return refuse("cannot-fuse");
+        }
+        let mut needed = root.text().imports().filter_map(|interface| serves(root, interface));
+        if self.is_active(name) && needed.any(|on| !self.is_active(on)) {
+            return refuse("component-not-active");
+        }
+        Ok("true".to_owned())
+    }
+
     pub(super) fn mark(&mut self, name: u8, message: &'static str) -> Answer {
         let Some(item) = self.items.get_mut(&name) else { return refuse(UNKNOWN) };
         item.fail(message);

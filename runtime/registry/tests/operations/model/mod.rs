@@ -15,7 +15,7 @@ use domain::entry::{DeclaredBy, EdgeKind, Need};
 use domain::ports::{AuditWindow, SettingsStore};
 use domain::{ComponentId, Status};
 use proptest::prelude::*;
-use registry::{ActivateReport, RegisterOutcome, RegistryError, Target};
+use registry::{ActivateReport, GrantSharing, RegisterOutcome, RegistryError, Target};
 use storage::{OpenOptions, Storage};
 
 use crate::dice::number;
@@ -187,6 +187,21 @@ impl Pair {
             Step::Undepend { name, on } => {
                 let found = registry.remove_dependency(&component(name), &component(on)).await;
                 (code(found, |removed| removed.to_string()), plain.undepend(name, on))
+            }
+            Step::Fuse { name, on } => {
+                let fused = registry.fuse(&component(name), &[component(on)], GrantSharing::Equal).await;
+                let fused = code(fused, |change| change.changed.to_string());
+                assert_eq!(fused, plain.fuse(name, on));
+                if fused.is_err() {
+                    return;
+                }
+                let view = registry.get(&component(name)).await.unwrap();
+                assert_eq!(view.fused.unwrap().with, [component(on)]);
+                // Of how many others its unit is made.
+                let called = registry.call(&component(name), Default::default()).await;
+                assert_eq!(code(called, |outcome| outcome.json.to_string()), plain.call(name).map(|_| "1".to_owned()));
+                let apart = registry.unfuse(&component(name)).await;
+                (code(apart, |change| change.changed.to_string()), Ok("true".to_owned()))
             }
             Step::SetStatus { name, status } => {
                 let found = registry.set_status(&component(name), status, None).await;

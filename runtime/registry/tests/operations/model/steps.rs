@@ -107,16 +107,50 @@ pub(super) enum End {
 /// One thing that is done.
 #[derive(Clone, Debug)]
 pub(super) enum Step {
-    Register { text: Text, override_version: bool, activate: bool },
-    Unregister { name: u8, cascade: bool },
-    Activate { name: u8, version: Option<u8> },
-    Deactivate { name: u8, cascade: bool },
-    Depend { name: u8, on: u8, range: u8 },
-    Undepend { name: u8, on: u8 },
-    SetStatus { name: u8, status: Status },
-    Mark { name: u8 },
-    Clear { name: u8 },
-    Call { name: u8 },
+    Register {
+        text: Text,
+        override_version: bool,
+        activate: bool,
+    },
+    Unregister {
+        name: u8,
+        cascade: bool,
+    },
+    Activate {
+        name: u8,
+        version: Option<u8>,
+    },
+    Deactivate {
+        name: u8,
+        cascade: bool,
+    },
+    Depend {
+        name: u8,
+        on: u8,
+        range: u8,
+    },
+    Undepend {
+        name: u8,
+        on: u8,
+    },
+    /// They are fused, and taken apart again before the next step.
+    Fuse {
+        name: u8,
+        on: u8,
+    },
+    SetStatus {
+        name: u8,
+        status: Status,
+    },
+    Mark {
+        name: u8,
+    },
+    Clear {
+        name: u8,
+    },
+    Call {
+        name: u8,
+    },
     CreateIndex,
     DropIndex,
     AllowOverride(bool),
@@ -155,6 +189,7 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
         4 => (name(), any::<bool>()).prop_map(|(name, cascade)| Step::Deactivate { name, cascade }),
         4 => (name(), name(), 0..3u8).prop_map(|(name, on, range)| Step::Depend { name, on, range }),
         2 => (name(), name()).prop_map(|(name, on)| Step::Undepend { name, on }),
+        3 => (name(), name()).prop_map(|(name, on)| Step::Fuse { name, on }),
         2 => (name(), status).prop_map(|(name, status)| Step::SetStatus { name, status }),
         2 => name().prop_map(|name| Step::Mark { name }),
         2 => name().prop_map(|name| Step::Clear { name }),
