@@ -27,6 +27,9 @@ use super::transfer::{Invalid, Source, Target};
 use crate::state::StoreState;
 use crate::unit::Visit;
 
+/// Room that a result with pointers gets at first, for it and what it refers to.
+const BUFFER_BYTES: usize = 256;
+
 /// Nothing in memory: gates look after sizes and places themselves.
 const NO_MEMORY: CanonicalAbiInfo =
     CanonicalAbiInfo { size32: 0, align32: 1, size64: 0, align64: 1, flat_count: Some(0) };
@@ -227,7 +230,8 @@ unsafe impl<const M: usize> Lift for Left<M> {
         if let Some(node) = signature.result_in_memory() {
             let place = index(returned.get_u64());
             source.check_at(node, place)?;
-            let mut buffer = Buffer(Vec::with_capacity(node.size));
+            let mut buffer =
+                Buffer(Vec::with_capacity(node.size.max(if node.has_pointers { BUFFER_BYTES } else { 0 })));
             let at = buffer.allocate(node.size, node.align)?;
             source.copy(node, place, &mut buffer, at)?;
             return Ok(Self(Carried { slot: 0, buffer: Some(Box::new(buffer.0)) }));
@@ -245,35 +249,33 @@ unsafe impl<const M: usize> Lift for Left<M> {
 }
 
 thread_local! {
-    /// The core value that the gate which was passed last on this thread returns.
-    static READY: Cell<Option<u64>> = const { Cell::new(None) };
+    /// What the gate which was passed last on this thread returns.
+    static READY: Cell<Option<(Carried, Option<Arc<Signature>>)>> = const { Cell::new(None) };
 }
 
 /// A future that is done when it is made: wasmtime polls it before anything else runs on its thread. It has no size, so that no memory
 /// is taken for it.
-pub(super) struct Ready(());
+pub(super) struct Ready<const M: usize>(());
 
-impl Ready {
-    /// Makes the future of a result that is passed flat; gives back any other.
-    pub(super) fn of(signature: &Signature, carried: Carried) -> Result<Self, Carried> {
-        if signature.result_in_memory().is_some() {
-            return Err(carried);
-        }
-        READY.set(Some(carried.slot));
-        Ok(Self(()))
+impl<const M: usize> Ready<M> {
+    pub(super) fn new(signature: &Arc<Signature>, carried: Carried) -> Self {
+        READY.set(Some((carried, followed(signature))));
+        Self(())
     }
 }
 
-/// What a [`Ready`] resolves to, with as many core values as the function returns.
-pub(super) struct ReadyAs<const M: usize>(pub(super) Ready);
-
-impl<const M: usize> Future for ReadyAs<M> {
+impl<const M: usize> Future for Ready<M> {
     type Output = wasmtime::Result<Returned<M>>;
 
     fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
-        let slot = READY.take().ok_or_else(|| wasmtime::Error::msg("a gate returned twice"));
-        Poll::Ready(slot.map(|slot| Returned { signature: None, carried: Carried { slot, buffer: None } }))
+        let ready = READY.take().ok_or_else(|| wasmtime::Error::msg("a gate returned twice"));
+        Poll::Ready(ready.map(|(carried, signature)| Returned { signature, carried }))
     }
+}
+
+/// Returns the signature if a result is followed by it once more: if it lies in memory.
+fn followed(signature: &Arc<Signature>) -> Option<Arc<Signature>> {
+    signature.result_in_memory().is_some().then(|| Arc::clone(signature))
 }
 
 /// A result on its way to the caller.
@@ -284,9 +286,7 @@ pub(super) struct Returned<const M: usize> {
 
 impl<const M: usize> Returned<M> {
     pub(super) fn new(signature: &Arc<Signature>, carried: Carried) -> Self {
-        // Only what lies in memory is followed by its type once more.
-        let signature = signature.result_in_memory().is_some().then(|| Arc::clone(signature));
-        Self { signature, carried }
+        Self { signature: followed(signature), carried }
     }
 }
 
@@ -448,13 +448,19 @@ impl Target for Buffer {
         Ok(at)
     }
 
+    fn put(&mut self, bytes: &[u8], align: usize) -> wasmtime::Result<usize> {
+        let at = self.allocate(0, align)?;
+        u32::try_from(at.saturating_add(bytes.len())).map_err(|_| Invalid::TooMuch)?;
+        self.0.extend_from_slice(bytes);
+        Ok(at)
+    }
+
     fn memory(&mut self) -> &mut [u8] {
         &mut self.0
     }
 
     fn string(&mut self, text: &str) -> wasmtime::Result<(u32, u32)> {
-        let at = self.allocate(text.len(), 1)?;
-        self.0[at..].copy_from_slice(text.as_bytes());
+        let at = self.put(text.as_bytes(), 1)?;
         Ok((u32::try_from(at)?, u32::try_from(text.len())?))
     }
 

@@ -13,7 +13,7 @@ use wasmtime::StoreContextMut;
 use wasmtime::component::types::ComponentFunc;
 use wasmtime::component::{LinkerInstance, ResourceType, Val};
 
-use super::abi::{Arguments, Carried, Passed, Ready, ReadyAs, Returned};
+use super::abi::{Arguments, Carried, Passed, Ready, Returned};
 use super::edge::{Edge, EdgeUse};
 use super::shape::Signature;
 use super::{Maker, component_unit};
@@ -138,10 +138,7 @@ impl Gate {
             let mut arguments = Arguments::new(&signature, &mut passed);
             let crossing = match self.attempt(&mut store, &mut arguments) {
                 Ok(Attempt::Later(crossing)) => crossing,
-                Ok(Attempt::Done(carried)) => match Ready::of(&signature, carried) {
-                    Ok(ready) => return Box::new(ReadyAs::<M>(ready)),
-                    Err(carried) => return Box::new(ready(Ok(Returned::<M>::new(&signature, carried)))),
-                },
+                Ok(Attempt::Done(carried)) => return Box::new(Ready::<M>::new(&signature, carried)),
                 Err(error) => return Box::new(ready(Err(error))),
             };
             let (gate, signature) = (Arc::clone(&self), Arc::clone(&signature));

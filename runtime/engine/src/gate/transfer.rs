@@ -28,6 +28,13 @@ pub(crate) trait Target {
     /// Makes room and returns where it is.
     fn allocate(&mut self, size: usize, align: usize) -> wasmtime::Result<usize>;
 
+    /// Makes room for `bytes`, writes them there and returns where that is.
+    fn put(&mut self, bytes: &[u8], align: usize) -> wasmtime::Result<usize> {
+        let to = self.allocate(bytes.len(), align)?;
+        span_mut(self.memory(), to, bytes.len())?.copy_from_slice(bytes);
+        Ok(to)
+    }
+
     /// Returns all of the memory.
     fn memory(&mut self) -> &mut [u8];
 
@@ -289,11 +296,13 @@ impl Source<'_> {
         target: &mut impl Target,
     ) -> wasmtime::Result<(u32, u32)> {
         let size = len * element.size;
-        let to = target.allocate(size, element.align)?;
         let bytes = self.span(pointer, size)?;
         if element.is_plain {
-            span_mut(target.memory(), to, size)?.copy_from_slice(bytes);
-        } else if !element.has_pointers {
+            let to = target.put(bytes, element.align)?;
+            return Ok((u32::try_from(to)?, u32::try_from(len)?));
+        }
+        let to = target.allocate(size, element.align)?;
+        if !element.has_pointers {
             let room = span_mut(target.memory(), to, size)?;
             for (from, to) in bytes.chunks_exact(element.size).zip(room.chunks_exact_mut(element.size)) {
                 copy_flatly(element, from, to)?;
@@ -310,8 +319,7 @@ impl Source<'_> {
         let (bytes, is_utf16) = self.string_span(pointer, len)?;
         if self.encoding == StringEncoding::Utf8 {
             if target.is_utf8() {
-                let to = target.allocate(bytes.len(), 1)?;
-                span_mut(target.memory(), to, bytes.len())?.copy_from_slice(bytes);
+                let to = target.put(bytes, 1)?;
                 return Ok((u32::try_from(to)?, u32::try_from(len)?));
             }
             return target.string(std::str::from_utf8(bytes).map_err(|_| Invalid::Utf8)?);

@@ -1,4 +1,6 @@
 //! How many instances there are, how long they live, and who gets one next.
+//!
+//! Where guests keep all of tokio's threads busy, its timers come late: tests wait on their own thread there.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -79,7 +81,7 @@ async fn a_pool_serves_as_many_at_once_as_it_may_have() {
         })
         .collect();
     while pool.instances().busy < 2 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        std::thread::sleep(Duration::from_millis(5));
     }
     assert_eq!(pool.instances().live, 2);
     // The third waits until one of them has ended.
@@ -105,10 +107,10 @@ async fn no_more_calls_run_or_wait_than_allowed() {
     };
     let running = begin();
     while pool.instances().busy < 1 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        std::thread::sleep(Duration::from_millis(5));
     }
     let waiting = begin();
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    std::thread::sleep(Duration::from_millis(50));
     let refused = failure(&pool, wave("count()")).await;
     assert_eq!(said(&refused), "demo:counter call exhausted: 1 calls wait already, no more may (`limits.queue`)");
     assert_eq!(running.await.unwrap().kind, FailureKind::Deadline);
@@ -127,7 +129,7 @@ async fn all_instances_end_once_their_calls_have() {
         tokio::spawn(async move { failure(&pool, wave(FOREVER)).await.kind })
     };
     while pool.instances().busy < 1 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        std::thread::sleep(Duration::from_millis(5));
     }
     // Two who end it at once do not wait for each other.
     tokio::join!(pool.stop(), pool.stop());
