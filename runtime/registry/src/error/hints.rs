@@ -185,7 +185,7 @@ fn failed(failure: &Failure) -> Vec<String> {
             vec![format!("register a component that exports it, then `runtime activate {id}`")]
         }
         FailureKind::TypeMismatch if failure.message.contains("cannot cross") => {
-            vec!["pass plain data, or make one component of both, for instance with `wac plug`".to_owned()]
+            vec!["pass plain data or resources, or make one component of both, for instance with `wac plug`".to_owned()]
         }
         FailureKind::TypeMismatch => vec!["build both components against the same WIT package version".to_owned()],
         FailureKind::Denied if failure.phase == Phase::Instantiate || failure.message.contains("cannot be granted") => {
