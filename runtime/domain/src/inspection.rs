@@ -82,9 +82,6 @@ pub struct Inspection {
     pub size: u64,
     /// What the component needs.
     pub imports: Vec<ExternItem>,
-    /// The names of those imports that have resources.
-    #[serde(default)]
-    pub resources: Vec<String>,
     /// What it offers.
     pub exports: Vec<ExternItem>,
     /// The functions it exports.

@@ -53,8 +53,6 @@ pub enum ImportSource {
     Denied,
     /// These components of the registry; more than one needs a `[bind]`.
     Components(Vec<ComponentId>),
-    /// These export it, but it has resources, which cannot cross from one component to another.
-    Resources(Vec<ComponentId>),
     /// Nobody.
     Nobody,
     /// Nobody has to: it only names types.
@@ -309,15 +307,6 @@ fn indexed(filter: &Filter) -> Option<(&'static str, String)> {
 }
 
 fn import_source(view: &dyn StateView, draft: &Draft, import: &ExternItem) -> Result<ImportSource, RegistryError> {
-    Ok(match exporter(view, draft, import)? {
-        ImportSource::Components(ids) if draft.inspection.resources.contains(&import.name) => {
-            ImportSource::Resources(ids)
-        }
-        other => other,
-    })
-}
-
-fn exporter(view: &dyn StateView, draft: &Draft, import: &ExternItem) -> Result<ImportSource, RegistryError> {
     let interface = import.interface();
     let bind = &draft.manifest.bind;
     let bound =

@@ -153,7 +153,6 @@ fn provider(import: &str, source: &ImportSource) -> ImportDoc {
         ImportSource::Denied => ("denied", false, vec![]),
         ImportSource::Nobody => ("nobody", false, vec![]),
         ImportSource::Components(ids) => ("component", ids.len() == 1, ids.clone()),
-        ImportSource::Resources(ids) => ("resources", false, ids.clone()),
     };
     ImportDoc { import: import.to_owned(), provider, satisfied, components }
 }
@@ -203,10 +202,6 @@ fn from(import: &ImportDoc, paint: Paint) -> Cell {
         "component" => {
             let plain = format!("several: {}", ids.join(", "));
             Cell::painted(&plain, paint.yellow(&plain))
-        }
-        "resources" => {
-            let plain = format!("{}, but it has resources, which cannot cross", ids.join(", "));
-            Cell::painted(&plain, paint.red(&plain))
         }
         "denied" => Cell::painted("not granted", paint.red("not granted")),
         _ => Cell::painted("nobody", paint.red("nobody")),

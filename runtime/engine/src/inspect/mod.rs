@@ -36,7 +36,6 @@ pub(crate) fn inspect(
         digest: Digest::of(&binary),
         size: u64::try_from(binary.len()).unwrap_or(u64::MAX),
         imports: world.imports,
-        resources: world.resources,
         exports: world.exports,
         functions: world.functions,
         name: metadata.name,

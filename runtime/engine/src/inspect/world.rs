@@ -16,7 +16,6 @@ const NAME_SHOWN_MAX: usize = 200;
 
 pub(super) struct World {
     pub(super) imports: Vec<ExternItem>,
-    pub(super) resources: Vec<String>,
     pub(super) exports: Vec<ExternItem>,
     pub(super) functions: Vec<FunctionSignature>,
 }
@@ -56,12 +55,7 @@ pub(super) fn read(bytes: &[u8], types: &Types) -> Result<World, EngineError> {
         name: name.clone(),
         kind: ty.map_or(ExternKind::Other, |ty| kind(types, ty)),
     };
-    let resources = imports.iter().filter(|name| match types.as_ref().component_item_for_import(name).map(|i| i.ty) {
-        Some(ComponentEntityType::Instance(id)) => has_resources(types, id),
-        _ => false,
-    });
     Ok(World {
-        resources: resources.cloned().collect(),
         imports: imports.iter().map(|n| item(n, types.as_ref().component_item_for_import(n).map(|i| i.ty))).collect(),
         exports: exports.iter().map(|n| item(n, types.as_ref().component_item_for_export(n).map(|i| i.ty))).collect(),
         functions,
@@ -126,12 +120,6 @@ fn check(types: &Types, imports: &[String], exports: &[String]) -> Result<(), En
         return Err(refuse("it is a WIT package, which has types and no code: build a component that implements it"));
     }
     Ok(())
-}
-
-/// Tells whether an interface has resources, its own or those that it uses from another: both stand among its types.
-fn has_resources(types: &Types, id: ComponentInstanceTypeId) -> bool {
-    let is_resource = |ty| matches!(ty, ComponentEntityType::Type { referenced: ComponentAnyTypeId::Resource(_), .. });
-    types[id].exports.values().any(|item| is_resource(item.ty))
 }
 
 fn only_types(types: &Types, id: ComponentInstanceTypeId) -> bool {

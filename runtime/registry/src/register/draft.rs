@@ -58,22 +58,6 @@ impl Draft {
         (!refused.is_empty()).then(|| format!("{} cannot be activated: {}", self.id, text::escape_line(&why)))
     }
 
-    /// Warns of imports with resources that another component would have to provide.
-    pub(super) fn resource_imports(&self) -> Option<String> {
-        let imports = self.inspection.imports.iter();
-        let from_components = imports.filter(|import| {
-            let interface = import.interface();
-            let is_host = interface.as_ref().is_some_and(domain::InterfaceName::is_host);
-            let bind = &self.manifest.bind;
-            let is_bound = bind.contains_key(&import.name)
-                || interface.is_some_and(|interface| bind.contains_key(&interface.unversioned()));
-            self.inspection.resources.contains(&import.name) && (!is_host || is_bound)
-        });
-        let names: Vec<_> = from_components.map(|import| format!("`{}`", text::escape_line(&import.name))).collect();
-        let said = format!("{} cannot be activated: resources cannot cross from one component to another", self.id);
-        (!names.is_empty()).then(|| format!("{said}, and it imports {}", names.join(", ")))
-    }
-
     /// Reads and inspects what `request` names. Blocks.
     pub(crate) fn make(engine: &dyn Engine, request: &RegisterRequest) -> Result<Self, RegistryError> {
         let loaded = source::load(&request.source, request.manifest.as_ref())?;

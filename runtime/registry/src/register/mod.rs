@@ -131,7 +131,6 @@ impl Registry {
             let mut draft = Draft::make(&*registry.inner.engine, &request)?;
             draft.warnings.extend(registry.lowered_limits(&draft.id, &draft.manifest));
             draft.warnings.extend(draft.refused_imports());
-            draft.warnings.extend(draft.resource_imports());
             draft.warnings.extend(registry.look_alike(&draft.id)?);
             draft.authority = registry.authority_for(&draft, &request)?;
             draft.override_version |= registry.settings().allow_override;

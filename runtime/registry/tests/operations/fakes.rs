@@ -99,7 +99,7 @@ impl GuestOutput for NoOutput {
     }
 }
 
-/// An engine whose components are lines of text: `import NAME`, `resources IMPORT`, `export NAME`, `name N`, `version V`, and what goes wrong:
+/// An engine whose components are lines of text: `import NAME`, `export NAME`, `name N`, `version V`, and what goes wrong:
 /// `fail-link`, `fail-start`, `fail-start-once`, `fail-call`. The instance of one that says `busy` always serves a call. A line that starts with `#` only makes the bytes differ.
 pub(crate) struct TextEngine {
     observer: Arc<Tracker>,
@@ -121,7 +121,6 @@ impl Engine for TextEngine {
             digest: Digest::of(bytes),
             size: bytes.len() as u64,
             imports: after("import ").into_iter().map(item).collect(),
-            resources: after("resources ").into_iter().map(str::to_owned).collect(),
             exports: after("export ").into_iter().map(item).collect(),
             functions: vec![],
             name: after("name ").first().map(ToString::to_string),
