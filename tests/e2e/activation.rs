@@ -213,24 +213,25 @@ fn evict_keeps_the_status() {
 }
 
 #[test]
-fn a_resource_crosses_from_one_component_to_another() {
+fn a_resource_of_one_component_is_used_by_another() {
     let sandbox = Sandbox::new();
     sandbox.register_fixture("test:shop", "shop.wat");
     let file = text(&sandbox.fixture("shopper.wat"));
     let inspected = sandbox.json(&["inspect", &file]);
-    let provider = json!({
+    let expected = json!({
         "import": "test:gadgets/shop@1.0.0",
         "provider": "component",
         "satisfied": true,
         "components": ["test:shop"],
     });
-    assert_eq!((&inspected["providers"][0], &inspected["unresolved"]), (&provider, &json!([])), "{inspected}");
+    assert_eq!(inspected["providers"], json!([expected]), "{inspected}");
+    assert_eq!((&inspected["dependencies"][0]["id"], &inspected["unresolved"]), (&json!("test:shop"), &json!([])));
     let registered = sandbox.run(&["register", &file, "--id", "test:shopper", "--version", "1.0.0"]);
-    assert!(!registered.stderr.contains("resource"), "{registered:#?}");
+    assert_eq!((registered.code, registered.stderr.contains("warning")), (0, false), "{registered:#?}");
     sandbox.ok(&["activate", "shopper"]);
-    // It makes a thing in the shop, and drops it.
-    assert_eq!(sandbox.json(&["call", "shopper", "visit()"])["result"], 1);
+    assert_eq!(sandbox.ok(&["call", "shopper", "visit()"]), "1\n");
     assert_eq!((sandbox.status("shop"), sandbox.status("shopper")), ("active".to_owned(), "active".to_owned()));
+    assert_eq!(sandbox.json(&["errors"])["errors"], json!([]));
 }
 
 #[test]
