@@ -34,6 +34,32 @@ const BUFFER_BYTES: usize = 256;
 const NO_MEMORY: CanonicalAbiInfo =
     CanonicalAbiInfo { size32: 0, align32: 1, size64: 0, align64: 1, flat_count: Some(0) };
 
+/// Makes types what wasmtime calls functions with: as many core values, of types that wasmtime need not compare.
+macro_rules! core_values {
+    ($(($($generics:tt)*) $ty:ty: $count:expr;)*) => {$(
+        // SAFETY: `Lower` is an array of `ValRaw`, as long as the function's core values. Types are compared when the gate is made, for
+        // the import that it is made for, and again whenever it finds another provider.
+        unsafe impl<$($generics)*> ComponentType for $ty {
+            type Lower = [ValRaw; $count];
+            const ABI: CanonicalAbiInfo = NO_MEMORY;
+
+            fn typecheck(_: &InterfaceType, _: &InstanceType<'_>) -> wasmtime::Result<()> {
+                Ok(())
+            }
+        }
+
+        // SAFETY: see `ComponentType`.
+        unsafe impl<$($generics)*> ComponentNamedList for $ty {}
+    )*};
+}
+
+core_values! {
+    (const N: usize) Passed<N>: N;
+    () Entering<'_>: FLAT_PARAMS_MAX;
+    (const M: usize) Left<M>: M;
+    (const M: usize) Returned<M>: M;
+}
+
 /// Arguments as a caller passed them: `N` core values, or one, the place of a tuple in the caller's memory.
 pub(super) struct Passed<const N: usize> {
     slots: [u64; N],
@@ -70,19 +96,6 @@ impl CallerMemory {
     }
 }
 
-// SAFETY: `Lower` is an array of `ValRaw`. The types are compared when the gate is made, for the import that it is made for.
-unsafe impl<const N: usize> ComponentType for Passed<N> {
-    type Lower = [ValRaw; N];
-    const ABI: CanonicalAbiInfo = NO_MEMORY;
-
-    fn typecheck(_: &InterfaceType, _: &InstanceType<'_>) -> wasmtime::Result<()> {
-        Ok(())
-    }
-}
-
-// SAFETY: see `ComponentType`.
-unsafe impl<const N: usize> ComponentNamedList for Passed<N> {}
-
 // SAFETY: nothing is believed of the values here; the gate checks them.
 unsafe impl<const N: usize> Lift for Passed<N> {
     #[inline]
@@ -104,20 +117,6 @@ struct Entering<'a> {
     slots: &'a [u64],
     source: Source<'a>,
 }
-
-// SAFETY: `Lower` is an array of `ValRaw`, as long as any function's arguments. The types are compared when the gate is made, and again
-// whenever it finds another provider.
-unsafe impl ComponentType for Entering<'_> {
-    type Lower = [ValRaw; FLAT_PARAMS_MAX];
-    const ABI: CanonicalAbiInfo = NO_MEMORY;
-
-    fn typecheck(_: &InterfaceType, _: &InstanceType<'_>) -> wasmtime::Result<()> {
-        Ok(())
-    }
-}
-
-// SAFETY: see `ComponentType`.
-unsafe impl ComponentNamedList for Entering<'_> {}
 
 // SAFETY: as many core values are written as the function takes, each as wide as its type wants it or zero-extended.
 unsafe impl Lower for Entering<'_> {
@@ -202,19 +201,6 @@ fn with_lifting<R>(lifting: &Lifting, run: impl FnOnce() -> R) -> R {
     run()
 }
 
-// SAFETY: `Lower` is an array of `ValRaw`; for the types see `Entering`.
-unsafe impl<const M: usize> ComponentType for Left<M> {
-    type Lower = [ValRaw; M];
-    const ABI: CanonicalAbiInfo = NO_MEMORY;
-
-    fn typecheck(_: &InterfaceType, _: &InstanceType<'_>) -> wasmtime::Result<()> {
-        Ok(())
-    }
-}
-
-// SAFETY: see `ComponentType`.
-unsafe impl<const M: usize> ComponentNamedList for Left<M> {}
-
 // SAFETY: values are checked before anything is made of them.
 unsafe impl<const M: usize> Lift for Left<M> {
     #[inline]
@@ -289,19 +275,6 @@ impl<const M: usize> Returned<M> {
         Self { signature: followed(signature), carried }
     }
 }
-
-// SAFETY: `Lower` is an array of `ValRaw`; for the types see `Passed`.
-unsafe impl<const M: usize> ComponentType for Returned<M> {
-    type Lower = [ValRaw; M];
-    const ABI: CanonicalAbiInfo = NO_MEMORY;
-
-    fn typecheck(_: &InterfaceType, _: &InstanceType<'_>) -> wasmtime::Result<()> {
-        Ok(())
-    }
-}
-
-// SAFETY: see `ComponentType`.
-unsafe impl<const M: usize> ComponentNamedList for Returned<M> {}
 
 // SAFETY: all `M` core values are written.
 unsafe impl<const M: usize> Lower for Returned<M> {
