@@ -3,12 +3,12 @@
 mod refusals;
 mod writer;
 
-use std::collections::HashSet;
 use std::fs::File;
-use std::io::Read as _;
+use std::mem::MaybeUninit;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError, RwLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use domain::Timestamp;
@@ -48,13 +48,18 @@ pub struct FileCodeCache {
     bytes_max: u64,
     /// Bytes stored since the folder's size was last added up, and what it was then.
     size: Mutex<Option<u64>>,
-    /// Folders found to be private: nobody else can change that while this process has them.
-    private: RwLock<HashSet<PathBuf>>,
+    /// Folders found to be private, by the first byte of the digests in them: nobody else can change that while this process has them.
+    private: [AtomicBool; 256],
 }
 
 impl FileCodeCache {
     pub(crate) fn new(folder: &Path, bytes_max: u64) -> Self {
-        Self { folder: folder.join("cache"), bytes_max, size: Mutex::new(None), private: RwLock::default() }
+        Self {
+            folder: folder.join("cache"),
+            bytes_max,
+            size: Mutex::new(None),
+            private: [const { AtomicBool::new(false) }; 256],
+        }
     }
 
     fn path(&self, key: &CodeKey, ending: &str) -> PathBuf {
@@ -93,21 +98,25 @@ impl FileCodeCache {
     }
 
     /// Opens a file that nobody else can have written, nor put in its place.
-    fn open_private(&self, path: &Path) -> Option<(File, std::fs::Metadata)> {
+    fn open_private(&self, key: &CodeKey, path: &Path) -> Option<(File, std::fs::Metadata)> {
         let file = open(path)?;
         let metadata = file.metadata().ok().filter(|metadata| metadata.is_file() && is_private(metadata))?;
-        let is_closed = self.is_private_folder(&self.folder) && self.is_private_folder(path.parent()?);
-        is_closed.then_some((file, metadata))
+        self.is_private_folder(key, path.parent()?).then_some((file, metadata))
     }
 
-    fn is_private_folder(&self, folder: &Path) -> bool {
-        if self.private.read().unwrap_or_else(PoisonError::into_inner).contains(folder) {
+    /// Tells whether nobody else can put a file into the folder of `key`.
+    fn is_private_folder(&self, key: &CodeKey, folder: &Path) -> bool {
+        let known = key.component.as_bytes().first().and_then(|first| self.private.get(usize::from(*first)));
+        if known.is_some_and(|known| known.load(Ordering::Relaxed)) {
             return true;
         }
-        let metadata = std::fs::symlink_metadata(folder);
-        let is_private = metadata.is_ok_and(|metadata| metadata.is_dir() && is_private(&metadata));
-        if is_private {
-            self.private.write().unwrap_or_else(PoisonError::into_inner).insert(folder.to_owned());
+        let is_closed = |folder: &Path| {
+            let metadata = std::fs::symlink_metadata(folder);
+            metadata.is_ok_and(|metadata| metadata.is_dir() && is_private(&metadata))
+        };
+        let is_private = is_closed(&self.folder) && is_closed(folder);
+        if let Some(known) = known.filter(|_| is_private) {
+            known.store(true, Ordering::Relaxed);
         }
         is_private
     }
@@ -154,21 +163,24 @@ fn seal(checksum: u32) -> [u8; SEAL_BYTES] {
 }
 
 /// Reads the file of `size` bytes and tells whether it ends in the seal of what is before.
-fn is_sealed(mut file: &File, size: u64) -> bool {
+fn is_sealed(file: &File, size: u64) -> bool {
     let Some(mut left) = size.checked_sub(SEAL_BYTES as u64) else { return false };
-    let mut buffer = [0; READ_BYTES];
-    let mut checksum = 0;
-    while left > 0 {
-        let wanted = usize::try_from(left).unwrap_or(READ_BYTES).min(READ_BYTES);
-        let Some(place) = buffer.get_mut(..wanted) else { return false };
-        if file.read_exact(place).is_err() {
-            return false;
-        }
-        checksum = crc32c::crc32c_append(checksum, place);
-        left -= wanted as u64;
+    // Most files fit, and are read at once.
+    let mut buffer = [MaybeUninit::<u8>::uninit(); READ_BYTES];
+    let (mut checksum, mut found) = (0, Vec::with_capacity(SEAL_BYTES));
+    while found.len() < SEAL_BYTES {
+        let piece = match rustix::io::read(file, &mut buffer) {
+            Ok((piece, _)) if !piece.is_empty() => piece,
+            Err(rustix::io::Errno::INTR) => continue,
+            Ok(_) | Err(_) => return false,
+        };
+        let code = usize::try_from(left).unwrap_or(usize::MAX).min(piece.len());
+        let (code, rest) = piece.split_at(code);
+        checksum = crc32c::crc32c_append(checksum, code);
+        left -= code.len() as u64;
+        found.extend_from_slice(rest);
     }
-    let mut found = [0; SEAL_BYTES];
-    file.read_exact(&mut found).is_ok() && found == seal(checksum)
+    found == seal(checksum)
 }
 
 /// Tells whether nobody but this user can have written to what `metadata` is of.
@@ -192,7 +204,7 @@ fn mark_used(path: &Path, metadata: &std::fs::Metadata) {
 impl CodeCache for FileCodeCache {
     fn find(&self, key: &CodeKey) -> Option<PathBuf> {
         let path = self.path(key, CODE);
-        let (file, metadata) = self.open_private(&path)?;
+        let (file, metadata) = self.open_private(key, &path)?;
         if !is_sealed(&file, metadata.len()) {
             self.remove(key);
             return None;
@@ -213,7 +225,7 @@ impl CodeCache for FileCodeCache {
     }
 
     fn refusal(&self, key: &CodeKey, limits: &str, now: Timestamp) -> Option<Refusal> {
-        let (file, _) = self.open_private(&self.path(key, REFUSED))?;
+        let (file, _) = self.open_private(key, &self.path(key, REFUSED))?;
         refusals::read(file).filter(|refusal| refusal.holds(limits, now))
     }
 
