@@ -1,12 +1,12 @@
 //! Where a unit keeps its instances, and who may use one next.
 
 use std::collections::VecDeque;
-use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::sync::oneshot;
 
 use super::instance::Live;
+use super::retire::Herd;
 use crate::epoch::Deadline;
 use crate::resource::Tether;
 
@@ -23,29 +23,50 @@ pub(crate) struct Shelf {
     /// Most who may wait for a turn.
     queue: usize,
     /// Instances that exist, also while they are taken out.
-    live: Arc<AtomicUsize>,
+    herd: Arc<Herd>,
     /// For those who wait.
     me: Weak<Self>,
     /// Held by the one who gathers all turns: two who have half of them each would wait for ever.
-    gathering: tokio::sync::Mutex<()>,
+    pub(super) gathering: tokio::sync::Mutex<()>,
 }
 
-struct Inner {
+pub(super) struct Inner {
     /// The one used last is taken first, so that those that are not needed grow old.
-    idle: Vec<Idle>,
+    pub(super) idle: Vec<Idle>,
     /// Turns that nobody has.
-    free: usize,
-    waiting: VecDeque<oneshot::Sender<Granted>>,
+    pub(super) free: usize,
+    pub(super) waiting: VecDeque<Waiting>,
+    /// Whether another unit serves in this one's place: turns are only for those who hold handles, and for whoever ends it.
+    pub(super) is_retired: bool,
 }
 
-struct Idle {
-    live: Box<Live>,
+pub(super) struct Idle {
+    pub(super) live: Box<Live>,
     /// When it was put back, by the engine's coarse clock in milliseconds.
-    since: u64,
+    pub(super) since: u64,
+}
+
+/// Somebody in line for a turn.
+pub(super) struct Waiting {
+    sender: oneshot::Sender<Granted>,
+    pub(super) asks: Asks,
+}
+
+/// What a turn is asked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asks {
+    /// A call that any instance can serve; not for a retired unit.
+    Serve,
+    /// To move what the instances remember to another unit; not for a retired unit either.
+    Move,
+    /// A call that one instance has to serve.
+    Pinned,
+    /// To end instances.
+    End,
 }
 
 /// The right to use one instance, or to make one; given back when it is dropped.
-pub(crate) struct Turn<'a>(&'a Shelf);
+pub(crate) struct Turn<'a>(pub(super) &'a Shelf);
 
 /// A turn on its way to someone who waited for it.
 struct Granted(Option<Arc<Shelf>>);
@@ -66,31 +87,43 @@ pub(crate) enum NoTurn {
     Late,
     /// The instance that was waited for is no more.
     Gone,
+    /// Another unit serves in this one's place.
+    Retired,
+}
+
+impl Asks {
+    /// Tells whether a unit that is out of its place has nothing for it.
+    pub(super) fn is_for_service(self) -> bool {
+        matches!(self, Self::Serve | Self::Move)
+    }
 }
 
 impl Shelf {
     pub(crate) fn new(most: usize, queue: usize, is_fresh: bool) -> Arc<Self> {
         let most = most.max(1);
-        let inner = Inner { idle: Vec::new(), free: most, waiting: VecDeque::new() };
+        let inner = Inner { idle: Vec::new(), free: most, waiting: VecDeque::new(), is_retired: false };
         Arc::new_cyclic(|me| Self {
             inner: Mutex::new(inner),
             most,
             is_fresh,
             queue,
-            live: Arc::default(),
+            herd: Arc::default(),
             me: me.clone(),
             gathering: Default::default(),
         })
     }
 
     /// Counts the instances that exist; whoever makes one counts it here until it is dropped.
-    pub(crate) fn live(&self) -> &Arc<AtomicUsize> {
-        &self.live
+    pub(crate) fn herd(&self) -> &Arc<Herd> {
+        &self.herd
     }
 
     /// Returns a turn and, if there is one, an idle instance; `None` if every turn is taken.
     pub(crate) fn try_turn(&self) -> Option<(Turn<'_>, Option<Box<Live>>)> {
         let mut inner = self.inner();
+        if inner.is_retired {
+            return None;
+        }
         inner.free = inner.free.checked_sub(1)?;
         let live = self.take_idle(&mut inner);
         Some((Turn(self), live))
@@ -99,6 +132,9 @@ impl Shelf {
     /// Returns a turn that has an idle instance; `None` if there is none now.
     pub(crate) fn try_idle(&self) -> Option<(Turn<'_>, Box<Live>)> {
         let mut inner = self.inner();
+        if inner.is_retired {
+            return None;
+        }
         let free = inner.free.checked_sub(1)?;
         let live = self.take_idle(&mut inner)?;
         inner.free = free;
@@ -120,14 +156,26 @@ impl Shelf {
         self: &Arc<Self>,
         deadline: Option<Deadline>,
     ) -> Result<(Turn<'_>, Option<Box<Live>>), NoTurn> {
+        self.turn_to(if deadline.is_some() { Asks::Serve } else { Asks::End }, deadline).await
+    }
+
+    /// As [`Self::turn`], for whatever it is asked for.
+    pub(super) async fn turn_to(
+        self: &Arc<Self>,
+        asks: Asks,
+        deadline: Option<Deadline>,
+    ) -> Result<(Turn<'_>, Option<Box<Live>>), NoTurn> {
         let waiting = {
             let mut inner = self.inner();
+            if inner.is_retired && asks.is_for_service() {
+                return Err(NoTurn::Retired);
+            }
             if let Some(free) = inner.free.checked_sub(1) {
                 inner.free = free;
                 let live = self.take_idle(&mut inner);
                 return Ok((Turn(self), live));
             }
-            self.line_up(&mut inner, deadline.is_some())?
+            self.line_up(&mut inner, asks)?
         };
         let turn = self.granted(waiting, deadline).await?;
         let live = self.take_idle(&mut self.inner());
@@ -135,15 +183,15 @@ impl Shelf {
     }
 
     /// Gets in line for a turn, if there is room or it need not be asked for.
-    fn line_up(&self, inner: &mut Inner, is_bounded: bool) -> Result<oneshot::Receiver<Granted>, NoTurn> {
-        if inner.waiting.len() >= self.queue && is_bounded {
-            inner.waiting.retain(|waiting| !waiting.is_closed());
+    fn line_up(&self, inner: &mut Inner, asks: Asks) -> Result<oneshot::Receiver<Granted>, NoTurn> {
+        if inner.waiting.len() >= self.queue && matches!(asks, Asks::Serve | Asks::Pinned) {
+            inner.waiting.retain(|waiting| !waiting.sender.is_closed());
             if inner.waiting.len() >= self.queue {
                 return Err(NoTurn::Full);
             }
         }
         let (sender, receiver) = oneshot::channel();
-        inner.waiting.push_back(sender);
+        inner.waiting.push_back(Waiting { sender, asks });
         Ok(receiver)
     }
 
@@ -158,8 +206,8 @@ impl Shelf {
                 tokio::time::timeout_at(deadline.host_limit(), waiting).await.map_err(|_| NoTurn::Late)?
             }
         };
-        // The shelf outlives those who wait at it, and drops none of them.
-        let mut granted = granted.map_err(|_| NoTurn::Late)?;
+        // The shelf outlives those who wait at it, and drops none of them unless it is retired.
+        let mut granted = granted.map_err(|_| NoTurn::Retired)?;
         granted.0 = None;
         Ok(Turn(self))
     }
@@ -189,7 +237,7 @@ impl Shelf {
                                 let live = inner.idle.remove(place).live;
                                 return Ok((turn.unwrap_or(Turn(self)), live));
                             }
-                            None => Err(self.line_up(&mut inner, true)?),
+                            None => Err(self.line_up(&mut inner, Asks::Pinned)?),
                         }
                     }
                     // Whoever uses it now puts it back under the same lock.
@@ -231,6 +279,11 @@ impl Shelf {
         old
     }
 
+    /// Puts an instance there that was made without a turn, since nobody has called the unit yet.
+    pub(super) fn lay_down(&self, live: Box<Live>, now: u64) {
+        self.inner().idle.push(Idle { live, since: now });
+    }
+
     /// Returns how many turns are taken, and since when the instance used last is idle, by the coarse clock.
     pub(crate) fn busy(&self) -> (usize, Option<u64>) {
         let inner = self.inner();
@@ -256,20 +309,23 @@ impl Shelf {
         (turns, lives)
     }
 
-    fn inner(&self) -> MutexGuard<'_, Inner> {
+    pub(super) fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Gives a turn to whoever waits, or keeps it.
     fn pass_on(&self, mut inner: MutexGuard<'_, Inner>) {
         while let Some(next) = inner.waiting.pop_front() {
-            match next.send(Granted(self.me.upgrade())) {
+            match next.sender.send(Granted(self.me.upgrade())) {
                 Ok(()) => return,
                 // Gone in the meantime. What it does not take must not come back here while the lock is held.
                 Err(mut refused) => refused.0 = None,
             }
         }
         inner.free += 1;
+        if inner.is_retired {
+            self.herd.tell();
+        }
     }
 }
 
@@ -295,7 +351,7 @@ impl<'a> Turn<'a> {
             }
         }
         inner.idle.push(Idle { live, since: now });
-        if inner.waiting.is_empty() {
+        if inner.waiting.is_empty() && !inner.is_retired {
             inner.free += 1;
         } else {
             shelf.pass_on(inner);

@@ -1,14 +1,17 @@
 //! Resources of one component in the hands of others.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use domain::manifest::InstanceMode;
-use domain::ports::{InstancePolicy, Slot, Unit, UnitSpec};
+use domain::ports::{Drain, Drained, InstancePolicy, Slot, TakeOver, Unit, UnitSpec};
 use serde_json::json;
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 
 use crate::support::{World, call, failure, links_of, said, slot, wave};
 
+/// Longer than any test takes.
+const LONG: Duration = Duration::from_secs(60);
 const API: &str = "test:r/api@1.0.0";
 const KEEPER: &str = "test:r/keeper@1.0.0";
 
@@ -290,6 +293,42 @@ async fn a_holder_keeps_an_instance_and_the_revision_that_made_its_handle() {
     three.provider.stop().await;
     assert!(said(&failure(&three.caller, wave("spend()")).await).contains("is gone"));
     drop(three.keeper);
+}
+
+/// Puts another revision of the provider in service.
+async fn swapped(three: &Three, old: &Arc<dyn Unit>, revision: u32) -> Arc<dyn Unit> {
+    let spec = UnitSpec { revision, ..three.world.spec_of("test:provider", component("provider", PROVIDER)) };
+    let newer = three.world.prepare(spec).await;
+    let how = TakeOver { wait: LONG, is_lazy: false };
+    let handover = newer.take_over(Some(&**old), how).await.map_err(|f| said(&f)).unwrap();
+    three.provided.turn(Some(Arc::clone(&newer)));
+    handover.settle();
+    newer
+}
+
+#[tokio::test]
+async fn handles_go_to_the_one_that_gave_them_out_until_the_last_is_dropped_or_its_time_is_up() {
+    let three = Three::new(InstanceMode::Shared).await;
+    three.says("hoard").await;
+    let second = swapped(&three, &three.provider, 2).await;
+    let old = Arc::clone(&three.provider);
+    let draining = tokio::spawn(async move { old.drain(Drain::all(LONG)).await });
+    assert_eq!(three.says("basic").await, json!(67), "new handles are of the new one");
+    assert_eq!(three.says("spend").await, json!(41), "those that are there are of the old one");
+    assert_eq!((three.provider.instances().live, second.instances().live), (1, 1));
+    three.caller.stop().await;
+    assert_eq!(draining.await.unwrap(), Drained::default(), "the last handle was dropped");
+    assert_eq!(three.provider.instances().live, 0);
+    three.says("hoard").await;
+    swapped(&three, &second, 3).await;
+    assert_eq!(second.drain(Drain::all(Duration::ZERO)).await, Drained { cancelled: 0, held: 1 });
+    let gone = failure(&three.caller, wave("spend()")).await;
+    assert!(
+        said(&gone).contains("the instance of test:provider that this handle belongs to is gone"),
+        "{}",
+        said(&gone)
+    );
+    assert_eq!(three.says("diamond").await, json!(2345));
 }
 
 #[tokio::test]

@@ -1,6 +1,9 @@
 //! Putting an active component in service again with the grants that it has now, made of what it is to be made of now.
 
-use domain::ports::BoxFuture;
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::ports::{BoxFuture, Drain, TakeOver};
 use domain::{ComponentId, Status};
 
 use crate::Registry;
@@ -47,15 +50,24 @@ impl Registry {
             self.out_of_service(id).await;
             return true;
         };
-        if entry.revision.has_lifecycle("state") {
-            // Its state is what the new instance begins with.
-            old.stop().await;
-        }
+        let drain = self.drain_time(&entry);
+        // It gets an instance, and what that remembers, if the old one has one.
+        let how = TakeOver { wait: drain, is_lazy: true };
+        let taken = unit.take_over(Some(&*old), how).await;
+        self.made_instances(&*unit);
+        let Ok(handover) = taken else {
+            self.out_of_service(id).await;
+            return true;
+        };
         if !self.is_unchanged(&entry, recipe.as_ref(), as_of).unwrap_or(false) {
+            drop(handover);
+            unit.stop().await;
             return false;
         }
-        self.turn(&entry, unit);
-        old.stop().await;
+        self.turn(&entry, Arc::clone(&unit));
+        handover.settle();
+        // Nothing goes on for longer than its call with what the component may no longer do.
+        old.drain(Drain { calls: drain, handles: Duration::ZERO }).await;
         self.inner.tracker.room.dropped();
         // Changed while it was put there: whoever did that may not have found it.
         self.is_unchanged(&entry, recipe.as_ref(), as_of).unwrap_or(false)
