@@ -10,6 +10,7 @@ use tokio::sync::broadcast;
 use crate::Registry;
 use crate::builder::EVENTS_BUFFERED;
 use crate::error::RegistryError;
+use crate::grants::Renewal;
 
 impl Registry {
     /// Runs `decide` on the committer, appends its events, and returns its answer once they are durable.
@@ -151,10 +152,12 @@ impl Registry {
                     self.take_out_made_with(component).await;
                 }
                 Event::Granted { component, .. } | Event::Revoked { component, .. } => {
-                    self.renew(component).await;
+                    self.renew(component, Renewal::Authority).await;
                     self.renew_made_with(component).await;
                 }
-                Event::Fused { component, .. } | Event::Unfused { component, .. } => self.renew(component).await,
+                Event::Fused { component, .. } | Event::Unfused { component, .. } => {
+                    self.renew(component, Renewal::Code).await;
+                }
                 Event::RevisionSelected { component, .. } => self.renew_made_with(component).await,
                 // Through a gate it could not be called any more either.
                 Event::Deactivated { component, .. } | Event::Errored { component, .. } => {
@@ -167,7 +170,7 @@ impl Registry {
 
     async fn renew_made_with(&self, part: &ComponentId) {
         for made in self.made_with(part) {
-            self.renew(&made).await;
+            self.renew(&made, Renewal::Code).await;
         }
     }
 

@@ -345,6 +345,8 @@ impl Registry {
         let _sweeping = self.inner.sweeping.lock().await;
         for unit in self.units_in_service() {
             unit.stop().await;
+            // Before what it depends on, too.
+            self.end_retiring(unit.id()).await;
         }
         self.end_all_retiring().await;
         self.flush_failures().await?;

@@ -14,7 +14,8 @@ use crate::table::{Cell, Table};
 /// Activate components and all that they need
 ///
 /// Dependencies come first, in waves; the components of one wave start together. One that fails goes to its error history, what
-/// needs it is skipped, the rest goes on. Activating a component in error tries again.
+/// needs it is skipped, the rest goes on. Activating a component in error tries again. With another version than the active one, that
+/// one is replaced while it is called: no call fails, and it stays if the new one is not well.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   runtime activate demo:report

@@ -16,6 +16,7 @@ use crate::Registry;
 use crate::commit::blocking;
 use crate::error::RegistryError;
 use crate::fuse::Recipe;
+use crate::grants::Renewal;
 use crate::instances::Prepared;
 use crate::names::{Target, unknown};
 use crate::parallel::for_each;
@@ -318,7 +319,7 @@ impl Registry {
     ) -> Result<Activated, RegistryError> {
         // Whoever changed it, or what it is made of, since that was decided did not find this unit.
         if !self.is_as_made(entry, recipe)? {
-            self.renew(&entry.id).await;
+            self.renew(&entry.id, Renewal::Code).await;
         }
         self.inner.tracker.count(&entry.id, |usage| {
             usage.activations += 1;

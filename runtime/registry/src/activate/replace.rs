@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use domain::entry::StateRef;
 use domain::ports::{Drain, Settled, TakeOver, Unit};
-use domain::{ComponentId, Entry, Failure, FailureKind, Phase};
+use domain::{ComponentId, Entry, Failure, FailureKind, Phase, Status};
 use tokio::sync::OwnedMutexGuard;
 
 use super::decide::{Started, replaced_entry};
@@ -32,25 +32,27 @@ impl Registry {
     /// Replaces the active revision of `id` by another one. On any failure the active one stays, and has served all the while.
     pub(super) async fn replace_active(&self, id: &ComponentId, number: u32, report: &mut ActivateReport) {
         match self.try_replace(id, number, report).await {
-            Ok(activated) => {
+            Ok(Some(activated)) => {
                 report.order.push(id.clone());
                 report.waves.push(vec![id.clone()]);
                 report.activated.push(activated);
             }
+            Ok(None) => report.already_active.push(id.clone()),
             Err(error) => report.failed.push((id.clone(), error)),
         }
     }
 
-    /// As [`Self::replace_active`]. What the new revision needs is activated first, and is in the report whatever comes then.
+    /// As [`Self::replace_active`]; `None` if somebody else has put the revision in service meanwhile. What it needs is activated first, and
+    /// is in the report whatever comes then.
     async fn try_replace(
         &self,
         id: &ComponentId,
         number: u32,
         report: &mut ActivateReport,
-    ) -> Result<Activated, RegistryError> {
+    ) -> Result<Option<Activated>, RegistryError> {
         let key = id.clone();
-        let next = self.read(move |view| replaced_entry(view, &key, number)).await?;
-        let needs: Vec<_> = next.dependency_ids().into_iter().map(Target::from).collect();
+        let planned = self.read(move |view| replaced_entry(view, &key, number)).await?;
+        let needs: Vec<_> = planned.dependency_ids().into_iter().map(Target::from).collect();
         // Boxed: an activation may replace, a replacement activates.
         let dependencies = Box::pin(self.activate(&needs)).await;
         report.order.extend(dependencies.order);
@@ -62,7 +64,12 @@ impl Registry {
         let life = self.inner.life.lock(id).await;
         let begun = self.inner.clock.now();
         let before = self.entry_now(id)?.ok_or_else(|| unknown(id))?;
-        let after = Arc::new(next);
+        if before.status == Status::Active && before.revision.number == number {
+            return Ok(None);
+        }
+        // Whoever was there first may have changed it.
+        let key = id.clone();
+        let after = Arc::new(self.read(move |view| replaced_entry(view, &key, number)).await?);
         self.check_instances(&after)?;
         self.room_for(id).await?;
         for hook in self.inner.hooks.before() {
@@ -81,7 +88,7 @@ impl Registry {
         // A task: whoever asked may go away, but not between what is written and what serves.
         let registry = self.clone();
         match tokio::spawn(async move { registry.carry_out_swap(swap).await }).await {
-            Ok(swapped) => swapped,
+            Ok(swapped) => swapped.map(Some),
             Err(died) => Err(RegistryError::Internal(format!("a swap died: {died}"))),
         }
     }
