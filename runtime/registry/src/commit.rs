@@ -12,6 +12,9 @@ use crate::builder::EVENTS_BUFFERED;
 use crate::error::RegistryError;
 use crate::grants::Renewal;
 
+/// The records of a decision, and its answer.
+type Decided<T> = (Vec<Arc<Record>>, Result<T, RegistryError>);
+
 impl Registry {
     /// Runs `decide` on the committer, appends its events, and returns its answer once they are durable.
     ///
@@ -71,7 +74,7 @@ impl Registry {
         &self,
         durability: Durability,
         decide: D,
-    ) -> impl Future<Output = Result<(Vec<Arc<Record>>, Result<T, RegistryError>), RegistryError>> + Send + use<T, D>
+    ) -> impl Future<Output = Result<Decided<T>, RegistryError>> + Send + use<T, D>
     where
         T: Send + 'static,
         D: FnOnce(&dyn StateView) -> Result<(Vec<Event>, T), RegistryError> + Send + 'static,

@@ -276,12 +276,12 @@ impl<'a> Steps<'a> {
     }
 
     /// Gives what is left of the fuel, and the time anew.
-    pub(super) fn go_on(&mut self) -> Result<(), Failure> {
+    pub(super) fn go_on(&mut self) -> Result<(), Box<Failure>> {
         self.time = self.unit.spec.limits.deadline();
         self.deadline = Deadline::after(self.time);
         let (left, bound) = (self.live.fuel_left(), (self.deadline, self.time));
         let begun = self.live.begin(left, self.caller, bound, false);
-        begun.map_err(|error| self.failed(Phase::Activate, &error))
+        begun.map_err(|error| Box::new(self.failed(Phase::Activate, &error)))
     }
 
     /// Restores if there is a state, and activates.

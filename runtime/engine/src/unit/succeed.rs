@@ -104,7 +104,7 @@ impl ComponentUnit {
                 None => self.load_state(&nobody).await?,
             };
             // How long the old one was waited for is not its time.
-            steps.go_on()?;
+            steps.go_on().map_err(|failure| *failure)?;
             steps.enter_service(state).await?;
             fuel = steps.used();
             let live = self.found_well(steps).await?;
@@ -127,7 +127,7 @@ impl ComponentUnit {
         let deadline = Deadline::after(wait);
         let refused = |kind, message: &str| {
             let nobody = Caller::default();
-            Err(self.scene(&nobody).failure(Phase::Snapshot, kind, message))
+            self.scene(&nobody).failure(Phase::Snapshot, kind, message)
         };
         let gathering = tokio::time::timeout_at(deadline.host_limit(), old.shelf.gathering.lock()).await;
         let (mut turns, mut live) = (Vec::new(), None);
@@ -147,10 +147,11 @@ impl ComponentUnit {
                         old.spec.revision,
                         format_duration(wait)
                     );
-                    return refused(FailureKind::Deadline, &message);
+                    return Err(refused(FailureKind::Deadline, &message));
                 }
                 Err(NoTurn::Gone | NoTurn::Retired) => {
-                    return refused(FailureKind::Dependency, "another revision came into service meanwhile");
+                    let message = "another revision came into service meanwhile";
+                    return Err(refused(FailureKind::Dependency, message));
                 }
             }
         }
