@@ -85,7 +85,7 @@ crash:
 [group('work on the project')]
 torture:
     cargo build {{ as_tested }} --profile dev
-    TORTURE_ROUNDS={{ env("TORTURE_ROUNDS", "1000") }} TORTURE_TRIALS={{ env("TORTURE_TRIALS", "1000") }} TORTURE_ENTRIES={{ env("TORTURE_ENTRIES", "10000") }} \
+    TORTURE_ROUNDS={{ env("TORTURE_ROUNDS", "1000") }} TORTURE_TRIALS={{ env("TORTURE_TRIALS", "1000") }} TORTURE_SWAPS={{ env("TORTURE_SWAPS", "1000") }} TORTURE_ENTRIES={{ env("TORTURE_ENTRIES", "10000") }} \
         RUNTIME_BIN={{ quote(dev_binary) }} \
         cargo test --workspace --profile dev --test torture -- --nocapture --test-threads=1
     cargo build {{ as_tested }} --profile release

@@ -38,7 +38,10 @@ fn a_manifest_says_how_instances_are_kept_and_it_is_shown() {
     }
     assert_eq!(
         pool,
-        json!({ "mode": "pool", "max": 3, "idle_ttl_ms": 300_000, "activation": "eager", "link": "isolated" })
+        json!({
+            "mode": "pool", "max": 3, "idle_ttl_ms": 300_000, "activation": "eager", "link": "isolated",
+            "drain_ms": 30_000
+        })
     );
     let each = instances(&sandbox, "test:each");
     assert_eq!((&each["mode"], &each["max"]), (&json!("per-call"), &json!(64)), "as many as calls may be under way");

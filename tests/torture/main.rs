@@ -1,7 +1,8 @@
 //! Uses the binary `runtime` as people do and kills it, again and again, on a data folder that grows; and damages data folders.
 //!
 //! Run by name: `cargo test -p tests --test torture -- --nocapture`. `TORTURE_ROUNDS` kills instead of 100, `TORTURE_SEED`,
-//! `TORTURE_TRIALS` damaged folders instead of 30, `TORTURE_ENTRIES` components of the restart that is measured.
+//! `TORTURE_TRIALS` damaged folders instead of 30, `TORTURE_SWAPS` swaps instead of 200, `TORTURE_ENTRIES` components of the restart that
+//! is measured.
 
 #![allow(
     clippy::unwrap_used,
@@ -22,6 +23,7 @@ mod plan;
 mod recipe;
 mod restart;
 mod rounds;
+mod swaps;
 
 #[allow(dead_code, unused_imports, reason = "the rest of the harness is for tests without kills")]
 #[path = "../e2e/harness/mod.rs"]
@@ -41,6 +43,8 @@ const ROUNDS: u64 = 100;
 const SEED: u64 = 1;
 /// Damaged folders, unless TORTURE_TRIALS says otherwise.
 const TRIALS: u64 = 30;
+/// Swaps under load, unless TORTURE_SWAPS says otherwise.
+const SWAPS: u64 = 200;
 /// Components of the restart that is measured, unless TORTURE_ENTRIES says otherwise.
 const ENTRIES: u64 = 300;
 /// Folders that are used at once.
@@ -90,6 +94,12 @@ fn damage_is_mended_refused_or_listed_and_never_answered_wrong() {
     println!("torture: {trials} damaged folders in {:.1?}", begun.elapsed());
     assert!(failures.is_empty(), "TORTURE_SEED={seed}, {} failed\n{}", failures.len(), failures.join("\n\n"));
     sound.remove();
+}
+
+#[test]
+fn swaps_under_load_fail_no_call_lose_no_count_and_leave_nothing_behind() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap();
+    println!("torture: {}", runtime.block_on(swaps::run(variable("TORTURE_SWAPS", SWAPS))));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use domain::entry::{DeclaredBy, Unresolved, UnresolvedReason};
 use domain::inspection::ExternItem;
 use domain::manifest::{FolderMode, GrantRequests};
 use domain::{ComponentId, Edge, EdgeKind, Grant, Granted};
-use registry::{ActivateReport, EdgeView, EntryView, FusedView, Outcomes, RegistryError};
+use registry::{ActivateReport, EdgeView, EntryView, FusedView, Outcomes, RegistryError, Swapped};
 use serde::Serialize;
 
 use crate::error::CliError;
@@ -416,6 +416,35 @@ pub(crate) struct ActivatedDoc {
     pub(crate) version: String,
     pub(crate) duration_us: u64,
     pub(crate) fuel: u64,
+    /// What it took the place of, where a revision was in service.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) swapped: Option<SwappedDoc>,
+}
+
+/// How a revision took the place of the one in service.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct SwappedDoc {
+    /// The version that was in service.
+    pub(crate) from: String,
+    pub(crate) from_revision: u32,
+    /// How much state was moved, `null` if none was.
+    pub(crate) moved_bytes: Option<u64>,
+    /// For how long no call could begin.
+    pub(crate) paused_us: u64,
+    /// Calls that end in the old revision.
+    pub(crate) running_calls: usize,
+}
+
+impl From<Swapped> for SwappedDoc {
+    fn from(swapped: Swapped) -> Self {
+        Self {
+            from: swapped.from.to_string(),
+            from_revision: swapped.from_revision,
+            moved_bytes: swapped.moved_bytes,
+            paused_us: u64::try_from(swapped.paused.as_micros()).unwrap_or(u64::MAX),
+            running_calls: swapped.running,
+        }
+    }
 }
 
 /// A component that asks for more than it was granted.
@@ -448,6 +477,7 @@ impl ActivationDoc {
                     version: activated.version.to_string(),
                     duration_us: u64::try_from(activated.duration.as_micros()).unwrap_or(u64::MAX),
                     fuel: activated.fuel,
+                    swapped: activated.swapped.map(SwappedDoc::from),
                 })
                 .collect(),
             already_active: report.already_active,

@@ -19,6 +19,8 @@ pub(crate) struct InstancesDoc {
     pub(crate) activation: &'static str,
     /// `isolated` or `fused`.
     pub(crate) link: &'static str,
+    /// For how long what a revision has begun goes on when another takes its place.
+    pub(crate) drain_ms: u64,
     pub(crate) live: usize,
     /// Those of them that serve a call.
     pub(crate) busy: usize,
@@ -33,6 +35,7 @@ impl From<&EntryView> for InstancesDoc {
             idle_ttl_ms: kept.idle_ttl_ms,
             activation: kept.activation.as_str(),
             link: kept.link.as_str(),
+            drain_ms: u64::try_from(kept.drain().as_millis()).unwrap_or(u64::MAX),
             live: view.count.live,
             busy: view.count.busy,
         }
@@ -79,6 +82,7 @@ mod tests {
             idle_ttl_ms: None,
             activation: "eager",
             link: "isolated",
+            drain_ms: 30_000,
             live: 1,
             busy: 0,
         };

@@ -29,6 +29,11 @@ pub(crate) enum Interrupt {
     /// The wall-clock deadline passed.
     #[error("the deadline passed")]
     Deadline,
+    /// Another revision is in service, and the time is up that the calls of this one had.
+    #[error(
+        "another revision came into service, and the time that running calls had until then is up (`instances.drain`)"
+    )]
+    Replaced,
     /// A component that was called failed.
     #[error("dependency {id} failed: {message}")]
     Dependency {
@@ -202,6 +207,7 @@ fn classify(error: &wasmtime::Error, allowed: &Allowed) -> (FailureKind, String)
 fn interrupted(interrupt: &Interrupt, allowed: &Allowed) -> (FailureKind, String) {
     match interrupt {
         Interrupt::Deadline => (FailureKind::Deadline, too_slow(allowed)),
+        Interrupt::Replaced => (FailureKind::Deadline, interrupt.to_string()),
         Interrupt::Dependency { .. }
         | Interrupt::Further { .. }
         | Interrupt::Absent { .. }

@@ -24,6 +24,7 @@ use crate::kinds::Kinds;
 use crate::locks::KeyedLocks;
 use crate::pins::Pins;
 use crate::refusal::Refusals;
+use crate::retire::Retiring;
 use crate::tracker::Tracker;
 
 /// Records that a slow subscriber may lag behind before it misses some.
@@ -64,6 +65,8 @@ pub(crate) struct Inner {
     /// Held while a component's unit is being prepared.
     pub(crate) preparing: KeyedLocks,
     pub(crate) tracker: Arc<Tracker>,
+    /// Units whose place another took.
+    pub(crate) retiring: Retiring,
     /// Held while idle instances are dropped, so that two sweeps do not both drop what one is enough for.
     pub(crate) sweeping: tokio::sync::Mutex<()>,
     pub(crate) call_ids: CallIds,
@@ -261,6 +264,7 @@ impl RegistryBuilder {
                 call_ids: CallIds::default(),
                 life: KeyedLocks::default(),
                 preparing: KeyedLocks::default(),
+                retiring: Retiring::default(),
                 refusals: Refusals::new(clock.clone()),
                 hooks: Hooks::default(),
                 kinds: Kinds::default(),

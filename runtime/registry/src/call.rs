@@ -84,12 +84,26 @@ impl Registry {
             unit => unit,
         };
         let result = match unit {
-            Ok(unit) => unit.call(request).await.map_err(|source| self.call_error(id, source)),
+            Ok(unit) => match unit.call(request).await {
+                Err(EngineError::Replaced(request)) => Box::pin(self.call_again(id, *request)).await,
+                called => called.map_err(|source| self.call_error(id, source)),
+            },
             Err(error) => Err(error),
         };
         match result {
             Ok(outcome) => Ok(outcome),
             Err(error) => Err(Box::pin(self.refused_call(id, error)).await),
+        }
+    }
+
+    /// Calls the unit that is in service by now: another one took the place of the one that was asked.
+    async fn call_again(&self, id: &ComponentId, mut request: CallRequest) -> Result<CallOutcome, RegistryError> {
+        loop {
+            match self.unit(id).await?.call(request).await {
+                // Once for each swap, each with less time left.
+                Err(EngineError::Replaced(again)) => request = *again,
+                called => return called.map_err(|source| self.call_error(id, source)),
+            }
         }
     }
 

@@ -10,6 +10,10 @@ use tokio::sync::broadcast;
 use crate::Registry;
 use crate::builder::EVENTS_BUFFERED;
 use crate::error::RegistryError;
+use crate::grants::Renewal;
+
+/// The records of a decision, and its answer.
+type Decided<T> = (Vec<Arc<Record>>, Result<T, RegistryError>);
 
 impl Registry {
     /// Runs `decide` on the committer, appends its events, and returns its answer once they are durable.
@@ -34,6 +38,47 @@ impl Registry {
         T: Send + 'static,
         D: FnOnce(&dyn StateView) -> Result<(Vec<Event>, T), RegistryError> + Send + 'static,
     {
+        let queued = self.queue(durability, decide);
+        let registry = self.clone();
+        async move {
+            let (records, answer) = queued.await?;
+            registry.tell(&records);
+            registry.relink(&records).await;
+            answer
+        }
+    }
+
+    /// As [`Registry::commit`]; `turn` is called as soon as the events are durable, before anybody hears of them. It is not called where
+    /// the decision was an error.
+    pub(crate) async fn commit_and_turn<T, D>(
+        &self,
+        decide: D,
+        turn: impl FnOnce(&Self) + Send,
+    ) -> Result<T, RegistryError>
+    where
+        T: Send + 'static,
+        D: FnOnce(&dyn StateView) -> Result<(Vec<Event>, T), RegistryError> + Send + 'static,
+    {
+        let durability = self.durability.unwrap_or_else(|| self.settings().durability);
+        let (records, answer) = self.queue(durability, decide).await?;
+        if answer.is_ok() {
+            turn(self);
+        }
+        self.tell(&records);
+        self.relink(&records).await;
+        answer
+    }
+
+    /// Queues a decision; the future has its records, once they are durable, and its answer.
+    fn queue<T, D>(
+        &self,
+        durability: Durability,
+        decide: D,
+    ) -> impl Future<Output = Result<Decided<T>, RegistryError>> + Send + use<T, D>
+    where
+        T: Send + 'static,
+        D: FnOnce(&dyn StateView) -> Result<(Vec<Event>, T), RegistryError> + Send + 'static,
+    {
         let answer = Arc::new(Mutex::new(None));
         let slot = answer.clone();
         let decision = Box::new(move |view: &dyn StateView| {
@@ -45,13 +90,10 @@ impl Registry {
             events
         });
         let queued = self.inner.state.commit_with(self.actor.clone(), decision, durability);
-        let registry = self.clone();
         async move {
             let records = queued.await?;
-            registry.tell(&records);
-            registry.relink(&records).await;
             let answer = answer.lock().unwrap_or_else(PoisonError::into_inner).take();
-            answer.unwrap_or_else(|| Err(RegistryError::Internal("a decision was not run".to_owned())))
+            Ok((records, answer.unwrap_or_else(|| Err(RegistryError::Internal("a decision was not run".to_owned())))))
         }
     }
 
@@ -97,11 +139,15 @@ impl Registry {
         }
     }
 
-    /// Takes units out of service whose edges have changed: they are linked anew, to the export that serves now, at their next use.
-    /// Those are replaced whose grants have changed, or what they are made of.
+    /// Takes units out of service whose edges lead elsewhere now: they are linked anew at their next use. Where the same components
+    /// provide the same imports, by whichever compatible export, they go on: gates find it. Those are replaced whose grants have changed,
+    /// or what they are made of.
     async fn relink(&self, records: &[Arc<Record>]) {
         for record in records {
             match &record.event {
+                Event::EdgesResolved { component, dependencies, .. } if self.is_linked_as(component, dependencies) => {
+                    self.renew_made_with(component).await;
+                }
                 Event::EdgesResolved { component, .. } => {
                     if self.unit_in_service(component).is_some() {
                         self.out_of_service(component).await;
@@ -109,10 +155,12 @@ impl Registry {
                     self.take_out_made_with(component).await;
                 }
                 Event::Granted { component, .. } | Event::Revoked { component, .. } => {
-                    self.renew(component).await;
+                    self.renew(component, Renewal::Authority).await;
                     self.renew_made_with(component).await;
                 }
-                Event::Fused { component, .. } | Event::Unfused { component, .. } => self.renew(component).await,
+                Event::Fused { component, .. } | Event::Unfused { component, .. } => {
+                    self.renew(component, Renewal::Code).await;
+                }
                 Event::RevisionSelected { component, .. } => self.renew_made_with(component).await,
                 // Through a gate it could not be called any more either.
                 Event::Deactivated { component, .. } | Event::Errored { component, .. } => {
@@ -125,7 +173,7 @@ impl Registry {
 
     async fn renew_made_with(&self, part: &ComponentId) {
         for made in self.made_with(part) {
-            self.renew(&made).await;
+            self.renew(&made, Renewal::Code).await;
         }
     }
 

@@ -96,6 +96,7 @@ impl Registry {
             unit.stop().await;
             self.inner.tracker.room.dropped();
         }
+        self.end_retiring(id).await;
     }
 }
 

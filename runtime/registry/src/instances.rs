@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use domain::entry::EdgeKind;
+use domain::entry::{Edge, EdgeKind};
 use domain::graph::{Graph, GraphEdge};
 use domain::ports::{BlobStore, Link, Slot, SourceError, StateView, Unit, UnitSource, UnitSpec};
 use domain::{
@@ -40,6 +40,8 @@ pub(crate) struct Place {
     pub(crate) since: Instant,
     /// Components whose changes may change what the unit is made of.
     watched: Vec<ComponentId>,
+    /// The imports that others provide, and who.
+    links: Vec<(String, ComponentId)>,
 }
 
 /// A unit that is ready to be put in service.
@@ -55,6 +57,7 @@ impl Place {
             slot: Arc::new(Slot::new(id.clone())),
             needs: Vec::new(),
             watched: Vec::new(),
+            links: Vec::new(),
             max: 1,
             idle_ttl: None,
             since: Instant::now(),
@@ -76,6 +79,7 @@ impl Registry {
         let instances = self.own_instances(entry);
         place.needs = entry.dependency_ids();
         place.watched = watched;
+        place.links = links_of(&entry.dependencies);
         place.max = instances.max;
         place.idle_ttl = instances.idle_ttl();
         place.since = Instant::now();
@@ -84,6 +88,19 @@ impl Registry {
         self.inner.tracker.room.expect_ttl(instances.idle_ttl());
         // Its instance was made before, but a sweep could not see it until now.
         self.inner.tracker.room.made();
+    }
+
+    /// Tells whether the unit of `id` in service is linked to those who provide its imports by `edges`, its newest, and notes them.
+    pub(crate) fn is_linked_as(&self, id: &ComponentId, edges: &[Edge]) -> bool {
+        let mut places = self.inner.places.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(place) = places.get_mut(id).filter(|place| place.slot.unit().is_some()) else { return false };
+        if place.links != links_of(edges) {
+            return false;
+        }
+        place.needs = edges.iter().map(|edge| edge.on.clone()).collect();
+        place.needs.sort();
+        place.needs.dedup();
+        true
     }
 
     /// Returns the components in service whose units are, or may come to be, made with the code of `part`.
@@ -328,7 +345,10 @@ impl Registry {
         let _sweeping = self.inner.sweeping.lock().await;
         for unit in self.units_in_service() {
             unit.stop().await;
+            // Before what it depends on, too.
+            self.end_retiring(unit.id()).await;
         }
+        self.end_all_retiring().await;
         self.flush_failures().await?;
         self.flush_refusals().await?;
         if let Err(error) = self.flush_meters().await {
@@ -354,6 +374,19 @@ impl Registry {
         })
         .await
     }
+}
+
+/// Returns the imports that `edges` say others provide, and who, in the order of the imports.
+fn links_of(edges: &[Edge]) -> Vec<(String, ComponentId)> {
+    let mut links: Vec<_> = edges
+        .iter()
+        .filter_map(|edge| match &edge.kind {
+            EdgeKind::Import { import, .. } => Some((import.clone(), edge.on.clone())),
+            EdgeKind::Declared { .. } => None,
+        })
+        .collect();
+    links.sort();
+    links
 }
 
 /// Returns the host interfaces that `entry` needs and that the host has not.

@@ -71,7 +71,9 @@ impl Registry {
     /// their own, idle ones are dropped after that of the registry.
     pub fn effective_instances(&self, entry: &Entry) -> InstancesInForce {
         let mut found = self.own_instances(entry);
-        found.idle_ttl_ms = found.idle_ttl_ms.or(self.settings().instances.ttl_ms);
+        let settings = self.settings().instances;
+        found.idle_ttl_ms = found.idle_ttl_ms.or(settings.ttl_ms);
+        found.drain_ms = found.drain_ms.or(Some(settings.drain_ms));
         found
     }
 

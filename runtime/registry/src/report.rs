@@ -52,6 +52,23 @@ pub struct Activated {
     pub duration: Duration,
     /// Fuel that instantiation and `lifecycle.activate` used.
     pub fuel: u64,
+    /// What it took the place of, where a revision was in service.
+    pub swapped: Option<Swapped>,
+}
+
+/// How a revision took the place of the one in service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Swapped {
+    /// The version that was in service.
+    pub from: Version,
+    /// The number of its revision.
+    pub from_revision: u32,
+    /// How much of what its instance remembered was moved; `None` where nothing was: one of the two has no state, or there was no instance.
+    pub moved_bytes: Option<u64>,
+    /// For how long no call could begin: zero where nothing was moved.
+    pub paused: Duration,
+    /// Calls that ran in the old revision when the new one came into service; they end there.
+    pub running: usize,
 }
 
 /// What was done to each of several components.

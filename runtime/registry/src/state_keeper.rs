@@ -39,33 +39,47 @@ impl StateKeeper for Keeper {
     }
 
     fn save(&self, state: Vec<u8>) -> BoxFuture<'_, Result<(), StorageError>> {
-        Box::pin(async move {
-            let registry = self.registry()?;
-            let blobs = registry.inner.blobs.clone();
-            let size = state.len() as u64;
-            let pins = registry.inner.pins.clone();
-            let written = tokio::task::spawn_blocking(move || {
-                let pin = pins.pin(Digest::of(&state));
-                blobs.put(&state).map(|digest| (digest, Arc::new(pin)))
-            });
-            let (digest, pin) = written.await.map_err(|_| StorageError::Closed)??;
-            // Held by the decision too, which is carried out even if nobody waits for it any more.
-            let decided = pin.clone();
-            let id = self.id.clone();
-            let saved = registry.commit(move |view| {
-                let _pin = decided;
-                let state = Some(StateRef { digest, size });
-                let unchanged = view.entry(&id)?.is_none_or(|entry| entry.state == state);
-                let events = if unchanged { vec![] } else { vec![Event::StateSaved { component: id, state }] };
-                Ok((events, ()))
-            });
-            let saved = saved.await;
-            drop(pin);
-            match saved {
-                Ok(()) => Ok(()),
-                Err(RegistryError::Storage(error)) => Err(error),
-                Err(other) => Err(StorageError::Index { reason: other.to_string() }),
-            }
-        })
+        Box::pin(self.save_if(state, |_| true))
+    }
+}
+
+impl Keeper {
+    /// Saves `state` in place of `before`; what was saved since stays.
+    pub(crate) async fn save_over(&self, state: Vec<u8>, before: Option<StateRef>) -> Result<(), StorageError> {
+        self.save_if(state, move |now| *now == before).await
+    }
+
+    /// Saves `state` if what is saved when it would be written is what `replaces` says.
+    async fn save_if(
+        &self,
+        state: Vec<u8>,
+        replaces: impl FnOnce(&Option<StateRef>) -> bool + Send + 'static,
+    ) -> Result<(), StorageError> {
+        let registry = self.registry()?;
+        let blobs = registry.inner.blobs.clone();
+        let size = state.len() as u64;
+        let pins = registry.inner.pins.clone();
+        let written = tokio::task::spawn_blocking(move || {
+            let pin = pins.pin(Digest::of(&state));
+            blobs.put(&state).map(|digest| (digest, Arc::new(pin)))
+        });
+        let (digest, pin) = written.await.map_err(|_| StorageError::Closed)??;
+        // Held by the decision too, which is carried out even if nobody waits for it any more.
+        let decided = pin.clone();
+        let id = self.id.clone();
+        let saved = registry.commit(move |view| {
+            let _pin = decided;
+            let state = Some(StateRef { digest, size });
+            let is_new = view.entry(&id)?.is_some_and(|entry| entry.state != state && replaces(&entry.state));
+            let events = if is_new { vec![Event::StateSaved { component: id, state }] } else { vec![] };
+            Ok((events, ()))
+        });
+        let saved = saved.await;
+        drop(pin);
+        match saved {
+            Ok(()) => Ok(()),
+            Err(RegistryError::Storage(error)) => Err(error),
+            Err(other) => Err(StorageError::Index { reason: other.to_string() }),
+        }
     }
 }

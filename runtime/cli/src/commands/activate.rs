@@ -3,9 +3,9 @@ use domain::text::escape_line;
 use registry::Target;
 
 use crate::commands::print_failed;
-use crate::dto::{ActivatedDoc, ActivationDoc};
+use crate::dto::{ActivatedDoc, ActivationDoc, SwappedDoc};
 use crate::error::{CliError, Done};
-use crate::output::{human_count, human_us};
+use crate::output::{human_count, human_size, human_us, plural};
 use crate::select::Selection;
 use crate::session::Session;
 use crate::style::Paint;
@@ -14,7 +14,8 @@ use crate::table::{Cell, Table};
 /// Activate components and all that they need
 ///
 /// Dependencies come first, in waves; the components of one wave start together. One that fails goes to its error history, what
-/// needs it is skipped, the rest goes on. Activating a component in error tries again.
+/// needs it is skipped, the rest goes on. Activating a component in error tries again. With another version than the active one, that
+/// one is replaced while it is called: no call fails, and it stays if the new one is not well.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   runtime activate demo:report
@@ -75,9 +76,28 @@ pub(crate) fn text(document: &ActivationDoc, paint: Paint) -> String {
     } else if !document.activated.is_empty() {
         text.push_str(&table(document, paint));
     }
+    for activated in &document.activated {
+        if let Some(swapped) = &activated.swapped {
+            text.push_str(&took_place(activated, swapped));
+        }
+    }
     for id in &document.already_active {
         text.push_str(&format!("already active {}\n", paint.bold(id.as_str())));
     }
+    text
+}
+
+/// Says what came of a revision that was in service.
+fn took_place(activated: &ActivatedDoc, swapped: &SwappedDoc) -> String {
+    let mut text = format!("{} {} took the place of {}", activated.id, activated.version, swapped.from);
+    if let Some(bytes) = swapped.moved_bytes {
+        let paused = human_us(swapped.paused_us);
+        text.push_str(&format!(", with {} of state; calls waited for {paused}", human_size(bytes)));
+    }
+    if swapped.running_calls > 0 {
+        text.push_str(&format!("; the old one still serves {}", plural(swapped.running_calls, "call")));
+    }
+    text.push('\n');
     text
 }
 

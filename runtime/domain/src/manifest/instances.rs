@@ -15,9 +15,13 @@ pub const INSTANCES_MAX: u32 = 1_024;
 pub const POOL_DEFAULT: u32 = 8;
 /// Shortest time after which idle instances can be asked to be dropped, in milliseconds.
 pub const IDLE_TTL_MIN_MS: u64 = 100;
+/// How long what a revision has begun goes on when another takes its place, in milliseconds, where nobody says.
+pub(crate) const DRAIN_DEFAULT_MS: u64 = 30_000;
+/// The longest that can be asked for, in milliseconds.
+pub(crate) const DRAIN_MAX_MS: u64 = 3_600_000;
 
 /// The keys of a table that says how instances are kept.
-pub(super) const INSTANCE_KEYS: &[&str] = &["mode", "max", "idle_ttl", "activation", "link"];
+pub(super) const INSTANCE_KEYS: &[&str] = &["mode", "max", "idle_ttl", "activation", "link", "drain"];
 
 /// How instances of a component are to be kept, as its manifest or its kind says; `None` leaves it to whoever is asked next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +42,9 @@ pub struct InstanceSettings {
     /// How the component is linked to those that it imports from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub link: Option<InstanceLink>,
+    /// For how many milliseconds running calls and handles go on when another revision takes its place, at most [`DRAIN_MAX_MS`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drain_ms: Option<u64>,
 }
 
 impl InstanceSettings {
@@ -55,6 +62,7 @@ impl InstanceSettings {
             idle_ttl_ms: self.idle_ttl_ms.or(fallback.idle_ttl_ms),
             activation: self.activation.or(fallback.activation),
             link: self.link.or(fallback.link),
+            drain_ms: self.drain_ms.or(fallback.drain_ms),
         }
     }
 
@@ -76,6 +84,7 @@ impl InstanceSettings {
             idle_ttl_ms: self.idle_ttl_ms,
             activation: self.activation.unwrap_or_default(),
             link: self.link.unwrap_or_default(),
+            drain_ms: self.drain_ms,
         }
     }
 }
@@ -93,6 +102,8 @@ pub struct InstancesInForce {
     pub activation: InstanceActivation,
     /// How the component is linked to those that it imports from.
     pub link: InstanceLink,
+    /// For how many milliseconds what a revision has begun goes on when another takes its place; `None` is [`DRAIN_DEFAULT_MS`].
+    pub drain_ms: Option<u64>,
 }
 
 impl InstancesInForce {
@@ -104,6 +115,11 @@ impl InstancesInForce {
     /// Returns after how long without a call an instance is dropped.
     pub fn idle_ttl(&self) -> Option<Duration> {
         self.idle_ttl_ms.map(Duration::from_millis)
+    }
+
+    /// Returns for how long what a revision has begun goes on when another takes its place.
+    pub fn drain(&self) -> Duration {
+        Duration::from_millis(self.drain_ms.unwrap_or(DRAIN_DEFAULT_MS))
     }
 
     /// Tells whether the first instance is made at the first call.
@@ -208,6 +224,7 @@ pub(crate) fn read_instances(table: &Table<'_>) -> Result<InstanceSettings, Docu
                 settings.activation = Some(read_word(&item, &InstanceActivation::ALL, InstanceActivation::as_str)?);
             }
             "link" => settings.link = Some(read_word(&item, &InstanceLink::ALL, InstanceLink::as_str)?),
+            "drain" => settings.drain_ms = Some(read_drain(&item)?),
             // `allow` has refused every other name.
             _ => {}
         }
@@ -239,6 +256,14 @@ pub(crate) fn read_idle_ttl(item: &Item<'_>) -> Result<u64, DocumentError> {
     match read_millis(item)? {
         ..IDLE_TTL_MIN_MS => Err(item.invalid(format_args!("must be at least {IDLE_TTL_MIN_MS}ms"))),
         millis => Ok(millis),
+    }
+}
+
+/// Reads for how long what a revision has begun goes on when another takes its place.
+pub(crate) fn read_drain(item: &Item<'_>) -> Result<u64, DocumentError> {
+    match read_millis(item)? {
+        millis @ ..=DRAIN_MAX_MS => Ok(millis),
+        _ => Err(item.invalid(format_args!("must be at most {}s", DRAIN_MAX_MS / 1_000))),
     }
 }
 
@@ -276,12 +301,13 @@ mod tests {
             idle_ttl_ms: Some(1_000),
             activation: Some(InstanceActivation::Lazy),
             link: None,
+            drain_ms: Some(5_000),
         };
         let in_force = own.or(&kind).in_force(&Limits::DEFAULT);
         assert_eq!(
             (in_force.policy(), in_force.is_lazy()),
             (InstancePolicy { mode: InstanceMode::Pool, max: 3 }, true)
         );
-        assert_eq!(in_force.idle_ttl(), Some(Duration::from_secs(1)));
+        assert_eq!((in_force.idle_ttl(), in_force.drain()), (Some(Duration::from_secs(1)), Duration::from_secs(5)));
     }
 }

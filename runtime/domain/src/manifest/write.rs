@@ -76,6 +76,8 @@ struct Instances {
     activation: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     link: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    drain: Option<String>,
 }
 
 impl From<&InstanceSettings> for Instances {
@@ -86,6 +88,7 @@ impl From<&InstanceSettings> for Instances {
             idle_ttl: settings.idle_ttl_ms.map(|millis| format!("{millis}ms")),
             activation: settings.activation.map(InstanceActivation::as_str),
             link: settings.link.map(InstanceLink::as_str),
+            drain: settings.drain_ms.map(|millis| format!("{millis}ms")),
         }
     }
 }
@@ -178,6 +181,7 @@ mod tests {
             idle_ttl = "1.5s"
             activation = "lazy"
             link = "fused"
+            drain = "2s"
             [build]
             command = "just"
             output = "out.wasm"

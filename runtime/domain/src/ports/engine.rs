@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 
-use super::{BoxFuture, GateUsage, StorageError};
+use super::{BoxFuture, Drain, Drained, GateUsage, Handover, StorageError, TakeOver};
 use crate::call::{CallOutcome, CallRequest};
 use crate::callers::Callers;
 use crate::digest::Digest;
@@ -249,7 +249,8 @@ pub trait Unit: Send + Sync {
     /// Calls an export.
     ///
     /// # Errors
-    /// [`EngineError`]; the instance survives those that happen before the guest runs.
+    /// [`EngineError`]; the instance survives those that happen before the guest runs. [`EngineError::Replaced`] gives the request back:
+    /// it has to be asked of the unit that is in service now.
     ///
     /// # Cancel safety
     /// Dropping the future discards the instance.
@@ -260,6 +261,30 @@ pub trait Unit: Send + Sync {
     /// # Errors
     /// A [`Failure`] of phase `health`, also when the component answers `err`.
     fn check_health(&self) -> BoxFuture<'_, Result<Option<()>, Failure>>;
+
+    /// Makes an instance that is to take the place of those of `old`, which stays in service: instantiates it and calls
+    /// `state.restore`, `lifecycle.activate` and `health.check`, as far as it has them. Where both units have the state interface, what is
+    /// restored is what `old` remembers at that moment, by its `state.snapshot`: no call changes it until the answer is settled or
+    /// dropped. Else it is what was saved last.
+    ///
+    /// # Errors
+    /// A [`Failure`] of this unit, of phase `instantiate`, `snapshot`, `restore`, `activate` or `health`; `old` goes on as it was, unless
+    /// its own instance trapped.
+    ///
+    /// # Cancel safety
+    /// Dropping the future drops the new instance; `old` goes on.
+    fn take_over<'a>(
+        &'a self,
+        old: Option<&'a dyn Unit>,
+        how: TakeOver,
+    ) -> BoxFuture<'a, Result<Box<dyn Handover + 'a>, Failure>>;
+
+    /// Ends what is left of a unit of which a [`Handover`] was settled: each instance is deactivated as soon as its call has ended and
+    /// nobody holds handles of it, at the latest when the time is up. A second time of asking, the shorter time holds.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves the rest to the next who asks; an instance that was just being ended is dropped.
+    fn drain(&self, time: Drain) -> BoxFuture<'_, Drained>;
 
     /// Drops the instances in order: waits for the running calls, then `state.snapshot`, then `lifecycle.deactivate`.
     /// A failure in between is reported to the observer and does not stop the rest.
@@ -275,6 +300,9 @@ pub trait Unit: Send + Sync {
     fn instance_state(&self) -> InstanceState;
 
     /// For the engine alone, to get at its own type.
+    fn as_any(&self) -> &dyn Any;
+
+    /// As [`Self::as_any`], for whoever keeps it.
     fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
 }
 
@@ -377,6 +405,9 @@ pub enum EngineError {
     /// The component failed in the call.
     #[error("{}", .0.message)]
     Failed(Box<Failure>),
+    /// Another unit came into service before the call began. Whoever asked asks that one, with the time that is left.
+    #[error("another revision came into service")]
+    Replaced(Box<CallRequest>),
 }
 
 impl EngineError {
@@ -389,6 +420,7 @@ impl EngineError {
             Self::CannotCompose { .. } => ErrorKind::Conflict,
             Self::Unusable { .. } => ErrorKind::Internal,
             Self::Failed(failure) => failure.kind.error_kind(),
+            Self::Replaced(_) => ErrorKind::Unavailable,
         }
     }
 }

@@ -11,6 +11,7 @@ mod process;
 mod state;
 mod stop;
 mod storage_error;
+mod swap;
 mod upkeep;
 
 pub use backup::{
@@ -31,6 +32,7 @@ pub use state::{
 };
 pub use stop::Stop;
 pub use storage_error::StorageError;
+pub use swap::{Drain, Drained, Handover, Settled, TakeOver};
 pub use upkeep::{
     AuditWindow, BlobCheck, BlobSweep, BlobsInUse, BytesProgress, Compacted, DIFFERENCES_MAX, DamagedBlob, Difference,
     Upkeep, Verified,

@@ -92,6 +92,11 @@ const KEYS: &[Key] = &[
         Shape::Text,
         "When idle instances are dropped whose component does not say, or `none` for never",
     ),
+    key(
+        "instances.drain",
+        Shape::Text,
+        "How long running calls and handles of a revision go on when another takes its place",
+    ),
     key("compile.trusted", Shape::Flag, "Whether components are compiled in this process, without bounds"),
     key("compile.workers", Shape::TextOrNumber, "How many compilations run at once: a number, or `cores`"),
     key("compile.memory", Shape::TextOrNumber, "Memory for compiling one component; small ones get a share"),
@@ -110,6 +115,11 @@ const KIND_KEYS: &[Key] = &[
     key("instances.max", Shape::Number, "Most instances of a component of this kind: 1 to 1024"),
     key("instances.idle_ttl", Shape::Text, "After how long without a call an instance of this kind is dropped"),
     key("instances.activation", Shape::Text, "When the first instance is made: eager or lazy"),
+    key(
+        "instances.drain",
+        Shape::Text,
+        "How long running calls and handles of a revision of this kind go on when another takes its place",
+    ),
     key("instances.link", Shape::Text, "How components of this kind are linked to others: isolated or fused"),
     key("world", Shape::Texts, "Interfaces that every component of this kind has to export"),
 ];

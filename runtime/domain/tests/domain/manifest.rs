@@ -97,10 +97,12 @@ fn a_mode_that_was_written_is_told_from_none_and_old_records_are_still_read() {
     assert_eq!(read(json!({})), None);
     assert_eq!(read(json!({"instances": {"mode": "pool"}})), Some(InstanceMode::Pool));
     assert_eq!(read(json!({"instances": {}})), None);
-    let all = "[instances]\nmode = 'pool'\nmax = 3\nidle_ttl = '2s'\nactivation = 'lazy'\nlink = 'fused'";
+    let all = "[instances]\nmode = 'pool'\nmax = 3\nidle_ttl = '2s'\nactivation = 'lazy'\nlink = 'fused'\ndrain = '9s'";
     assert_eq!(
         written(all),
-        json!({"instances": {"mode": "pool", "max": 3, "idle_ttl_ms": 2_000, "activation": "lazy", "link": "fused"}})
+        json!({"instances": {
+            "mode": "pool", "max": 3, "idle_ttl_ms": 2_000, "activation": "lazy", "link": "fused", "drain_ms": 9_000
+        }})
     );
 }
 
@@ -201,6 +203,7 @@ fn refuses_values_that_cannot_be_used() {
     check("instances.max = 1025", "line 1: `instances.max`: must be 1 to 1024");
     check("instances.max = 99_999_999_999", "line 1: `instances.max`: must be 1 to 1024");
     check("instances.idle_ttl = '99ms'", "line 1: `instances.idle_ttl`: must be at least 100ms");
+    check("instances.drain = '2h'", "line 1: `instances.drain`: must be at most 3600s");
     starts("instances.idle_ttl = 'never'", "line 1: `instances.idle_ttl`: `never` is not a duration");
     check(
         "instances.activation = 'lasy'",

@@ -143,6 +143,7 @@ fn shows_every_value_as_it_would_be_written() {
     * activation.parallel = 3
     * instances.max_size = 100
     * instances.ttl = "3600s"
+      instances.drain = "30s"
     * compile.trusted = true
     * compile.workers = 3
     * compile.memory = "8GiB"

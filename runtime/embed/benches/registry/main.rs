@@ -9,6 +9,7 @@ mod gates;
 mod instances;
 mod limits;
 mod restart;
+mod swapping;
 
 use std::time::{Duration, Instant};
 
@@ -21,13 +22,14 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 /// A bench and what it is called.
 type Bench = (&'static str, fn(&Runtime) -> anyhow::Result<()>);
 
-const BENCHES: [Bench; 6] = [
+const BENCHES: [Bench; 7] = [
     ("adding", adding::run),
     ("restart", restart::run),
     ("calling", calling::run),
     ("limits", limits::run),
     ("gates", gates::run),
     ("instances", instances::run),
+    ("swapping", swapping::run),
 ];
 
 /// The medians of both sides, run in turns `runs` times.

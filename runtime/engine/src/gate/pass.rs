@@ -25,7 +25,7 @@ use crate::limiter::number;
 use crate::link::{Unmet, shown};
 use crate::resource::{Handing, Handover, Held, ResourceNames, Tether, give_result, has_handles, take_args};
 use crate::state::{ServedCall, StoreState};
-use crate::unit::{self, ComponentUnit, Entrance, Values, Visit};
+use crate::unit::{self, ComponentUnit, Entrance, Stopped, Values, Visit};
 
 /// One imported function and whoever provides it at the moment.
 pub(super) struct Gate {
@@ -34,6 +34,8 @@ pub(super) struct Gate {
     shared: Arc<Shared>,
     caller: ComponentId,
     slot: Arc<Slot>,
+    /// What the caller calls the interface, or the function.
+    import: String,
     interface: Option<String>,
     name: String,
     ty: ComponentFunc,
@@ -77,6 +79,7 @@ impl Gate {
             shared: Arc::clone(maker.shared),
             caller: maker.caller.clone(),
             slot: Arc::clone(&link.provider),
+            import: link.import.clone(),
             interface: interface.map(str::to_owned),
             name: name.to_owned(),
             signature: signature.map(Arc::new),
@@ -136,7 +139,7 @@ impl Gate {
     ) -> wasmtime::Result<()> {
         instance.func_wrap_async(name, move |mut store: StoreContextMut<'_, StoreState>, mut passed: Passed<N>| {
             let mut arguments = Arguments::new(&signature, &mut passed);
-            let crossing = match self.attempt(&mut store, &mut arguments) {
+            let mut crossing = match self.attempt(&mut store, &mut arguments) {
                 Ok(Attempt::Later(crossing)) => crossing,
                 Ok(Attempt::Done(carried)) => return Box::new(Ready::<M>::new(&signature, carried)),
                 Err(error) => return Box::new(ready(Err(error))),
@@ -144,9 +147,14 @@ impl Gate {
             let (gate, signature) = (Arc::clone(&self), Arc::clone(&signature));
             Box::new(async move {
                 // The caller waits here, and nobody else gets at its store.
-                let _held = store;
-                let carried = gate.pass(&crossing, None, &Arguments::new(&signature, &mut passed)).await?;
-                Ok(Returned::new(&signature, carried))
+                let mut held = store;
+                loop {
+                    let arguments = Arguments::new(&signature, &mut passed);
+                    match gate.pass(&crossing, None, &arguments).await? {
+                        Some(carried) => return Ok(Returned::new(&signature, carried)),
+                        None => crossing = gate.crossing(held.data_mut(), None)?,
+                    }
+                }
             })
         })
     }
@@ -188,19 +196,22 @@ impl Gate {
         }
     }
 
-    /// Carries a call over that may have to wait.
+    /// Carries a call over that may have to wait; `None`, with nothing done, if another unit came into service before it began.
     async fn pass<V: Visit>(
         &self,
         crossing: &Crossing,
         pin: Option<&Arc<Tether>>,
         visit: &V,
-    ) -> Result<V::Value, Interrupt> {
+    ) -> Result<Option<V::Value>, Interrupt> {
         let Crossing { watch, deadline, time, ref caller, .. } = *crossing;
         let entrance = Entrance { fuel: None, watch: Some(watch), deadline, time, caller, pin };
-        let returned =
-            crossing.unit.enter(crossing.export, &entrance, visit).await.map_err(|failure| passed_on(&failure))?;
+        let returned = match crossing.unit.enter(crossing.export, &entrance, visit).await {
+            Ok(returned) => returned,
+            Err(Stopped::Failed(failure)) => return Err(passed_on(&failure)),
+            Err(Stopped::Replaced) => return Ok(None),
+        };
         self.count(&crossing.used, &returned, &entrance);
-        Ok(returned.value)
+        Ok(Some(returned.value))
     }
 
     /// Makes what a call needs that may have to wait.
@@ -224,9 +235,13 @@ impl Gate {
         params: &[Val],
         results: &mut [Val],
     ) -> wasmtime::Result<()> {
-        let crossing = self.crossing(store.data_mut(), None)?;
         let values = Values { args: params, has_result: !results.is_empty() };
-        let returned = self.pass(&crossing, None, &values).await?;
+        let returned = loop {
+            let crossing = self.crossing(store.data_mut(), None)?;
+            if let Some(returned) = self.pass(&crossing, None, &values).await? {
+                break returned;
+            }
+        };
         for (slot, value) in results.iter_mut().zip(returned) {
             *slot = value;
         }
@@ -242,11 +257,15 @@ impl Gate {
     ) -> wasmtime::Result<()> {
         let (args, handed) = take_args(&mut store, &self.ty, params)?;
         let pin = self.instance_of(&handed)?;
-        // Still the unit that made them when another revision is in service.
-        let crossing = self.crossing(store.data_mut(), pin.map(|held| &held.unit))?;
-        let function = &crossing.unit.exports().get(crossing.export).ok_or_else(|| self.absent())?.ty;
-        let handing = Handing { unit: &crossing.unit, function, args: &args, handed: &handed };
-        let (value, handed) = self.pass(&crossing, pin.map(|held| &held.tether), &handing).await?;
+        let (value, handed) = loop {
+            // Still the unit that made them when another revision is in service.
+            let crossing = self.crossing(store.data_mut(), pin.map(|held| &held.unit))?;
+            let function = &crossing.unit.exports().get(crossing.export).ok_or_else(|| self.absent())?.ty;
+            let handing = Handing { unit: &crossing.unit, function, args: &args, handed: &handed };
+            if let Some(passed) = self.pass(&crossing, pin.map(|held| &held.tether), &handing).await? {
+                break passed;
+            }
+        };
         if let (Some(mut value), Some(slot)) = (value, results.first_mut()) {
             give_result(&mut store, &self.ty, &mut value, handed)?;
             *slot = value;
@@ -347,14 +366,15 @@ impl Gate {
         let changed = |what: &str| {
             self.dependency(format!("`{}` {what} in its revision {}", shown(&self.name), callee.revision()))
         };
-        // Another revision may let others call than the one that was linked.
-        let asked = self.interface.as_deref().unwrap_or(&self.name);
+        let position = callee.exports().serving(self.interface.as_deref(), &self.import, &self.name);
+        let found = position.and_then(|position| Some((position, callee.exports().get(position)?)));
+        // Another revision may let others call than the one that was linked, and may have the interface under another version.
+        let asked = found.and_then(|(_, export)| export.interface.as_deref()).or(self.interface.as_deref());
+        let asked = asked.unwrap_or(&self.name);
         if let Some(allowed) = callee.refusing(asked, &self.caller) {
             return Err(Interrupt::Refused { message: refusal(callee.id(), &self.caller, &shown(asked), allowed) });
         }
-        let position = callee.exports().position(self.interface.as_deref(), &self.name);
-        let position = position.ok_or_else(|| changed("is missing"))?;
-        let export = callee.exports().get(position).ok_or_else(|| changed("is missing"))?;
+        let (position, export) = found.ok_or_else(|| changed("is missing"))?;
         if !self.resources.same_types(&self.ty, callee.resources(), &export.ty) {
             return Err(changed("has another type"));
         }

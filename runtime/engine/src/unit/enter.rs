@@ -93,6 +93,20 @@ impl Visit for Values<'_> {
 /// What a call gave back and the fuel it used, or why it failed.
 pub(crate) type Ended<T> = Result<(T, u64), Box<Failure>>;
 
+/// Why a call gave nothing back.
+pub(crate) enum Stopped {
+    /// It failed, and the observer was told.
+    Failed(Box<Failure>),
+    /// It did not begin: another unit is in service.
+    Replaced,
+}
+
+impl From<Box<Failure>> for Stopped {
+    fn from(failure: Box<Failure>) -> Self {
+        Self::Failed(failure)
+    }
+}
+
 /// A call that runs: what it may use.
 struct Bounds {
     fuel: u64,
@@ -109,10 +123,14 @@ impl ComponentUnit {
         position: usize,
         entrance: &Entrance<'_>,
         visit: &V,
-    ) -> Result<Returned<V::Value>, Box<Failure>> {
+    ) -> Result<Returned<V::Value>, Stopped> {
         let mut instance_hit = None;
-        let outcome = self.run(position, entrance, visit, &mut instance_hit).await;
-        self.concluded(position, entrance, outcome, instance_hit)
+        let outcome = match self.run(position, entrance, visit, &mut instance_hit).await {
+            Ok(ended) => Ok(ended),
+            Err(Stopped::Failed(failure)) => Err(failure),
+            Err(Stopped::Replaced) => return Err(Stopped::Replaced),
+        };
+        Ok(self.concluded(position, entrance, outcome, instance_hit)?)
     }
 
     /// As [`Self::enter`], on the caller's stack and without telling the observer of a call that went well; `None`, with nothing
@@ -227,7 +245,7 @@ impl ComponentUnit {
         entrance: &Entrance<'_>,
         visit: &V,
         instance_hit: &mut Option<bool>,
-    ) -> Ended<V::Value> {
+    ) -> Result<(V::Value, u64), Stopped> {
         let export = self.export(position, entrance)?;
         self.admit(entrance)?;
         let (deadline, time) = self.deadline(entrance);
@@ -251,7 +269,7 @@ impl ComponentUnit {
         let bounds = Bounds { fuel: self.fuel(entrance), time };
         let begun = live.begin(bounds.fuel, entrance.caller, (deadline, time), false);
         let called = match begun.and_then(|()| live.function(position, &export.index)) {
-            Ok(function) => bounded(deadline, pin!(visit.call(&mut live.store, function))).await,
+            Ok(function) => self.shelf.herd().bounded(deadline, pin!(visit.call(&mut live.store, function))).await,
             Err(error) => Err(error),
         };
         let ended = self.ended(called, entrance, &bounds, &live);
@@ -260,7 +278,7 @@ impl ComponentUnit {
             self.put(live, turn).await;
         }
         // The instance goes with its store: after a trap or a timeout it is never called again.
-        ended
+        Ok(ended?)
     }
 
     #[inline]
@@ -292,15 +310,18 @@ impl ComponentUnit {
         entrance: &Entrance<'_>,
         deadline: Deadline,
         time: Duration,
-    ) -> Result<(Turn<'_>, Option<Box<Live>>), Box<Failure>> {
-        let failed =
-            |kind, message: String| Err(Box::new(self.scene(entrance.caller).failure(Phase::Call, kind, &message)));
+    ) -> Result<(Turn<'_>, Option<Box<Live>>), Stopped> {
+        let failed = |kind, message: String| {
+            let failure = self.scene(entrance.caller).failure(Phase::Call, kind, &message);
+            Err(Stopped::Failed(Box::new(failure)))
+        };
         let turn = match entrance.pin {
             None => self.shelf.turn(Some(deadline)).await,
             Some(tether) => self.shelf.pinned(tether, deadline).await.map(|(turn, live)| (turn, Some(live))),
         };
         match turn {
             Ok(turn) => Ok(turn),
+            Err(NoTurn::Retired) => Err(Stopped::Replaced),
             Err(NoTurn::Gone) => {
                 failed(FailureKind::Dependency, Interrupt::Gone { id: self.spec.id.clone() }.to_string())
             }

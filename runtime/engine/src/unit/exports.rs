@@ -130,6 +130,22 @@ impl Exports {
         }
     }
 
+    /// Returns the place of function `name` in `export`, else in the newest export that serves `import` as well: another revision may
+    /// have the interface in another compatible version.
+    pub(crate) fn serving(&self, export: Option<&str>, import: &str, name: &str) -> Option<usize> {
+        let exact = self.position(export, name);
+        if exact.is_some() || export.is_none() {
+            return exact;
+        }
+        let wanted: InterfaceName = import.parse().ok()?;
+        let offered = self.all.iter().enumerate().filter(|(_, export)| &*export.name == name);
+        let serving = offered.filter_map(|(position, export)| {
+            let offered: InterfaceName = export.interface.as_deref()?.parse().ok()?;
+            offered.satisfies(&wanted).then_some((position, offered))
+        });
+        serving.max_by(|(_, a), (_, b)| a.version.cmp(&b.version)).map(|(position, _)| position)
+    }
+
     pub(crate) fn find(&self, interface: Option<&str>, name: &str) -> Option<&Export> {
         self.get(self.position(interface, name)?)
     }

@@ -2,7 +2,6 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use domain::call::Caller;
@@ -12,6 +11,7 @@ use wasmtime::component::{
 };
 use wasmtime::{Engine, Store, UpdateDeadline};
 
+use super::retire::Herd;
 use crate::capability::{Capability, InstanceSpec};
 use crate::engine::Shared;
 use crate::epoch::Deadline;
@@ -31,8 +31,8 @@ pub(crate) struct Live {
     functions: Vec<Option<Func>>,
     /// When it was put back last, by the engine's coarse clock in milliseconds.
     pub(super) idle_since: u64,
-    /// Counts the instances of the unit.
-    live: Arc<AtomicUsize>,
+    /// The instances of the unit.
+    herd: Arc<Herd>,
 }
 
 impl Live {
@@ -43,7 +43,7 @@ impl Live {
         spec: &InstanceSpec,
         capabilities: &[Arc<dyn Capability>],
         functions: usize,
-        live: &Arc<AtomicUsize>,
+        herd: &Arc<Herd>,
     ) -> wasmtime::Result<Self> {
         shared.ticker.start(&shared.engine)?;
         let nobody =
@@ -58,10 +58,14 @@ impl Live {
         store.set_max_component_handles(number(spec.limits.handles));
         store.set_fuel(0)?;
         store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(|mut store| {
+        let theirs = Arc::clone(herd);
+        store.epoch_deadline_callback(move |mut store| {
             let state = store.data_mut();
             if state.call.deadline.passed() {
                 return Err(Interrupt::Deadline.into());
+            }
+            if theirs.is_cut() {
+                return Err(Interrupt::Replaced.into());
             }
             if state.on_callers_stack {
                 hand_over_tasks();
@@ -70,8 +74,8 @@ impl Live {
             // Give way to other tasks of this thread once per tick.
             Ok(UpdateDeadline::Yield(1))
         });
-        live.fetch_add(1, Ordering::Relaxed);
-        Ok(Self { store, instance: None, functions: vec![None; functions], idle_since: 0, live: Arc::clone(live) })
+        herd.add();
+        Ok(Self { store, instance: None, functions: vec![None; functions], idle_since: 0, herd: Arc::clone(herd) })
     }
 
     /// Sets what the coming calls may use, and for whom they are.
@@ -147,7 +151,7 @@ impl Live {
 
 impl Drop for Live {
     fn drop(&mut self) {
-        self.live.fetch_sub(1, Ordering::Relaxed);
+        self.herd.remove();
         self.store.data().tether().cut();
         self.end_output();
     }

@@ -2,6 +2,7 @@
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use domain::call::Caller;
@@ -62,7 +63,7 @@ impl ComponentUnit {
         Ok((live, fuel.saturating_add(spent)))
     }
 
-    async fn load_state(&self, caller: &Caller) -> Result<Option<Arc<[u8]>>, Failure> {
+    pub(super) async fn load_state(&self, caller: &Caller) -> Result<Option<Arc<[u8]>>, Failure> {
         let (Some(keeper), Some(_)) = (&self.spec.state, self.exports.lifecycle("state", "restore")) else {
             return Ok(None);
         };
@@ -79,12 +80,24 @@ impl ComponentUnit {
     }
 
     /// Instantiates, restores if there is a state, and activates, all under the activation fuel.
-    async fn attempt(
+    pub(super) async fn attempt(
         &self,
         caller: &Arc<Caller>,
         outer: Option<Deadline>,
         state: Option<Arc<[u8]>>,
     ) -> Result<(Box<Live>, u64), Failure> {
+        let mut steps = self.instantiated(caller, outer).await?;
+        steps.enter_service(state).await?;
+        let used = steps.used();
+        Ok((steps.live, used))
+    }
+
+    /// Makes an instance of which nothing but its core start functions has run.
+    pub(super) async fn instantiated<'a>(
+        &'a self,
+        caller: &'a Arc<Caller>,
+        outer: Option<Deadline>,
+    ) -> Result<Steps<'a>, Failure> {
         let limits = &self.spec.limits;
         let own = Deadline::after(limits.deadline());
         let (deadline, time) = match outer {
@@ -111,12 +124,7 @@ impl ComponentUnit {
             Err(error) => Err(error),
         };
         instantiated.map_err(|error| steps.failed(Phase::Instantiate, &error))?;
-        if let Some(state) = state {
-            steps.ask(Phase::Restore, "state", "restore", (state.to_vec(),)).await?;
-        }
-        steps.ask(Phase::Activate, "lifecycle", "activate", ()).await?;
-        let used = steps.used();
-        Ok((steps.live, used))
+        Ok(steps)
     }
 
     /// Makes a store with all that its capabilities keep; where that may wait for a disk, on a thread that may, until `deadline`.
@@ -125,10 +133,10 @@ impl ComponentUnit {
         let grants = &self.instance_spec.grants;
         if !self.capabilities.iter().any(|capability| capability.may_block(grants)) {
             let (spec, capabilities) = (&self.instance_spec, &self.capabilities);
-            return Live::new(&self.shared, self.pre.engine(), spec, capabilities, count, self.shelf.live());
+            return Live::new(&self.shared, self.pre.engine(), spec, capabilities, count, self.shelf.herd());
         }
         let (shared, engine, spec) = (Arc::clone(&self.shared), self.pre.engine().clone(), self.instance_spec.clone());
-        let (capabilities, counted) = (self.capabilities.clone(), Arc::clone(self.shelf.live()));
+        let (capabilities, counted) = (self.capabilities.clone(), Arc::clone(self.shelf.herd()));
         let making =
             tokio::task::spawn_blocking(move || Live::new(&shared, &engine, &spec, &capabilities, count, &counted));
         bounded(deadline, pin!(async { making.await.map_err(wasmtime::Error::new)? })).await
@@ -157,7 +165,7 @@ impl ComponentUnit {
                         let waited = self.spec.limits.deadline_ms;
                         (FailureKind::Deadline, format!("calls kept the component busy for {waited} ms"))
                     }
-                    NoTurn::Full | NoTurn::Gone => {
+                    NoTurn::Full | NoTurn::Gone | NoTurn::Retired => {
                         (FailureKind::Exhausted, "too many calls wait for the component".to_owned())
                     }
                 };
@@ -216,7 +224,7 @@ impl ComponentUnit {
         drop(turn);
     }
 
-    async fn end_instance(&self, live: Box<Live>) {
+    pub(super) async fn end_instance(&self, live: Box<Live>) {
         if self.exports.lifecycle("state", "snapshot").is_none()
             && self.exports.lifecycle("lifecycle", "deactivate").is_none()
         {
@@ -230,8 +238,7 @@ impl ComponentUnit {
         let alive = match steps.save_state().await {
             Ok(()) => true,
             Err(failure) => {
-                let answered = matches!(failure.kind, FailureKind::Err | FailureKind::Limit | FailureKind::Host)
-                    && failure.backtrace.is_empty();
+                let answered = is_answer(&failure);
                 self.shared.observer.failed(failure);
                 answered
             }
@@ -242,8 +249,13 @@ impl ComponentUnit {
     }
 }
 
+/// Tells whether a guest lives on after a failure of its last step: it answered, and did not trap.
+pub(super) fn is_answer(failure: &Failure) -> bool {
+    matches!(failure.kind, FailureKind::Err | FailureKind::Limit | FailureKind::Host) && failure.backtrace.is_empty()
+}
+
 /// The steps of one instance's beginning or end, which share fuel and deadline.
-struct Steps<'a> {
+pub(super) struct Steps<'a> {
     unit: &'a ComponentUnit,
     live: Box<Live>,
     caller: &'a Arc<Caller>,
@@ -252,12 +264,51 @@ struct Steps<'a> {
     fuel: u64,
 }
 
+impl<'a> Steps<'a> {
+    /// Begins steps of an instance that is there, under limits of their own.
+    pub(super) fn new(unit: &'a ComponentUnit, live: Box<Live>, caller: &'a Arc<Caller>, fuel: u64) -> Self {
+        let time = unit.spec.limits.deadline();
+        Self { unit, live, caller, deadline: Deadline::after(time), time, fuel }
+    }
+
+    /// Returns the instance.
+    pub(super) fn into_live(self) -> Box<Live> {
+        self.live
+    }
+
+    /// Gives what is left of the fuel, and the time anew.
+    pub(super) fn go_on(&mut self) -> Result<(), Box<Failure>> {
+        self.time = self.unit.spec.limits.deadline();
+        self.deadline = Deadline::after(self.time);
+        let (left, bound) = (self.live.fuel_left(), (self.deadline, self.time));
+        let begun = self.live.begin(left, self.caller, bound, false);
+        begun.map_err(|error| Box::new(self.failed(Phase::Activate, &error)))
+    }
+
+    /// Restores if there is a state, and activates.
+    pub(super) async fn enter_service(&mut self, state: Option<Arc<[u8]>>) -> Result<(), Failure> {
+        if let Some(state) = state {
+            self.ask(Phase::Restore, "state", "restore", (state.to_vec(),)).await?;
+        }
+        self.ask(Phase::Activate, "lifecycle", "activate", ()).await
+    }
+
+    /// Asks `health.check`, if the component has it.
+    pub(super) async fn check_health(&mut self) -> Result<(), Failure> {
+        if self.unit.exports.lifecycle("health", "check").is_none() {
+            return Ok(());
+        }
+        self.begin().map_err(|error| self.failed(Phase::Health, &error))?;
+        self.ask(Phase::Health, "health", "check", ()).await
+    }
+}
+
 impl Steps<'_> {
     fn begin(&mut self) -> wasmtime::Result<()> {
         self.live.begin(self.fuel, self.caller, (self.deadline, self.time), false)
     }
 
-    fn used(&self) -> u64 {
+    pub(super) fn used(&self) -> u64 {
         self.fuel.saturating_sub(self.live.fuel_left())
     }
 
@@ -299,15 +350,27 @@ impl Steps<'_> {
         Failure { fuel: Some(self.used()), function: Some(format!("{interface}#{name}")), ..failure }
     }
 
-    /// Asks for a snapshot and has it kept, if the component has state and anybody keeps it.
+    /// Asks for a snapshot and has it kept, if the component has state, anybody keeps it, and it is this unit's.
     async fn save_state(&mut self) -> Result<(), Failure> {
         let Some(keeper) = self.unit.spec.state.clone() else { return Ok(()) };
-        if self.unit.exports.lifecycle("state", "snapshot").is_none() {
+        if !self.unit.owns_state.load(Ordering::Acquire) {
             return Ok(());
+        }
+        let Some(state) = self.snapshot().await? else { return Ok(()) };
+        let scene = self.unit.scene(self.caller);
+        keeper.save(state).await.map_err(|error| {
+            scene.failure(Phase::Snapshot, FailureKind::Host, &format!("the state cannot be saved: {error}"))
+        })
+    }
+
+    /// Asks what the instance remembers; `None` if the component has nothing to say.
+    pub(super) async fn snapshot(&mut self) -> Result<Option<Vec<u8>>, Failure> {
+        if self.unit.exports.lifecycle("state", "snapshot").is_none() {
+            return Ok(None);
         }
         self.begin().map_err(|error| self.failed(Phase::Snapshot, &error))?;
         let Some((answer,)) = self.call::<(), Snapshot>(Phase::Snapshot, "state", "snapshot", ()).await? else {
-            return Ok(());
+            return Ok(None);
         };
         let scene = self.unit.scene(self.caller);
         let state = answer.map_err(|text| self.refused(Phase::Snapshot, "state", "snapshot", &text))?;
@@ -315,9 +378,7 @@ impl Steps<'_> {
             let message = format!("the state has {} bytes, at most {SNAPSHOT_BYTES_MAX} are kept", state.len());
             return Err(scene.failure(Phase::Snapshot, FailureKind::Limit, &message));
         }
-        keeper.save(state).await.map_err(|error| {
-            scene.failure(Phase::Snapshot, FailureKind::Host, &format!("the state cannot be saved: {error}"))
-        })
+        Ok(Some(state))
     }
 
     async fn deactivate(&mut self) -> Result<(), Failure> {

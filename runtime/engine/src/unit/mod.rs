@@ -6,22 +6,26 @@ mod hot;
 mod instance;
 mod lifecycle;
 mod pin;
+mod retire;
 mod shelf;
+mod succeed;
 
 use std::any::Any;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use domain::call::{CallExpression, CallOutcome, CallRequest, Caller};
 use domain::inspection::FunctionSignature;
 use domain::manifest::InstanceMode;
-use domain::ports::{BoxFuture, EngineError, InstanceCount, InstanceState, Started, Unit, UnitSpec};
+use domain::ports::{
+    BoxFuture, Drain, Drained, EngineError, Handover, InstanceCount, InstanceState, Started, TakeOver, Unit, UnitSpec,
+};
 use domain::{ComponentId, Failure, IdPattern};
 use wasmtime::component::InstancePre;
 
 use enter::bounded;
-pub(crate) use enter::{Entrance, Returned, Values, Visit, tell};
+pub(crate) use enter::{Entrance, Returned, Stopped, Values, Visit, tell};
 pub(crate) use exports::{Export, Exports, Param};
 pub(crate) use instance::Live;
 pub(crate) use shelf::Pinned;
@@ -53,6 +57,9 @@ pub(crate) struct ComponentUnit {
     /// Whether a call may have to wait for something but its own guest.
     may_wait: bool,
     shelf: Arc<Shelf>,
+    /// Whether what its instance remembers is what the component remembers; not so before it has taken another's place, and after another
+    /// took its own.
+    owns_state: AtomicBool,
 }
 
 impl ComponentUnit {
@@ -76,7 +83,8 @@ impl ComponentUnit {
         };
         let is_fresh = spec.instances.mode == InstanceMode::PerCall;
         let shelf = Shelf::new(number(instances.min(spec.limits.calls)), number(spec.limits.queue), is_fresh);
-        Self { shared, spec, instance_spec, capabilities, pre, exports, resources, may_wait, shelf }
+        let owns_state = AtomicBool::new(true);
+        Self { shared, spec, instance_spec, capabilities, pre, exports, resources, may_wait, shelf, owns_state }
     }
 
     /// Returns who may call `export` if `caller` may not.
@@ -134,18 +142,44 @@ impl Unit for ComponentUnit {
         let time = request.timeout.map_or(limit, |timeout| timeout.min(limit));
         let (fuel, caller) = (request.fuel, Arc::new(request.caller));
         let (watch, deadline) = (Some(Stopwatch::start()), Deadline::after(time));
+        let (expression, wave) = (request.expression, request.wave);
         Box::pin(async move {
             let entrance = Entrance { fuel, watch, deadline, time, caller: &caller, pin: None };
             let has_result = self.exports.get(prepared.position).is_some_and(|export| export.has_result);
             let values = Values { args: &prepared.args, has_result };
             let called = self.enter(prepared.position, &entrance, &values).await;
-            let returned = called.map_err(EngineError::Failed)?;
+            let returned = match called {
+                Ok(returned) => returned,
+                Err(Stopped::Failed(failure)) => return Err(EngineError::Failed(failure)),
+                Err(Stopped::Replaced) => {
+                    let (timeout, caller) = (Some(deadline.left()), Arc::unwrap_or_clone(caller));
+                    return Err(EngineError::Replaced(Box::new(CallRequest {
+                        expression,
+                        fuel,
+                        timeout,
+                        caller,
+                        wave,
+                    })));
+                }
+            };
             call::outcome(&self.exports, prepared.position, &returned, with_wave)
         })
     }
 
     fn check_health(&self) -> BoxFuture<'_, Result<Option<()>, Failure>> {
         Box::pin(self.ask_health())
+    }
+
+    fn take_over<'a>(
+        &'a self,
+        old: Option<&'a dyn Unit>,
+        how: TakeOver,
+    ) -> BoxFuture<'a, Result<Box<dyn Handover + 'a>, Failure>> {
+        Box::pin(self.succeed(old, how))
+    }
+
+    fn drain(&self, time: Drain) -> BoxFuture<'_, Drained> {
+        Box::pin(self.drain_instances(time))
     }
 
     fn stop(&self) -> BoxFuture<'_, ()> {
@@ -157,7 +191,7 @@ impl Unit for ComponentUnit {
     }
 
     fn instances(&self) -> InstanceCount {
-        let live = self.shelf.live().load(Ordering::Relaxed);
+        let live = self.shelf.herd().count();
         if live == 0 {
             return InstanceCount::default();
         }
@@ -175,7 +209,11 @@ impl Unit for ComponentUnit {
     }
 
     fn instance_state(&self) -> InstanceState {
-        if self.shelf.live().load(Ordering::Relaxed) > 0 { InstanceState::Live } else { InstanceState::Cold }
+        if self.shelf.herd().count() > 0 { InstanceState::Live } else { InstanceState::Cold }
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
     }
 
     fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {

@@ -2,14 +2,13 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use domain::call::Caller;
 use domain::failure::FailureKind;
 use domain::{Failure, Phase};
 use wasmtime::component::ResourceAny;
 
-use super::enter::{Entrance, bounded};
+use super::enter::{Entrance, Stopped, bounded};
 use super::{ComponentUnit, Live};
 use crate::epoch::Deadline;
 use crate::resource::Tether;
@@ -21,7 +20,12 @@ impl ComponentUnit {
     /// Drops a handle of a resource that this component made, in the instance that made it; its destructor runs.
     pub(crate) async fn drop_handle(&self, handle: ResourceAny, entrance: &Entrance<'_>) -> Result<(), Box<Failure>> {
         let (deadline, time) = self.deadline(entrance);
-        let (turn, live) = self.wait(entrance, deadline, time).await?;
+        let (turn, live) = match self.wait(entrance, deadline, time).await {
+            Ok(turn) => turn,
+            Err(Stopped::Failed(failure)) => return Err(failure),
+            // Who asks for one instance gets that one, or hears that it is gone.
+            Err(Stopped::Replaced) => return Ok(()),
+        };
         let Some(mut live) = live else { return Ok(()) };
         match self.drop_one(&mut live, handle, entrance.caller, deadline).await {
             Ok(()) => {
@@ -83,7 +87,7 @@ impl ComponentUnit {
 
     /// Refuses to make another instance for a call of its own while too many are kept for those who hold their handles.
     pub(super) fn admit_another(&self, entrance: &Entrance<'_>) -> Result<(), Box<Failure>> {
-        let live = self.shelf.live().load(Ordering::Relaxed);
+        let live = self.shelf.herd().count();
         if !self.is_per_call() || live < self.shelf.most().saturating_mul(HELD_FACTOR) {
             return Ok(());
         }

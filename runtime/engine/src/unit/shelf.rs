@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 
 use super::hot::Hot;
 use super::instance::Live;
+use super::retire::Herd;
 use crate::epoch::Deadline;
 use crate::resource::Tether;
 
@@ -28,24 +29,45 @@ pub(crate) struct Shelf {
     /// Most who may wait for a turn.
     queue: usize,
     /// Instances that exist, also while they are taken out.
-    live: Arc<AtomicUsize>,
+    herd: Arc<Herd>,
     /// For those who wait.
     me: Weak<Self>,
     /// Held by the one who gathers all turns: two who have half of them each would wait for ever.
-    gathering: tokio::sync::Mutex<()>,
+    pub(super) gathering: tokio::sync::Mutex<()>,
 }
 
-struct Inner {
+pub(super) struct Inner {
     /// The one used last is taken first, so that those that are not needed grow old.
     #[expect(clippy::vec_box, reason = "they are handed on in their boxes")]
-    idle: Vec<Box<Live>>,
+    pub(super) idle: Vec<Box<Live>>,
     /// Turns that nobody has, but for that of the hot instance.
-    free: usize,
-    waiting: VecDeque<oneshot::Sender<Granted>>,
+    pub(super) free: usize,
+    pub(super) waiting: VecDeque<Waiting>,
+    /// Whether another unit serves in this one's place: turns are only for those who hold handles, and for whoever ends it.
+    pub(super) is_retired: bool,
+}
+
+/// Somebody in line for a turn.
+pub(super) struct Waiting {
+    sender: oneshot::Sender<Granted>,
+    pub(super) asks: Asks,
+}
+
+/// What a turn is asked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asks {
+    /// A call that any instance can serve; not for a retired unit.
+    Serve,
+    /// To move what the instances remember to another unit; not for a retired unit either.
+    Move,
+    /// A call that one instance has to serve.
+    Pinned,
+    /// To end instances.
+    End,
 }
 
 /// The right to use one instance, or to make one; given back when it is dropped.
-pub(crate) struct Turn<'a>(&'a Shelf);
+pub(crate) struct Turn<'a>(pub(super) &'a Shelf);
 
 /// Somebody who waits at a shelf.
 struct Waits<'a>(&'a Shelf);
@@ -69,12 +91,21 @@ pub(crate) enum NoTurn {
     Late,
     /// The instance that was waited for is no more.
     Gone,
+    /// Another unit serves in this one's place.
+    Retired,
+}
+
+impl Asks {
+    /// Tells whether a unit that is out of its place has nothing for it.
+    pub(super) fn is_for_service(self) -> bool {
+        matches!(self, Self::Serve | Self::Move)
+    }
 }
 
 impl Shelf {
     pub(crate) fn new(most: usize, queue: usize, is_fresh: bool) -> Arc<Self> {
         let most = most.max(1);
-        let inner = Inner { idle: Vec::new(), free: most, waiting: VecDeque::new() };
+        let inner = Inner { idle: Vec::new(), free: most, waiting: VecDeque::new(), is_retired: false };
         Arc::new_cyclic(|me| Self {
             hot: Hot::new(),
             inner: Mutex::new(inner),
@@ -82,15 +113,15 @@ impl Shelf {
             most,
             is_fresh,
             queue,
-            live: Arc::default(),
+            herd: Arc::default(),
             me: me.clone(),
             gathering: Default::default(),
         })
     }
 
     /// Counts the instances that exist; whoever makes one counts it here until it is dropped.
-    pub(crate) fn live(&self) -> &Arc<AtomicUsize> {
-        &self.live
+    pub(crate) fn herd(&self) -> &Arc<Herd> {
+        &self.herd
     }
 
     /// Returns a turn and, if there is one, an idle instance; `None` if every turn is taken.
@@ -99,6 +130,9 @@ impl Shelf {
             return Some((Turn(self), Some(live)));
         }
         let mut inner = self.inner();
+        if inner.is_retired {
+            return None;
+        }
         inner.free = inner.free.checked_sub(1)?;
         let live = self.take_idle(&mut inner);
         Some((Turn(self), live))
@@ -112,6 +146,9 @@ impl Shelf {
 
     fn try_other(&self) -> Option<(Turn<'_>, Box<Live>)> {
         let mut inner = self.inner();
+        if inner.is_retired {
+            return None;
+        }
         let free = inner.free.checked_sub(1)?;
         let live = self.take_idle(&mut inner)?;
         inner.free = free;
@@ -133,15 +170,27 @@ impl Shelf {
         self: &Arc<Self>,
         deadline: Option<Deadline>,
     ) -> Result<(Turn<'_>, Option<Box<Live>>), NoTurn> {
+        self.turn_to(if deadline.is_some() { Asks::Serve } else { Asks::End }, deadline).await
+    }
+
+    /// As [`Self::turn`], for whatever it is asked for.
+    pub(super) async fn turn_to(
+        self: &Arc<Self>,
+        asks: Asks,
+        deadline: Option<Deadline>,
+    ) -> Result<(Turn<'_>, Option<Box<Live>>), NoTurn> {
         let _waits = self.waits();
         let waiting = {
             let mut inner = self.inner();
+            if inner.is_retired && asks.is_for_service() {
+                return Err(NoTurn::Retired);
+            }
             if let Some(free) = inner.free.checked_sub(1) {
                 inner.free = free;
                 let live = self.take_idle(&mut inner);
                 return Ok((Turn(self), live));
             }
-            self.line_up(&mut inner, deadline.is_some())?
+            self.line_up(&mut inner, asks)?
         };
         let turn = self.granted(waiting, deadline).await?;
         let live = self.take_idle(&mut self.inner());
@@ -149,15 +198,15 @@ impl Shelf {
     }
 
     /// Gets in line for a turn, if there is room or it need not be asked for.
-    fn line_up(&self, inner: &mut Inner, is_bounded: bool) -> Result<oneshot::Receiver<Granted>, NoTurn> {
-        if inner.waiting.len() >= self.queue && is_bounded {
-            inner.waiting.retain(|waiting| !waiting.is_closed());
+    fn line_up(&self, inner: &mut Inner, asks: Asks) -> Result<oneshot::Receiver<Granted>, NoTurn> {
+        if inner.waiting.len() >= self.queue && matches!(asks, Asks::Serve | Asks::Pinned) {
+            inner.waiting.retain(|waiting| !waiting.sender.is_closed());
             if inner.waiting.len() >= self.queue {
                 return Err(NoTurn::Full);
             }
         }
         let (sender, receiver) = oneshot::channel();
-        inner.waiting.push_back(sender);
+        inner.waiting.push_back(Waiting { sender, asks });
         Ok(receiver)
     }
 
@@ -172,8 +221,8 @@ impl Shelf {
                 tokio::time::timeout_at(deadline.host_limit(), waiting).await.map_err(|_| NoTurn::Late)?
             }
         };
-        // The shelf outlives those who wait at it, and drops none of them.
-        let mut granted = granted.map_err(|_| NoTurn::Late)?;
+        // The shelf outlives those who wait at it, and drops none of them unless it is retired.
+        let mut granted = granted.map_err(|_| NoTurn::Retired)?;
         granted.0 = None;
         Ok(Turn(self))
     }
@@ -204,7 +253,7 @@ impl Shelf {
                                 let live = inner.idle.remove(place);
                                 return Ok((turn.unwrap_or(Turn(self)), live));
                             }
-                            None => Err(self.line_up(&mut inner, true)?),
+                            None => Err(self.line_up(&mut inner, Asks::Pinned)?),
                         }
                     }
                     // Whoever uses it now puts it back under the same lock.
@@ -238,6 +287,17 @@ impl Shelf {
         old.into_iter().map(|live| (Turn(self), live)).collect()
     }
 
+    /// Puts an instance there that was made without a turn, since nobody has called the unit yet.
+    pub(super) fn lay_down(&self, mut live: Box<Live>, now: u64) {
+        live.idle_since = now;
+        self.inner().idle.push(live);
+    }
+
+    /// Has nothing put into the hot place any more.
+    pub(super) fn cool_for_good(&self) {
+        std::mem::forget(self.waits());
+    }
+
     /// Returns how many turns are taken, and since when the instance used last is idle, by the coarse clock.
     pub(crate) fn busy(&self) -> (usize, Option<u64>) {
         let inner = self.inner();
@@ -264,7 +324,7 @@ impl Shelf {
     }
 
     /// Locks the shelf, with the hot instance among the others.
-    fn inner(&self) -> MutexGuard<'_, Inner> {
+    pub(super) fn inner(&self) -> MutexGuard<'_, Inner> {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(live) = self.hot.take() {
             self.receive(&mut inner, live);
@@ -296,13 +356,16 @@ impl Shelf {
     /// Gives a turn to whoever waits, or keeps it.
     fn release(&self, inner: &mut Inner) {
         while let Some(next) = inner.waiting.pop_front() {
-            match next.send(Granted(self.me.upgrade())) {
+            match next.sender.send(Granted(self.me.upgrade())) {
                 Ok(()) => return,
                 // Gone in the meantime. What it does not take must not come back here while the lock is held.
                 Err(mut refused) => refused.0 = None,
             }
         }
         inner.free += 1;
+        if inner.is_retired {
+            self.herd.tell();
+        }
     }
 
     /// Begins to wait. Called before the lock is taken: who puts an instance into the hot place after that sees it.

@@ -14,4 +14,5 @@ mod limits;
 mod random_types;
 mod resources;
 mod support;
+mod swapping;
 mod workers;

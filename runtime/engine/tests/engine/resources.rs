@@ -1,14 +1,18 @@
 //! Resources of one component in the hands of others.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use domain::manifest::InstanceMode;
-use domain::ports::{InstancePolicy, Slot, Unit, UnitSpec};
+use domain::ports::{Drain, Drained, InstancePolicy, Slot, TakeOver, Unit, UnitSpec};
 use serde_json::json;
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 
 use crate::support::{World, call, failure, links_of, said, slot, wave};
 
+/// Longer than any test takes.
+const LONG: Duration = Duration::from_secs(60);
 const API: &str = "test:r/api@1.0.0";
 const KEEPER: &str = "test:r/keeper@1.0.0";
 
@@ -290,6 +294,84 @@ async fn a_holder_keeps_an_instance_and_the_revision_that_made_its_handle() {
     three.provider.stop().await;
     assert!(said(&failure(&three.caller, wave("spend()")).await).contains("is gone"));
     drop(three.keeper);
+}
+
+/// Puts another revision of the provider in service.
+async fn swapped(three: &Three, mode: InstanceMode, old: &Arc<dyn Unit>, revision: u32) -> Arc<dyn Unit> {
+    let instances = InstancePolicy { mode, max: 4 };
+    let spec =
+        UnitSpec { revision, instances, ..three.world.spec_of("test:provider", component("provider", PROVIDER)) };
+    let newer = three.world.prepare(spec).await;
+    let how = TakeOver { wait: LONG, is_lazy: false };
+    let handover = newer.take_over(Some(&**old), how).await.map_err(|f| said(&f)).unwrap();
+    three.provided.turn(Some(Arc::clone(&newer)));
+    handover.settle();
+    newer
+}
+
+#[tokio::test]
+async fn handles_go_to_the_one_that_gave_them_out_until_the_last_is_dropped_or_its_time_is_up() {
+    let three = Three::new(InstanceMode::Shared).await;
+    three.says("hoard").await;
+    let second = swapped(&three, InstanceMode::Shared, &three.provider, 2).await;
+    let old = Arc::clone(&three.provider);
+    let draining = tokio::spawn(async move { old.drain(Drain::all(LONG)).await });
+    assert_eq!(three.says("basic").await, json!(67), "new handles are of the new one");
+    assert_eq!(three.says("spend").await, json!(41), "those that are there are of the old one");
+    assert_eq!((three.provider.instances().live, second.instances().live), (1, 1));
+    three.caller.stop().await;
+    assert_eq!(draining.await.unwrap(), Drained::default(), "the last handle was dropped");
+    assert_eq!(three.provider.instances().live, 0);
+    three.says("hoard").await;
+    swapped(&three, InstanceMode::Shared, &second, 3).await;
+    assert_eq!(second.drain(Drain::all(Duration::ZERO)).await, Drained { cancelled: 0, held: 1 });
+    let gone = failure(&three.caller, wave("spend()")).await;
+    assert!(
+        said(&gone).contains("the instance of test:provider that this handle belongs to is gone"),
+        "{}",
+        said(&gone)
+    );
+    assert_eq!(three.says("diamond").await, json!(2345));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn those_who_use_resources_lose_no_call_while_their_maker_is_swapped_again_and_again() {
+    for mode in InstanceMode::ALL {
+        let three = Arc::new(Three::new(mode).await);
+        let done = Arc::new(AtomicBool::new(false));
+        let callers: Vec<_> = [("basic", 67), ("pair", 10), ("give-away", 4), ("diamond", 2345)]
+            .into_iter()
+            .map(|(function, said)| {
+                let (three, done) = (Arc::clone(&three), Arc::clone(&done));
+                tokio::spawn(async move {
+                    let mut calls = 0;
+                    while !done.load(Ordering::SeqCst) {
+                        assert_eq!(three.says(function).await, json!(said), "{function} with {mode:?}");
+                        calls += 1;
+                    }
+                    calls
+                })
+            })
+            .collect();
+        let (mut old, mut draining) = (Arc::clone(&three.provider), Vec::new());
+        for revision in 2..42 {
+            let newer = swapped(&three, mode, &old, revision).await;
+            let before = std::mem::replace(&mut old, newer);
+            draining.push(tokio::spawn(async move {
+                let drained = before.drain(Drain::all(LONG)).await;
+                (drained, before.instances().live)
+            }));
+            tokio::task::yield_now().await;
+        }
+        done.store(true, Ordering::SeqCst);
+        for caller in callers {
+            assert!(caller.await.unwrap() > 0, "{mode:?}");
+        }
+        for drained in draining {
+            assert_eq!(drained.await.unwrap(), (Drained::default(), 0), "{mode:?}");
+        }
+        assert_eq!(three.world.heard.failures(), [""; 0], "{mode:?}");
+    }
 }
 
 #[tokio::test]

@@ -9,11 +9,14 @@ use std::sync::Arc;
 
 use domain::graph::{Graph, GraphEdge};
 use domain::plan::plan_activation;
+use domain::ports::StateView;
 use domain::{ComponentId, Entry, Event, Failure, FailureKind, Grant, Phase, Status};
 
 use crate::Registry;
 use crate::commit::blocking;
 use crate::error::RegistryError;
+use crate::fuse::Recipe;
+use crate::grants::Renewal;
 use crate::instances::Prepared;
 use crate::names::{Target, unknown};
 use crate::parallel::for_each;
@@ -46,8 +49,13 @@ impl Registry {
     ///
     /// A component that fails goes to status `error` and its failure to its history; what depends on it is skipped; the rest
     /// goes on. One whose first instance is made when it is called is only linked. One for which the process has no room is refused, and
-    /// stays as it is. A target with a version activates the newest revision of that version, in place of the active one if need
-    /// be; where that revision cannot be activated, the entry stays as it is. A target in status `error` is tried again.
+    /// stays as it is. A target with a version activates the newest revision of that version; where that revision cannot be activated,
+    /// the entry stays as it is. A target in status `error` is tried again.
+    ///
+    /// An active component is replaced while it is called: an instance of the new revision is made beside the old one, gets what that
+    /// remembers where both have the state interface, and has to be well; then calls go to it. No call fails for it. Those that run go on
+    /// in the old one, and so do calls on handles that it gave out, for as long as the component's drain time allows. Where the new
+    /// revision fails, the old one goes on as if nothing had been. [`Activated::swapped`] says what was moved.
     ///
     /// # Cancel safety
     /// Dropping the future leaves each component either activated or as it was.
@@ -159,6 +167,7 @@ impl Registry {
                 version: entry.revision.version.clone(),
                 duration: self.inner.clock.now().since(begun),
                 fuel,
+                swapped: None,
             }),
             Err(failure) => {
                 self.slot(&entry.id).turn(None);
@@ -280,18 +289,37 @@ impl Registry {
         Prepared { unit, recipe }: Prepared,
         started: Started,
     ) -> Result<Activated, RegistryError> {
-        let committed = self.commit({
-            let (entry, recipe) = (entry.clone(), recipe.clone());
-            move |view| Ok((decide_active(view, &entry, recipe.as_ref(), started)?, ()))
-        });
-        if let Err(error) = committed.await {
+        let turn = |registry: &Self| registry.turn(entry, Arc::clone(&unit));
+        if let Err(error) = self.commit_active(entry, recipe.as_ref(), started, turn).await {
             unit.stop().await;
             return Err(error);
         }
-        self.turn(entry, unit);
+        self.activated(entry, recipe.as_ref(), started).await
+    }
+
+    /// Writes that `entry` is active and calls `turn` once that is durable.
+    async fn commit_active(
+        &self,
+        entry: &Arc<Entry>,
+        recipe: Option<&Recipe>,
+        started: Started,
+        turn: impl FnOnce(&Self) + Send,
+    ) -> Result<(), RegistryError> {
+        let (entry, recipe) = (entry.clone(), recipe.cloned());
+        let decide = move |view: &dyn StateView| Ok((decide_active(view, &entry, recipe.as_ref(), started)?, ()));
+        self.commit_and_turn(decide, turn).await
+    }
+
+    /// Ends an activation whose unit is in service: sees to it that it is made of what it should be, counts it and calls the hooks.
+    async fn activated(
+        &self,
+        entry: &Arc<Entry>,
+        recipe: Option<&Recipe>,
+        started: Started,
+    ) -> Result<Activated, RegistryError> {
         // Whoever changed it, or what it is made of, since that was decided did not find this unit.
-        if !self.is_as_made(entry, recipe.as_ref())? {
-            self.renew(&entry.id).await;
+        if !self.is_as_made(entry, recipe)? {
+            self.renew(&entry.id, Renewal::Code).await;
         }
         self.inner.tracker.count(&entry.id, |usage| {
             usage.activations += 1;
@@ -308,6 +336,7 @@ impl Registry {
             version: entry.revision.version.clone(),
             duration: started.duration,
             fuel: started.fuel,
+            swapped: None,
         })
     }
 

@@ -1,38 +1,58 @@
-//! Putting another revision of an active component in service.
+//! Putting another revision of an active component in service, while it is called.
 
 use std::sync::Arc;
 
-use domain::ComponentId;
+use domain::entry::StateRef;
+use domain::ports::{Drain, Settled, TakeOver, Unit};
+use domain::{ComponentId, Entry, Failure, FailureKind, Phase, Status};
+use tokio::sync::OwnedMutexGuard;
 
 use super::decide::{Started, replaced_entry};
 use crate::Registry;
 use crate::error::RegistryError;
-use crate::names::Target;
-use crate::report::{ActivateReport, Activated};
+use crate::instances::Prepared;
+use crate::names::{Target, unknown};
+use crate::report::{ActivateReport, Activated, Swapped};
+use crate::state_keeper::Keeper;
+
+/// A revision that is linked and about to take the place of another.
+struct Swap {
+    /// The entry as it was.
+    before: Arc<Entry>,
+    /// The entry as it will be.
+    after: Arc<Entry>,
+    prepared: Prepared,
+    /// When it began.
+    begun: domain::Timestamp,
+    /// Two swaps of one component come one after the other.
+    _life: OwnedMutexGuard<()>,
+}
 
 impl Registry {
-    /// Replaces the active revision of `id` by another one. On any failure the active one stays.
+    /// Replaces the active revision of `id` by another one. On any failure the active one stays, and has served all the while.
     pub(super) async fn replace_active(&self, id: &ComponentId, number: u32, report: &mut ActivateReport) {
         match self.try_replace(id, number, report).await {
-            Ok(activated) => {
+            Ok(Some(activated)) => {
                 report.order.push(id.clone());
                 report.waves.push(vec![id.clone()]);
                 report.activated.push(activated);
             }
+            Ok(None) => report.already_active.push(id.clone()),
             Err(error) => report.failed.push((id.clone(), error)),
         }
     }
 
-    /// As [`Self::replace_active`]. What the new revision needs is activated first, and is in the report whatever comes then.
+    /// As [`Self::replace_active`]; `None` if somebody else has put the revision in service meanwhile. What it needs is activated first, and
+    /// is in the report whatever comes then.
     async fn try_replace(
         &self,
         id: &ComponentId,
         number: u32,
         report: &mut ActivateReport,
-    ) -> Result<Activated, RegistryError> {
+    ) -> Result<Option<Activated>, RegistryError> {
         let key = id.clone();
-        let next = self.read(move |view| replaced_entry(view, &key, number)).await?;
-        let needs: Vec<_> = next.dependency_ids().into_iter().map(Target::from).collect();
+        let planned = self.read(move |view| replaced_entry(view, &key, number)).await?;
+        let needs: Vec<_> = planned.dependency_ids().into_iter().map(Target::from).collect();
         // Boxed: an activation may replace, a replacement activates.
         let dependencies = Box::pin(self.activate(&needs)).await;
         report.order.extend(dependencies.order);
@@ -41,30 +61,109 @@ impl Registry {
         if let Some((_, error)) = dependencies.failed.into_iter().next() {
             return Err(error);
         }
-        let _life = self.inner.life.lock(id).await;
+        let life = self.inner.life.lock(id).await;
         let begun = self.inner.clock.now();
-        let entry = Arc::new(next);
-        self.check_instances(&entry)?;
+        let before = self.entry_now(id)?.ok_or_else(|| unknown(id))?;
+        if before.status == Status::Active && before.revision.number == number {
+            return Ok(None);
+        }
+        // Whoever was there first may have changed it.
+        let key = id.clone();
+        let after = Arc::new(self.read(move |view| replaced_entry(view, &key, number)).await?);
+        self.check_instances(&after)?;
         self.room_for(id).await?;
-        self.prepare_imports(&entry).await?;
-        let old = self.slot(id).unit();
-        if let Some(old) = &old {
-            // Its state is what the new instance begins with; until the turn it would be made anew if it were called.
-            old.stop().await;
-        }
-        let (prepared, fuel) = match self.prepare_and_start(&entry).await {
-            Ok(started) => started,
-            Err(failure) => {
-                self.record_failure(failure.clone()).await?;
-                return Err(RegistryError::Activation(Box::new(failure)));
+        for hook in self.inner.hooks.before() {
+            if let Err(reason) = hook(after.clone()).await {
+                let message = format!("a pre-activation hook refused: {reason}");
+                return Err(self.keep_old(self.failure(&after, Phase::Activate, FailureKind::Hook, &message)).await);
             }
-        };
-        let started = Started { duration: self.inner.clock.now().since(begun), fuel };
-        let activated = self.put_active(&entry, prepared, started).await?;
-        if let Some(old) = old {
-            old.stop().await;
-            self.inner.tracker.room.dropped();
         }
-        Ok(activated)
+        self.prepare_imports(&after).await?;
+        let prepared = match self.prepare(&after).await {
+            Ok(prepared) => prepared,
+            Err(failure) => return Err(self.keep_old(failure).await),
+        };
+        self.inner.retiring.room_for(id).await;
+        let swap = Swap { before, after, prepared, begun, _life: life };
+        // A task: whoever asked may go away, but not between what is written and what serves.
+        let registry = self.clone();
+        match tokio::spawn(async move { registry.carry_out_swap(swap).await }).await {
+            Ok(swapped) => swapped.map(Some),
+            Err(died) => Err(RegistryError::Internal(format!("a swap died: {died}"))),
+        }
+    }
+
+    /// Makes the new instance beside the old one, moves what it remembers, and turns the place.
+    async fn carry_out_swap(&self, swap: Swap) -> Result<Activated, RegistryError> {
+        let Swap { before, after, prepared, begun, _life } = swap;
+        let id = &after.id;
+        // Nobody else puts a unit of the component in service meanwhile.
+        let preparing = self.inner.preparing.lock(id).await;
+        let old = self.slot(id).unit();
+        let drain = self.drain_time(&before);
+        let unit = Arc::clone(&prepared.unit);
+        let how = TakeOver { wait: drain, is_lazy: self.own_instances(&after).is_lazy() };
+        let handover = match unit.take_over(old.as_deref(), how).await {
+            Ok(handover) => handover,
+            Err(failure) => return Err(self.keep_old(failure).await),
+        };
+        self.made_instances(&*unit);
+        let duration = self.inner.clock.now().since(begun);
+        let started = Started { duration, fuel: handover.started().fuel };
+        let state = handover.state();
+        let saved = self.entry_now(id)?.and_then(|entry| entry.state.clone());
+        let mut settled = Settled::default();
+        let turn = |registry: &Self| {
+            registry.turn(&after, Arc::clone(&prepared.unit));
+            settled = handover.settle();
+        };
+        if let Err(error) = self.commit_active(&after, prepared.recipe.as_ref(), started, turn).await {
+            // The one in service goes on; nothing of this one is kept.
+            unit.stop().await;
+            return Err(error);
+        }
+        let swapped = Swapped {
+            from: before.revision.version.clone(),
+            from_revision: before.revision.number,
+            moved_bytes: state.as_ref().map(|state| state.len() as u64),
+            paused: settled.paused,
+            running: settled.running,
+        };
+        if let Some(state) = state {
+            self.keep_moved(&after, &state, saved).await;
+        }
+        drop(preparing);
+        if let Some(old) = old {
+            self.retire(old, Drain::all(drain));
+        }
+        let activated = self.activated(&after, prepared.recipe.as_ref(), started).await?;
+        Ok(Activated { swapped: Some(swapped), ..activated })
+    }
+
+    /// Writes down why a revision did not come into service; the one that is stays.
+    async fn keep_old(&self, failure: Failure) -> RegistryError {
+        match self.record_failure(failure.clone()).await {
+            Ok(()) => RegistryError::Activation(Box::new(failure)),
+            Err(error) => error,
+        }
+    }
+
+    /// Saves what was moved, unless the instance that it was moved to has left something newer. A swap that happened stands, whether or
+    /// not this can be done.
+    async fn keep_moved(&self, entry: &Entry, state: &[u8], saved: Option<StateRef>) {
+        let keeper = Keeper::new(self, &entry.id);
+        let Err(error) = keeper.save_over(state.to_vec(), saved).await else { return };
+        let message = format!("the state that was moved cannot be saved: {error}");
+        let failure = self.failure(entry, Phase::Snapshot, FailureKind::Host, &message);
+        if let Err(error) = self.record_failure(failure).await {
+            self.inner.tracker.note_lost(&error);
+        }
+    }
+
+    /// Counts the instances that a unit was made with.
+    pub(crate) fn made_instances(&self, unit: &dyn Unit) {
+        for _ in 0..unit.instances().live {
+            self.inner.tracker.room.made();
+        }
     }
 }

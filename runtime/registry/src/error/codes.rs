@@ -12,6 +12,7 @@ pub(super) fn of_call(error: &EngineError) -> &'static str {
         EngineError::BadArguments { .. } => "invalid-arguments",
         EngineError::Unusable { .. } => "engine-unusable",
         EngineError::CannotCompose { .. } => "cannot-fuse",
+        EngineError::Replaced(_) => "changed",
         EngineError::Failed(failure) => match failure.phase {
             Phase::Call => "component-failed",
             _ => "component-activation",

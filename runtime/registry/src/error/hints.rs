@@ -132,6 +132,7 @@ fn engine(error: &EngineError) -> Vec<String> {
         }
         EngineError::BadArguments { .. } => vec!["write a call as in `add(1, 2)` or `greet(\"Ada\")`".to_owned()],
         EngineError::Failed(failure) => failed(failure),
+        EngineError::Replaced(_) => vec!["call it again".to_owned()],
     }
 }
 

@@ -14,6 +14,7 @@ use domain::{ComponentId, Entry, Event, Grant, InterfaceName, Policy, Version};
 pub use effective::{EffectiveGrants, GrantedThrough};
 pub(crate) use folder::located;
 pub use refusal::GrantRefusal;
+pub(crate) use renew::Renewal;
 
 use crate::Registry;
 use crate::commit::blocking;

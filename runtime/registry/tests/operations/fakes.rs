@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 use domain::call::{CallExpression, CallOutcome, CallRequest};
 use domain::inspection::{ExternItem, ExternKind, FunctionSignature, Inspection};
 use domain::ports::{
-    BlobStore, BoxFuture, CallRecord, Clock, Engine, EngineError, EngineObserver, FusePart, GateUsage, GuestOutput,
-    InstanceCount, InstanceState, Mappings, OutputLine, OutputSink, ProcessLimits, SettingsStore, SourceError, Started,
-    StateStore, StorageError, Unit, UnitSpec, Upkeep,
+    BlobStore, BoxFuture, CallRecord, Clock, Drain, Drained, Engine, EngineError, EngineObserver, FusePart, GateUsage,
+    GuestOutput, Handover, InstanceCount, InstanceState, Mappings, OutputLine, OutputSink, ProcessLimits,
+    SettingsStore, Settled, SourceError, Started, StateStore, StorageError, TakeOver, Unit, UnitSpec, Upkeep,
 };
 use domain::{Actor, ComponentId, Digest, Failure, FailureKind, Phase, Timestamp};
 use registry::{RegisterRequest, Registry, Tracker};
@@ -171,6 +171,7 @@ impl Engine for TextEngine {
                 spec,
                 text,
                 live: AtomicBool::new(false),
+                is_retired: AtomicBool::new(false),
                 last_used: Mutex::default(),
                 machine: self.machine.clone(),
                 observer: self.observer.clone(),
@@ -214,6 +215,8 @@ struct TextUnit {
     spec: UnitSpec,
     text: String,
     live: AtomicBool,
+    /// Whether another took its place.
+    is_retired: AtomicBool,
     last_used: Mutex<Option<Instant>>,
     machine: Arc<Machine>,
     observer: Arc<Tracker>,
@@ -251,6 +254,39 @@ impl TextUnit {
     }
 }
 
+/// A text that is ready to take another's place. What a text remembers is what a line `remembers X` says.
+struct TextHandover<'a> {
+    new: &'a TextUnit,
+    old: Option<&'a TextUnit>,
+    started: Started,
+    state: Option<Arc<[u8]>>,
+}
+
+impl Handover for TextHandover<'_> {
+    fn started(&self) -> Started {
+        self.started
+    }
+
+    fn state(&self) -> Option<Arc<[u8]>> {
+        self.state.clone()
+    }
+
+    fn settle(self: Box<Self>) -> Settled {
+        self.new.step("settle");
+        if let Some(old) = self.old {
+            old.is_retired.store(true, Ordering::SeqCst);
+        }
+        Settled { running: 0, paused: Duration::ZERO }
+    }
+}
+
+impl TextUnit {
+    fn remembered(&self) -> Option<Arc<[u8]>> {
+        let said = self.text.lines().find_map(|line| line.strip_prefix("remembers "))?;
+        self.live.load(Ordering::SeqCst).then(|| said.as_bytes().into())
+    }
+}
+
 impl Unit for TextUnit {
     fn id(&self) -> &ComponentId {
         &self.spec.id
@@ -276,8 +312,37 @@ impl Unit for TextUnit {
         })
     }
 
+    fn take_over<'a>(
+        &'a self,
+        old: Option<&'a dyn Unit>,
+        how: TakeOver,
+    ) -> BoxFuture<'a, Result<Box<dyn Handover + 'a>, Failure>> {
+        Box::pin(async move {
+            let old = old.and_then(|old| old.as_any().downcast_ref::<Self>());
+            let is_cold = old.is_none_or(|old| !old.live.load(Ordering::SeqCst));
+            let started = if how.is_lazy && is_cold { Started::default() } else { self.start().await? };
+            if self.has("unhealthy") {
+                return Err(self.failure(Phase::Health, FailureKind::Err, "low on air"));
+            }
+            let state = old.and_then(Self::remembered);
+            Ok(Box::new(TextHandover { new: self, old, started, state }) as Box<dyn Handover + 'a>)
+        })
+    }
+
+    fn drain(&self, _: Drain) -> BoxFuture<'_, Drained> {
+        Box::pin(async move {
+            if self.set_live(false) {
+                self.step("drain");
+            }
+            Drained::default()
+        })
+    }
+
     fn call(&self, request: CallRequest) -> BoxFuture<'_, Result<CallOutcome, EngineError>> {
         Box::pin(async move {
+            if self.is_retired.load(Ordering::SeqCst) {
+                return Err(EngineError::Replaced(Box::new(request)));
+            }
             assert!(!request.caller.call_id.is_none(), "each call has an id");
             let was_live = self.set_live(true);
             let ok = !self.has("fail-call");
@@ -346,6 +411,10 @@ impl Unit for TextUnit {
 
     fn instance_state(&self) -> InstanceState {
         if self.live.load(Ordering::SeqCst) { InstanceState::Live } else { InstanceState::Cold }
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
     }
 
     fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {

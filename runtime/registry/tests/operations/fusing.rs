@@ -171,14 +171,14 @@ async fn one_import_cannot_come_from_two() {
 async fn a_part_that_changes_is_in_the_unit_as_it_is_then() {
     let world = three().await;
     world.fuse("demo:a", &["demo:b", "demo:c"]).await.unwrap();
-    let starts = || world.steps.lock().unwrap().iter().filter(|step| *step == "stop demo:a").count();
+    let swaps = || world.steps.lock().unwrap().iter().filter(|step| *step == "settle demo:a").count();
     world.made_of("demo:a").await.unwrap();
-    let stopped = starts();
+    let swapped = swaps();
     world.have(&format!("{}\n# new", B.replace("version 1.0.0", "version 1.1.0"))).await;
-    assert_eq!((world.made_of("demo:a").await, starts()), (Ok(2), stopped), "it waits for its activation");
+    assert_eq!((world.made_of("demo:a").await, swaps()), (Ok(2), swapped), "it waits for its activation");
     let newer = Target { version: Some("1.1.0".parse().unwrap()), ..Target::from(id("demo:b")) };
     assert!(world.registry.activate(&[newer]).await.failed.is_empty());
-    assert_eq!((world.made_of("demo:a").await, starts()), (Ok(2), stopped + 1));
+    assert_eq!((world.made_of("demo:a").await, swaps()), (Ok(2), swapped + 1));
     // What it may do is no longer what the component may do.
     world.registry.grant(&id("demo:c"), vec!["env X=1".parse().unwrap()]).await.unwrap();
     let refused = world.made_of("demo:a").await.unwrap_err();

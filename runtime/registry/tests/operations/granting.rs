@@ -33,13 +33,14 @@ async fn a_live_instance_ends_when_its_grants_change_and_the_next_call_has_a_new
     let a = id("demo:a");
     let change = world.registry.grant(&a, vec![grant("env X=1"), grant("env X=2")]).await.unwrap();
     assert_eq!(change.changed, [grant("env X=2")], "the last of one place holds");
-    assert_eq!(*world.steps.lock().unwrap(), ["start demo:a", "stop demo:a"]);
+    let renewed = ["start demo:a", "settle demo:a", "drain demo:a"];
+    assert_eq!(world.steps.lock().unwrap()[1..], renewed);
     // Nothing changes, so nothing ends.
     world.registry.call(&a, Default::default()).await.unwrap();
     assert_eq!(world.registry.grant(&a, vec![grant("env X=2")]).await.unwrap().unchanged.len(), 1);
-    assert_eq!(world.steps.lock().unwrap().len(), 2);
+    assert_eq!(world.steps.lock().unwrap().len(), 4);
     world.registry.revoke(&a, Revocation::All).await.unwrap();
-    assert_eq!(*world.steps.lock().unwrap(), ["start demo:a", "stop demo:a", "stop demo:a"]);
+    assert_eq!(world.steps.lock().unwrap()[4..], renewed);
     world.registry.call(&a, Default::default()).await.unwrap();
     assert_eq!(granted(&world, "demo:a").await, [""; 0]);
     assert_eq!(world.events().await, ["registered", "activated", "granted", "revoked"]);

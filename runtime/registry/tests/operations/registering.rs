@@ -70,7 +70,7 @@ async fn a_new_version_waits_while_the_old_one_is_active() {
     assert!(report.failed.is_empty(), "{:?}", report.failed);
     let entry = world.registry.get(&id("demo:a")).await.unwrap().entry;
     assert_eq!((entry.status, entry.revision.version.to_string().as_str()), (Status::Active, "2.0.0"));
-    assert_eq!(*world.steps.lock().unwrap(), ["start demo:a", "stop demo:a", "start demo:a"]);
+    assert_eq!(*world.steps.lock().unwrap(), ["start demo:a", "start demo:a", "settle demo:a", "drain demo:a"]);
 }
 
 #[tokio::test]

@@ -1,0 +1,146 @@
+//! What callers see of swaps: eight of them at full rate, with another revision in service every few milliseconds and without.
+//!
+//! A pause is how much longer the longest call took than the 99th percentile of calls without swaps in the same run.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, anyhow, bail};
+use domain::call::{CallExpression, CallRequest};
+use domain::{ComponentId, ComponentManifest};
+use embed::{ManifestSource, OpenOptions, RegisterRequest, Registry, Target};
+use tokio::runtime::Runtime;
+
+/// Callers at full rate.
+const CALLERS: usize = 8;
+const SWAPS: u32 = 100;
+/// Time from one swap to the next.
+const EVERY: Duration = Duration::from_millis(20);
+/// The bound of the longest pause.
+const PAUSE_MAX: Duration = Duration::from_millis(5);
+
+/// Adds to a count, which is its state if it has any.
+fn counter(state: &str) -> String {
+    format!(
+        r#"(component
+    (core module $m
+      (memory (export "memory") 1)
+      (global $count (mut i32) (i32.const 0))
+      (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 64))
+      (func (export "next") (result i32)
+        (global.set $count (i32.add (global.get $count) (i32.const 1))) (global.get $count))
+      (func (export "snapshot") (result i32)
+        (i32.store (i32.const 32) (global.get $count))
+        (i32.store (i32.const 0) (i32.const 0)) (i32.store (i32.const 4) (i32.const 32)) (i32.store (i32.const 8) (i32.const 4))
+        (i32.const 0))
+      (func (export "restore") (param $bytes i32) (param $length i32) (result i32)
+        (global.set $count (i32.load (local.get $bytes))) (i32.store (i32.const 0) (i32.const 0)) (i32.const 0)))
+    (core instance $i (instantiate $m))
+    (func (export "next") (result u32) (canon lift (core func $i "next")))
+    {state})"#
+    )
+}
+
+const STATE: &str = r#"
+    (func $snapshot (result (result (list u8) (error string)))
+      (canon lift (core func $i "snapshot") (memory (core memory $i "memory"))))
+    (func $restore (param "state" (list u8)) (result (result (error string)))
+      (canon lift (core func $i "restore") (memory (core memory $i "memory")) (realloc (core func $i "realloc"))))
+    (instance $state (export "snapshot" (func $snapshot)) (export "restore" (func $restore)))
+    (export "registry:component/state@0.1.0" (instance $state))"#;
+
+pub(crate) fn run(tokio: &Runtime) -> Result<()> {
+    for (what, state, more) in [
+        ("shared, without state", "", ""),
+        ("shared, with state that is moved", STATE, ""),
+        ("a pool", "", "[instances]\nmode = \"pool\"\n"),
+        ("an instance for each call", "", "[instances]\nmode = \"per-call\"\n"),
+    ] {
+        tokio.block_on(case(what, &counter(state), more))?;
+    }
+    Ok(())
+}
+
+async fn case(what: &str, wat: &str, more: &str) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let registry = embed::open(folder.path(), OpenOptions::default()).await?;
+    let id: ComponentId = "bench:count".parse()?;
+    for version in ["1.0.0", "2.0.0"] {
+        let manifest = format!("id = \"{id}\"\nversion = \"{version}\"\n{more}");
+        let mut request = RegisterRequest::bytes("count.wat", wat.as_bytes());
+        request.manifest = Some(ManifestSource::Given(Box::new(ComponentManifest::parse(&manifest)?)));
+        registry.register(request).await?;
+        // The second one waits.
+        activate(&registry, &id, "1.0.0").await?;
+    }
+    let (mut quiet, _) = under_load(&registry, &id, 0).await?;
+    let (mut swapped, paused) = under_load(&registry, &id, SWAPS).await?;
+    quiet.sort_unstable();
+    swapped.sort_unstable();
+    let p99 = quiet.get(quiet.len() * 99 / 100).copied().unwrap_or_default();
+    let quiet_longest = quiet.last().copied().unwrap_or_default();
+    let longest = swapped.last().copied().unwrap_or_default();
+    println!(
+        "{SWAPS} swaps under {CALLERS} callers, {what}: {} calls, none failed; usual p99 {p99:.2?} (longest {quiet_longest:.2?}), \
+         longest with swaps {longest:.2?}, a pause of {:.2?} (bound {PAUSE_MAX:?}); state was moved in at most {paused:.2?}",
+        swapped.len(),
+        longest.saturating_sub(p99),
+    );
+    registry.close().await?;
+    Ok(())
+}
+
+async fn activate(registry: &Registry, id: &ComponentId, version: &str) -> Result<Duration> {
+    let report = registry.activate(&[Target { version: Some(version.parse()?), ..Target::from(id) }]).await;
+    match report.failed.into_iter().next() {
+        Some((_, error)) => Err(error.into()),
+        None => Ok(report
+            .activated
+            .iter()
+            .filter_map(|one| one.swapped.as_ref())
+            .map(|one| one.paused)
+            .max()
+            .unwrap_or_default()),
+    }
+}
+
+/// Calls from all sides for as long as `swaps` swaps take, or would; returns how long each call took, and the longest standstill.
+async fn under_load(registry: &Registry, id: &ComponentId, swaps: u32) -> Result<(Vec<Duration>, Duration)> {
+    let done = Arc::new(AtomicBool::new(false));
+    let callers: Vec<_> = (0..CALLERS)
+        .map(|_| {
+            let (registry, id, done) = (registry.clone(), id.clone(), Arc::clone(&done));
+            tokio::spawn(async move {
+                let mut took = Vec::new();
+                let handle = registry.instance(&id).await?;
+                while !done.load(Ordering::Relaxed) {
+                    let expression = CallExpression::Json { function: "next".to_owned(), args: vec![] };
+                    let begun = Instant::now();
+                    handle.call(CallRequest { expression, ..CallRequest::default() }).await?;
+                    took.push(begun.elapsed());
+                    // A call that waits for nothing never gives the thread to those who swap.
+                    tokio::task::yield_now().await;
+                }
+                Ok::<_, embed::RegistryError>(took)
+            })
+        })
+        .collect();
+    let mut paused = Duration::ZERO;
+    if swaps == 0 {
+        tokio::time::sleep(EVERY * SWAPS).await;
+    }
+    for swap in 0..swaps {
+        paused = paused.max(activate(registry, id, if swap % 2 == 0 { "2.0.0" } else { "1.0.0" }).await?);
+        tokio::time::sleep(EVERY).await;
+    }
+    done.store(true, Ordering::Relaxed);
+    let mut took = Vec::new();
+    for caller in callers {
+        took.extend(caller.await.map_err(|died| anyhow!("a caller died: {died}"))??);
+    }
+    if took.is_empty() {
+        bail!("nobody called");
+    }
+    Ok((took, paused))
+}
