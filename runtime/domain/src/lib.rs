@@ -40,6 +40,7 @@ pub mod text;
 pub mod time;
 pub mod units;
 pub mod usage;
+pub mod world;
 
 pub use digest::Digest;
 pub use entry::{Edge, EdgeKind, Entry, Revision, Unresolved};

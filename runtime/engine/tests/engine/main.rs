@@ -15,3 +15,4 @@ mod random_types;
 mod resources;
 mod support;
 mod workers;
+mod worlds;
