@@ -7,6 +7,7 @@ mod adding;
 mod calling;
 mod gates;
 mod limits;
+mod planning;
 mod restart;
 
 use std::time::{Duration, Instant};
@@ -20,8 +21,9 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 /// A bench and what it is called.
 type Bench = (&'static str, fn(&Runtime) -> anyhow::Result<()>);
 
-const BENCHES: [Bench; 5] = [
+const BENCHES: [Bench; 6] = [
     ("adding", adding::run),
+    ("planning", planning::run),
     ("restart", restart::run),
     ("calling", calling::run),
     ("limits", limits::run),
