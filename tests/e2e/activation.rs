@@ -240,7 +240,11 @@ fn a_version_that_would_leave_active_dependents_behind_is_refused() {
     sandbox.register_fixture("test:adder", "adder.wat");
     sandbox.register_fixture("test:doubler", "doubler.wat");
     sandbox.ok(&["-q", "activate", "--all"]);
-    sandbox.register_version("test:adder", "2.0.0", &crate::harness::sandbox::fixture("greeter.wat"));
+    let greeter = text(&sandbox.fixture("greeter.wat"));
+    let register = ["register", &greeter, "--id", "test:adder", "--version", "2.0.0"];
+    let (_, error) = sandbox.fails(&register, 4);
+    assert_eq!((&error["code"], &error["broken"][0]["id"]), (&json!("breaking"), &json!("test:doubler")));
+    sandbox.ok(&[&register[..], &["-q", "--force"]].concat());
     let (ran, error) = sandbox.fails(&["activate", "test:adder@2.0.0"], 4);
     assert!(error["message"].as_str().unwrap().contains("test:doubler"), "{ran:#?}");
     assert_eq!(sandbox.json(&["show", "test:adder"])["version"], "1.0.0");

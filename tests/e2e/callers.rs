@@ -38,8 +38,10 @@ fn a_new_revision_that_lets_others_call_counts_at_the_gate() {
     sandbox.ok(&["-q", "activate", "borrower"]);
     sandbox.ok(&["call", "borrower", "theirs()"]);
     let folder = provider(&sandbox, "1.1.0", "[]");
-    sandbox.ok(&["-q", "register", &folder]);
     // An active component would lose its import.
+    let (_, error) = sandbox.fails(&["register", &folder], 4);
+    assert_eq!(error["broken"][0]["reasons"][0]["code"], "caller-refused");
+    sandbox.ok(&["-q", "register", &folder, "--force"]);
     let refused = sandbox.run(&["activate", "environ@1.1.0"]);
     refused.assert_failed(4);
     sandbox.ok(&["call", "borrower", "theirs()"]);

@@ -12,33 +12,33 @@ fn the_first_screen_groups_the_verbs() {
     Usage: runtime [OPTIONS] <VERB> …
 
     Components:
-      register PATH…       Add components, or new versions of them
-      scan, inspect PATH   Look at a folder or binary before registering it
-      unregister ID…       Remove components
-      list, show, wit ID   List components; show all about one, or its WIT
+      register, unregister  Add components or new versions; remove components
+      scan, inspect PATH    Look at a folder or binary before registering it
+      list, show, wit ID    List components; show all about one, or its WIT
+      versions, diff ID     List revisions; compare two of them
     Running:
-      activate ID…         Activate components and all that they need
-      call ID 'f(args)'    Call a function; arguments and result in WAVE
-      deactivate, evict ID Take out of service, or drop the instance alone
-      logs ID              Show what a component printed and logged
+      activate ID…          Activate components and all that they need
+      call ID 'f(args)'     Call a function; arguments and result in WAVE
+      plan, use, rollback   Foresee who would break; choose a revision; go back
+      deactivate, evict ID  Take out of service, or drop the instance alone
     Dependencies:
-      deps, dependents ID  Show what a component needs, or what needs it
-      depend, undepend     Declare or remove a dependency: `depend A --on B`
-      fuse, unfuse         Compose a trusted pair into one: `fuse A B`; undo it
-      order, cycles, graph Show the activation order, all cycles, or a picture
+      deps, dependents ID   Show what a component needs, or what needs it
+      why, impact ID        Say why it is active; who would stop with it
+      depend, undepend      Declare or remove a dependency: `depend A --on B`
+      fuse, unfuse          Compose a trusted pair into one: `fuse A B`; undo it
+      order, cycles, graph  Show the activation order, all cycles, or a picture
     Operations:
-      status, health ID    Show or set the status; count healthy components
-      errors, log, stats   Show failures; who did what when; use and timings
-      grant, revoke ID CAP Grant variables, folders, clocks; take them back
-      grants, policy       Show what is asked and granted, and by which rules
-      index, settings      Make and use indexes; show or change settings
-      completions SHELL    Print completions for a shell
+      status, health, stats Show or set the status; count what is healthy; use
+      errors, log, logs     Show failures; who did what when; what guests print
+      grant, revoke ID CAP  Grant variables, folders, clocks; take them back
+      grants, policy        Show what is asked and granted, and by which rules
+      index, settings       Make and use indexes; show or change settings
     Upkeep:
-      serve                Keep the registry live, for other commands to use
-      backup, restore      Copy the registry, or make it from a copy
-      export, import FILE  Hand components to another registry
-      gc, prune, compact   Remove unused bytes, components, old records
-      verify, repair       Check the data folder, or keep what is whole
+      serve, completions    Keep the registry live for other commands; for shells
+      backup, restore       Copy the registry, or make it from a copy
+      export, import FILE   Hand components to another registry
+      gc, prune, compact    Remove unused bytes, components, old records
+      verify, repair        Check the data folder, or keep what is whole
 
     Options:
       -C <DIR>                   Work as if started in DIR

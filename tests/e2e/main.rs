@@ -16,6 +16,7 @@ mod bad_graphs;
 mod breaking_off;
 mod callers;
 mod calls;
+mod changing;
 #[cfg(target_os = "linux")]
 mod compiling;
 mod dependencies;

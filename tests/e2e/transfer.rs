@@ -89,6 +89,9 @@ fn carried(sandbox: &Sandbox, data: &str) -> Value {
         for field in [
             "revision",
             "newest_revision",
+            "waiting_revision",
+            "activation",
+            "lock",
             "path",
             "last_modified",
             "registered_at",

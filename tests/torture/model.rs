@@ -24,6 +24,8 @@ pub(crate) struct Entry {
     pub(crate) revisions: BTreeMap<u32, Revision>,
     /// The number of the revision that it points to.
     pub(crate) current: u32,
+    /// The number of the one that was registered while it was active, until one is chosen.
+    pub(crate) waiting: Option<u32>,
     /// `registered`, `active`, `inactive` or `error`.
     pub(crate) status: &'static str,
     /// Dependencies that `depend` declared.
@@ -42,7 +44,7 @@ pub(crate) type Changes = BTreeMap<String, Vec<Option<Entry>>>;
 impl Entry {
     pub(crate) fn new(revision: Revision) -> Self {
         let revisions = BTreeMap::from([(1, revision)]);
-        Self { revisions, current: 1, status: "registered", declared: BTreeSet::new(), failures: (0, 0) }
+        Self { revisions, current: 1, waiting: None, status: "registered", declared: BTreeSet::new(), failures: (0, 0) }
     }
 
     pub(crate) fn revision(&self) -> &Revision {
@@ -67,16 +69,27 @@ impl Entry {
         let mut after = self.clone();
         let number = self.newest() + 1;
         after.revisions.insert(number, revision);
-        if !self.is_active() {
+        if self.is_active() {
+            after.waiting = Some(number);
+            after
+        } else {
+            after.pointing_to(number)
+        }
+    }
+
+    /// Returns this pointing to a revision, if it does not yet.
+    pub(crate) fn pointing_to(&self, number: u32) -> Self {
+        let mut after = self.clone();
+        if number != self.current {
             after.current = number;
+            after.waiting = None;
         }
         after
     }
 
     /// Returns this after its activation at a revision.
     pub(crate) fn activated(&self, number: u32) -> Self {
-        let mut after = self.clone();
-        after.current = number;
+        let mut after = self.pointing_to(number);
         after.status = "active";
         if self.revisions[&number].refuses {
             after.status = "error";
@@ -85,12 +98,12 @@ impl Entry {
         after
     }
 
-    /// Returns this out of service, pointing to the newest revision that waited.
+    /// Returns this out of service, pointing to the revision that waited, if one did.
     pub(crate) fn deactivated(&self) -> Self {
         let mut after = self.clone();
         if self.is_active() {
             after.status = "inactive";
-            after.current = self.newest();
+            return self.waiting.map_or(after.clone(), |waiting| after.pointing_to(waiting));
         }
         after
     }
@@ -102,6 +115,7 @@ impl Entry {
             ("version", Value::from(revision.version.as_str())),
             ("revision", self.current.into()),
             ("newest_revision", self.newest().into()),
+            ("waiting_revision", self.waiting.into()),
             ("status", self.status.into()),
             ("digest", revision.digest.as_str().into()),
         ];

@@ -190,7 +190,7 @@ impl Planner<'_> {
         }
         // An entry that is not active points to the version before anything else is looked at.
         if let Some(number) = version.and_then(|version| entry.with_version(&version)).filter(|_| !entry.is_active()) {
-            let pointing = Entry { current: number, ..entry.clone() };
+            let pointing = entry.pointing_to(number);
             operation.changes.entry(id.clone()).or_default().insert(0, Some(pointing));
             operation.at_least = Some(id);
         }

@@ -95,13 +95,20 @@ pub(crate) enum Verb {
     List(commands::list::Args),
     Show(commands::show::Args),
     Wit(commands::wit::Args),
+    Versions(commands::versions::Args),
+    Diff(commands::diff::Args),
+    Plan(commands::plan::Args),
     Activate(commands::activate::Args),
     Call(commands::call::Args),
+    Use(commands::use_revision::Args),
+    Rollback(commands::rollback::Args),
     Deactivate(commands::deactivate::Args),
     Evict(commands::evict::Args),
     Logs(commands::logs::Args),
     Deps(commands::deps::Args),
     Dependents(commands::dependents::Args),
+    Why(commands::why::Args),
+    Impact(commands::impact::Args),
     Depend(commands::depend::Args),
     Undepend(commands::undepend::Args),
     Fuse(commands::fuse::Args),
@@ -140,7 +147,12 @@ impl Verb {
             Self::Activate(args) => args.selection.is_many(),
             // One call is in one guest at a time.
             Self::Call(_) => false,
-            Self::Deactivate(_) | Self::Status(_) | Self::Health(_) | Self::Serve(_) => true,
+            Self::Use(_)
+            | Self::Rollback(_)
+            | Self::Deactivate(_)
+            | Self::Status(_)
+            | Self::Health(_)
+            | Self::Serve(_) => true,
             Self::Register(args) => args.activate,
             Self::Scan(args) => args.activate,
             Self::Inspect(_)
@@ -148,10 +160,15 @@ impl Verb {
             | Self::List(_)
             | Self::Show(_)
             | Self::Wit(_)
+            | Self::Versions(_)
+            | Self::Diff(_)
+            | Self::Plan(_)
             | Self::Evict(_)
             | Self::Logs(_)
             | Self::Deps(_)
             | Self::Dependents(_)
+            | Self::Why(_)
+            | Self::Impact(_)
             | Self::Depend(_)
             | Self::Undepend(_)
             | Self::Fuse(_)

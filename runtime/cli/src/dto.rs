@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::error::CliError;
 use crate::instances::InstancesDoc;
 use crate::limits;
+use crate::lock::{BoundDoc, LastActivationDoc};
 
 /// One component with what the registry knows of it.
 #[derive(Clone, Debug, Serialize)]
@@ -20,6 +21,8 @@ pub(crate) struct EntryDoc {
     pub(crate) version: String,
     pub(crate) revision: u32,
     pub(crate) newest_revision: u32,
+    /// The revision that waits for its activation, if one does.
+    pub(crate) waiting_revision: Option<u32>,
     pub(crate) kind: String,
     pub(crate) status: &'static str,
     pub(crate) healthy: bool,
@@ -42,6 +45,10 @@ pub(crate) struct EntryDoc {
     pub(crate) config: BTreeMap<String, String>,
     pub(crate) bind: BTreeMap<String, ComponentId>,
     pub(crate) instances: InstancesDoc,
+    /// How it was activated last; `null` if it never was.
+    pub(crate) activation: Option<LastActivationDoc>,
+    /// What each need was bound to when it was activated last.
+    pub(crate) lock: Vec<BoundDoc>,
     pub(crate) path: Option<String>,
     pub(crate) last_modified: Option<String>,
     pub(crate) instance: &'static str,
@@ -64,6 +71,7 @@ impl From<&EntryView> for EntryDoc {
             version: revision.version.to_string(),
             revision: revision.number,
             newest_revision: entry.newest,
+            waiting_revision: entry.waiting,
             kind: revision.kind().to_string(),
             status: entry.status.as_str(),
             healthy: entry.is_healthy(),
@@ -84,6 +92,8 @@ impl From<&EntryView> for EntryDoc {
             config: manifest.config.clone(),
             bind: manifest.bind.clone(),
             instances: InstancesDoc::from(view),
+            activation: entry.activation.as_deref().map(LastActivationDoc::from),
+            lock: entry.activation.iter().flat_map(|last| last.lock.iter().map(BoundDoc::from)).collect(),
             path: revision.path.clone(),
             last_modified: revision.last_modified.map(|at| at.to_string()),
             instance: view.instance.as_str(),

@@ -6,6 +6,7 @@ use domain::{ComponentId, ErrorKind};
 use registry::RegistryError;
 use serde::Serialize;
 
+use crate::breaking::{BrokenDoc, broken_text};
 use crate::output::Output;
 use crate::terminal::Terminal;
 
@@ -86,6 +87,9 @@ pub(crate) struct CliError {
     /// The failure of the component, where one failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) failure: Option<Box<FailureDoc>>,
+    /// Who would break, where that is the reason.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) broken: Option<Box<[BrokenDoc]>>,
     /// What caused it, outermost first; shown with `-v`.
     #[serde(skip)]
     causes: Vec<String>,
@@ -130,7 +134,7 @@ pub(crate) struct ErrorDoc<'a> {
 
 impl CliError {
     fn new(kind: ErrorKind, code: &'static str, message: String) -> Self {
-        Self { kind, code, message, hints: vec![], component: None, failure: None, causes: vec![] }
+        Self { kind, code, message, hints: vec![], component: None, failure: None, broken: None, causes: vec![] }
     }
 
     /// The arguments are wrong in a way that clap does not see.
@@ -222,6 +226,9 @@ impl CliError {
             message = format!("{}: {message}", escape_line(item));
         }
         terminal.print(&format!("{} {message}\n", terminal.paint().red("error:")));
+        if let Some(broken) = &self.broken {
+            terminal.print(&broken_text(broken, terminal.paint()));
+        }
         if terminal.is_verbose() {
             for cause in &self.causes {
                 terminal.detail(&format!("  caused by: {cause}"));
@@ -251,6 +258,10 @@ impl From<&RegistryError> for CliError {
             hints: error.hints(),
             component: error.component().map(|id| id.as_str().into()),
             failure: error.failure().map(|failure| Box::new(failure.into())),
+            broken: match error {
+                RegistryError::Breaking { broken, .. } => Some(broken.iter().map(BrokenDoc::from).collect()),
+                _ => None,
+            },
             causes: vec![],
         }
         .caused_by(error)
@@ -307,6 +318,7 @@ impl From<embed::OpenError> for CliError {
             hints: error.hints(),
             component: None,
             failure: None,
+            broken: None,
             causes: vec![],
         }
         .caused_by(&error)

@@ -25,10 +25,10 @@ pub(crate) const GROUPS: &[(&str, &[Line])] = &[
     (
         "Components",
         &[
-            line("register PATH…", "Add components, or new versions of them"),
+            line("register, unregister", "Add components or new versions; remove components"),
             line("scan, inspect PATH", "Look at a folder or binary before registering it"),
-            line("unregister ID…", "Remove components"),
             line("list, show, wit ID", "List components; show all about one, or its WIT"),
+            line("versions, diff ID", "List revisions; compare two of them"),
         ],
     ),
     (
@@ -36,14 +36,15 @@ pub(crate) const GROUPS: &[(&str, &[Line])] = &[
         &[
             line("activate ID…", "Activate components and all that they need"),
             line("call ID 'f(args)'", "Call a function; arguments and result in WAVE"),
+            line("plan, use, rollback", "Foresee who would break; choose a revision; go back"),
             line("deactivate, evict ID", "Take out of service, or drop the instance alone"),
-            line("logs ID", "Show what a component printed and logged"),
         ],
     ),
     (
         "Dependencies",
         &[
             line("deps, dependents ID", "Show what a component needs, or what needs it"),
+            line("why, impact ID", "Say why it is active; who would stop with it"),
             line("depend, undepend", "Declare or remove a dependency: `depend A --on B`"),
             line("fuse, unfuse", "Compose a trusted pair into one: `fuse A B`; undo it"),
             line("order, cycles, graph", "Show the activation order, all cycles, or a picture"),
@@ -52,18 +53,17 @@ pub(crate) const GROUPS: &[(&str, &[Line])] = &[
     (
         "Operations",
         &[
-            line("status, health ID", "Show or set the status; count healthy components"),
-            line("errors, log, stats", "Show failures; who did what when; use and timings"),
+            line("status, health, stats", "Show or set the status; count what is healthy; use"),
+            line("errors, log, logs", "Show failures; who did what when; what guests print"),
             line("grant, revoke ID CAP", "Grant variables, folders, clocks; take them back"),
             line("grants, policy", "Show what is asked and granted, and by which rules"),
             line("index, settings", "Make and use indexes; show or change settings"),
-            line("completions SHELL", "Print completions for a shell"),
         ],
     ),
     (
         "Upkeep",
         &[
-            line("serve", "Keep the registry live, for other commands to use"),
+            line("serve, completions", "Keep the registry live for other commands; for shells"),
             line("backup, restore", "Copy the registry, or make it from a copy"),
             line("export, import FILE", "Hand components to another registry"),
             line("gc, prune, compact", "Remove unused bytes, components, old records"),
@@ -78,7 +78,7 @@ pub(crate) fn with_groups(command: Command) -> Command {
     for (title, lines) in GROUPS {
         verbs.push_str(&format!("{title}:\n"));
         for line in *lines {
-            verbs.push_str(&format!("  {:<21}{}\n", line.usage, line.about));
+            verbs.push_str(&format!("  {:<22}{}\n", line.usage, line.about));
         }
     }
     let template = format!(

@@ -6,6 +6,7 @@
 
 mod allocator;
 mod args;
+mod breaking;
 mod commands;
 mod dto;
 mod error;
@@ -15,6 +16,7 @@ mod guest_output;
 mod instances;
 mod interrupt;
 mod limits;
+mod lock;
 mod output;
 mod progress;
 #[cfg(test)]

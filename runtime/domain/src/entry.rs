@@ -6,6 +6,7 @@ use std::sync::Arc;
 use semver::{Version, VersionReq};
 use serde::{Deserialize, Serialize};
 
+use crate::activation::Activation;
 use crate::digest::Digest;
 use crate::fusion::Fusion;
 use crate::grant::Granted;
@@ -111,7 +112,20 @@ pub struct Entry {
     /// What an operator said of fusing it; `None` leaves that to the component manifest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fusion: Option<Fusion>,
+    /// The revision that was registered while another one was active, until some revision is chosen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<u32>,
+    /// The way to the revision that the entry points to: those that it pointed to before, oldest first, without detours. A rollback
+    /// goes back on it. At most [`TRAIL_MAX`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trail: Vec<u32>,
+    /// How it was activated last; `None` if it never was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub activation: Option<Arc<Activation>>,
 }
+
+/// Most revisions that an entry remembers to go back to; the oldest are forgotten first.
+pub const TRAIL_MAX: usize = 64;
 
 impl Entry {
     /// Tells whether the entry is healthy: not in error, and its last probe, if any, did not fail.
@@ -129,7 +143,25 @@ impl Entry {
 
     /// Tells whether a newer revision waits for its activation.
     pub fn has_waiting_revision(&self) -> bool {
-        self.newest > self.revision.number
+        self.waiting.is_some()
+    }
+
+    /// Lets the entry point to `revision`. One that it came by is gone back to, and what came after it is forgotten; before any other
+    /// one, the trail has the revision that is left.
+    pub fn point_to(&mut self, revision: Arc<Revision>) {
+        let (left, chosen) = (self.revision.number, revision.number);
+        if let Some(at) = self.trail.iter().position(|number| *number == chosen) {
+            self.trail.truncate(at);
+        } else if left != chosen {
+            if self.trail.len() >= TRAIL_MAX {
+                self.trail.remove(0);
+            }
+            self.trail.push(left);
+        }
+        self.newest = self.newest.max(chosen);
+        self.revision = revision;
+        self.waiting = None;
+        self.probe = None;
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::activation::Bound;
 use crate::entry::{Edge, Revision, StateRef, Unresolved, UnresolvedReason};
 use crate::error::ErrorKind;
 use crate::failure::Failure;
@@ -81,6 +82,12 @@ pub enum Event {
         duration_us: u64,
         /// Fuel they used.
         fuel: u64,
+        /// Whether it was asked for by name, rather than needed by what was.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        asked: Option<bool>,
+        /// What each of its needs was bound to.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        lock: Vec<Bound>,
     },
     /// The component was taken out of service.
     Deactivated {
@@ -213,7 +220,7 @@ pub enum Event {
 
 /// Newest version of the events' form; a reader refuses records of a later one. Each record has the version of
 /// [`Event::version`], so that an older program reads all that it knows and says of the rest that it is newer.
-pub const EVENT_VERSION: u32 = 3;
+pub const EVENT_VERSION: u32 = 4;
 
 impl Event {
     /// The names of all events.
@@ -245,6 +252,7 @@ impl Event {
     pub fn version(&self) -> u32 {
         let is_refused = |unresolved: &Unresolved| matches!(unresolved.reason, UnresolvedReason::Refused { .. });
         match self {
+            Self::Activated { asked, lock, .. } if asked.is_some() || !lock.is_empty() => 4,
             Self::Fused { .. } | Self::Unfused { .. } => 3,
             Self::Granted { .. } | Self::Revoked { .. } => 2,
             Self::Registered { unresolved, .. }

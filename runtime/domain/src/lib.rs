@@ -5,6 +5,7 @@
 //! [`Timestamp`], bytes as slices; what has to reach the outside world is a trait in [`ports`], implemented by
 //! the adapter crates. Start reading at [`entry`], then [`event`], [`graph`] and [`plan`].
 
+pub mod activation;
 mod as_text;
 pub mod call;
 pub mod callers;
@@ -40,7 +41,9 @@ pub mod text;
 pub mod time;
 pub mod units;
 pub mod usage;
+pub mod world;
 
+pub use activation::{Activation, Bound};
 pub use digest::Digest;
 pub use entry::{Edge, EdgeKind, Entry, Revision, Unresolved};
 pub use error::ErrorKind;

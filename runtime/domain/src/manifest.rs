@@ -12,10 +12,12 @@ use crate::grant::{Grant, place};
 use crate::id::ComponentId;
 use crate::limits::LimitRequests;
 
+mod changes;
 pub(crate) mod instances;
 pub(crate) mod parse;
 mod write;
 
+pub use changes::{FieldChange, changed_fields};
 pub use instances::{
     IDLE_TTL_MIN_MS, INSTANCES_MAX, InstanceActivation, InstanceLink, InstanceMode, InstanceSettings, InstancesInForce,
     POOL_DEFAULT,

@@ -167,13 +167,12 @@ pub fn plan_activation(view: &dyn StateView, targets: &[ComponentId]) -> Result<
     Ok(plan_of(load_closure(view, targets)?, targets))
 }
 
-/// Computes what activating one component takes in the state that `overlay` shows, as [`plan_activation`] does.
+/// Computes what activating `targets` takes in the state that `overlay` shows, as [`plan_activation`] does.
 ///
 /// # Errors
 /// [`StorageError`] if the state cannot be read.
-pub fn plan_activation_in(overlay: &Overlay<'_>, target: &ComponentId) -> Result<ActivationPlan, StorageError> {
-    let targets = [target.clone()];
-    Ok(plan_of(load_closure_by(&|id| overlay.entry(id), &targets)?, &targets))
+pub fn plan_activation_in(overlay: &Overlay<'_>, targets: &[ComponentId]) -> Result<ActivationPlan, StorageError> {
+    Ok(plan_of(load_closure_by(&|id| overlay.entry(id), targets)?, targets))
 }
 
 fn plan_of(closure: Closure, targets: &[ComponentId]) -> ActivationPlan {

@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use crate::activation::Activation;
 use crate::entry::{DeclaredBy, Edge, EdgeKind, Entry, Need};
 use crate::event::{Event, Record};
 use crate::fusion::Fusion;
@@ -36,6 +37,9 @@ pub fn apply(record: &Record, entry: Option<Entry>) -> Option<Entry> {
                 probe: None,
                 grants: Vec::new(),
                 fusion: None,
+                waiting: None,
+                trail: Vec::new(),
+                activation: None,
             });
         }
         (_, None) => return None,
@@ -55,16 +59,15 @@ fn apply_to(record: &Record, entry: &mut Entry) -> bool {
         Event::Registered { revision, current, dependencies, unresolved, .. } => {
             entry.newest = entry.newest.max(revision.number);
             if *current {
-                entry.revision = revision.clone();
-                entry.probe = None;
+                entry.point_to(revision.clone());
+            } else {
+                entry.waiting = Some(revision.number);
             }
             entry.dependencies = Arc::new(dependencies.clone());
             entry.unresolved.clone_from(unresolved);
         }
         Event::RevisionSelected { revision, dependencies, unresolved, .. } => {
-            entry.revision = revision.clone();
-            entry.newest = entry.newest.max(revision.number);
-            entry.probe = None;
+            entry.point_to(revision.clone());
             entry.dependencies = Arc::new(dependencies.clone());
             entry.unresolved.clone_from(unresolved);
         }
@@ -81,8 +84,16 @@ fn apply_to(record: &Record, entry: &mut Entry) -> bool {
         Event::EdgeRemoved { on, .. } => {
             Arc::make_mut(&mut entry.dependencies).retain(|edge| !(edge.on == *on && is_operators(edge)));
         }
-        Event::Activated { .. } => {
+        Event::Activated { revision, asked, lock, .. } => {
             entry.status = Status::Active;
+            entry.activation = Some(Arc::new(Activation {
+                at: record.at,
+                by: record.actor.clone(),
+                seq: record.seq,
+                revision: *revision,
+                asked: *asked,
+                lock: lock.clone(),
+            }));
             // What failed before stays in the history and in the count; it is not how the entry stands now.
             entry.last_error = None;
             entry.probe = None;

@@ -11,6 +11,7 @@ use domain::ports::{
     Unit, UnitSpec,
 };
 use domain::settings::CompileSettings;
+use domain::world::World;
 use domain::{Failure, FailureKind, Phase};
 use engine::{CompileParts, CompileWith, EngineParts, EngineSettings, OnWarning, WasmtimeEngine};
 
@@ -62,6 +63,10 @@ impl Engine for LazyEngine {
 
     fn wit(&self, bytes: &[u8]) -> Result<String, EngineError> {
         self.engine()?.wit(bytes)
+    }
+
+    fn world(&self, bytes: &[u8]) -> Result<World, EngineError> {
+        self.engine()?.world(bytes)
     }
 
     fn compose(&self, root: &FusePart, parts: &[FusePart]) -> Result<Vec<u8>, EngineError> {

@@ -9,6 +9,7 @@ use domain::ports::{
     BoxFuture, Clock, CodeCache, CompileProgress, Engine, EngineError, EngineObserver, FusePart, GateUsage, OutputSink,
     Unit, UnitSpec,
 };
+use domain::world::World;
 
 use crate::capability::Capability;
 use crate::compile::{CompileParts, Compiler};
@@ -137,6 +138,10 @@ impl Engine for WasmtimeEngine {
 
     fn wit(&self, bytes: &[u8]) -> Result<String, EngineError> {
         inspect::wit(bytes, &self.shared.settings, self.shared.compiler.settings())
+    }
+
+    fn world(&self, bytes: &[u8]) -> Result<World, EngineError> {
+        inspect::types(bytes, &self.shared.settings)
     }
 
     fn compose(&self, root: &FusePart, parts: &[FusePart]) -> Result<Vec<u8>, EngineError> {

@@ -1,6 +1,6 @@
 //! The registry itself and how it is put together.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
@@ -23,6 +23,7 @@ use crate::instances::Place;
 use crate::kinds::Kinds;
 use crate::locks::KeyedLocks;
 use crate::pins::Pins;
+use crate::plan::Worlds;
 use crate::refusal::Refusals;
 use crate::retire::Retiring;
 use crate::tracker::Tracker;
@@ -39,6 +40,10 @@ pub struct Registry {
     pub(crate) durability: Option<Durability>,
     /// Who hears of compilations for what is done through this handle.
     pub(crate) progress: Option<Weak<dyn CompileProgress>>,
+    /// Whether what breaks active components is done all the same.
+    pub(crate) force: bool,
+    /// What somebody asked by name to be active, while what it needs is activated along with it.
+    pub(crate) asked: Option<Arc<HashSet<ComponentId>>>,
 }
 
 pub(crate) struct Inner {
@@ -75,6 +80,8 @@ pub(crate) struct Inner {
     pub(crate) kinds: Kinds,
     pub(crate) indexes: FunctionIndexes,
     pub(crate) breakable: Breakable,
+    /// Types of components that were compared lately.
+    pub(crate) worlds: Worlds,
     /// Made for the first subscriber: its buffer is large.
     pub(crate) events: OnceLock<broadcast::Sender<Arc<Record>>>,
 }
@@ -83,6 +90,11 @@ impl Registry {
     /// Begins to put a registry together from adapters of [`domain::ports`].
     pub fn builder() -> RegistryBuilder {
         RegistryBuilder::default()
+    }
+
+    /// Makes a handle for `actor`, with nothing else of its own.
+    pub(crate) fn over(inner: Arc<Inner>, actor: Actor) -> Self {
+        Self { inner, actor, durability: None, progress: None, force: false, asked: None }
     }
 
     /// Returns the same registry for another actor: events and calls made through it name that actor.
@@ -103,6 +115,12 @@ impl Registry {
     /// for as long as `progress` is kept. What the engine was given hears of all.
     pub fn with_compile_progress(&self, progress: &Arc<dyn CompileProgress>) -> Self {
         Self { progress: Some(Arc::downgrade(progress)), ..self.clone() }
+    }
+
+    /// Returns the same registry for somebody who accepts that active components break: [`Registry::register`], [`Registry::import`],
+    /// [`Registry::use_revision`] and [`Registry::rollback`] then do what they refuse otherwise.
+    pub fn with_force(&self, force: bool) -> Self {
+        Self { force, ..self.clone() }
     }
 
     /// Returns who acts through this handle.
@@ -242,11 +260,8 @@ impl RegistryBuilder {
         let settings_store = required("a settings store", self.settings)?;
         let settings = crate::settings::load(&*settings_store)?;
         let policy = crate::settings::load_policy(&*settings_store)?;
-        let registry = Registry {
-            actor: self.actor.unwrap_or(Actor::System),
-            durability: None,
-            progress: None,
-            inner: Arc::new(Inner {
+        let registry = Registry::over(
+            Arc::new(Inner {
                 state: required("a state store", self.state)?,
                 blobs: required("a blob store", self.blobs)?,
                 engine: required("an engine", self.engine)?,
@@ -271,9 +286,11 @@ impl RegistryBuilder {
                 indexes: FunctionIndexes::default(),
                 breakable: Breakable::default(),
                 events: OnceLock::new(),
+                worlds: Worlds::default(),
                 clock,
             }),
-        };
+            self.actor.unwrap_or(Actor::System),
+        );
         registry.inner.tracker.meters.set(&registry.settings().quotas);
         if let Some(store) = self.meters {
             registry.inner.tracker.meters.keep_in(store);

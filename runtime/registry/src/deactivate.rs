@@ -115,8 +115,8 @@ fn decide(view: &dyn StateView, id: &ComponentId) -> Result<Vec<Event>, Registry
         return Err(PlanError::Dependents { component: id.clone(), dependents, active_only: true }.into());
     }
     let mut events = vec![Event::Deactivated { component: id.clone(), old_status: entry.status, reason: None }];
-    if entry.has_waiting_revision() {
-        match decide_revision(view, &entry, entry.newest) {
+    if let Some(waiting) = entry.waiting {
+        match decide_revision(view, &entry, waiting) {
             Ok(selected) => events.extend(selected),
             // What is active can always be stopped: the revision goes on waiting until the cycle is cut.
             Err(RegistryError::Cycle { .. }) => {}

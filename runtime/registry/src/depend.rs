@@ -189,7 +189,7 @@ fn is_fused(fused: Option<&FusedView>, edge: &Edge) -> bool {
 }
 
 impl Registry {
-    fn edges_of(&self, view: &dyn StateView, entry: &Arc<Entry>) -> Result<Vec<EdgeView>, RegistryError> {
+    pub(crate) fn edges_of(&self, view: &dyn StateView, entry: &Arc<Entry>) -> Result<Vec<EdgeView>, RegistryError> {
         let fused = self.fused_view(view, entry)?;
         let mut edges = Vec::with_capacity(entry.dependencies.len());
         for edge in entry.dependencies.iter() {

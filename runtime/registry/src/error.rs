@@ -10,6 +10,7 @@ use domain::{ComponentId, Digest, ErrorKind, Status, Version, VersionReq};
 
 use crate::fuse::FuseRefusal;
 use crate::grants::GrantRefusal;
+use crate::plan::{Broken, Reason};
 
 /// Why an operation was not carried out. `Display` is one sentence; hints are separate.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +45,42 @@ pub enum RegistryError {
         version: Version,
         /// The version that the entry points to.
         in_service: Version,
+    },
+    /// The component has no revision of this number.
+    #[error("`{component}` has no revision {number}: its newest is {newest}")]
+    RevisionNotFound {
+        /// The component.
+        component: ComponentId,
+        /// The number asked for.
+        number: u32,
+        /// The number of its newest revision.
+        newest: u32,
+    },
+    /// The entry has not come from any other revision.
+    #[error("`{component}` has come from no other revision than {current}")]
+    NoEarlierRevision {
+        /// The component.
+        component: ComponentId,
+        /// The number of the revision that it points to.
+        current: u32,
+    },
+    /// Active components would break if the revision came into service.
+    #[error("`{component}` {version} would break {}", broken_text(broken))]
+    Breaking {
+        /// The component.
+        component: ComponentId,
+        /// The version of the revision.
+        version: Version,
+        /// Who would break, and why.
+        broken: Vec<Broken>,
+    },
+    /// The types of an import are not those of the export that serves it.
+    #[error("`{component}` cannot be linked: {}", reasons_text(reasons))]
+    TypesDiffer {
+        /// The component.
+        component: ComponentId,
+        /// How they differ.
+        reasons: Vec<Reason>,
     },
     /// Several components have this bare name.
     #[error("`{name}` is ambiguous: several components have that name")]
@@ -313,6 +350,22 @@ fn standing(status: Status) -> &'static str {
     }
 }
 
+/// Most components or reasons that a message names.
+const NAMED_MAX: usize = 8;
+
+fn broken_text(broken: &[Broken]) -> String {
+    let ids: Vec<_> = broken.iter().take(NAMED_MAX).map(|broken| format!("`{}`", broken.component)).collect();
+    let more = broken.len().saturating_sub(NAMED_MAX);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let verb = if broken.len() == 1 { "is" } else { "are" };
+    format!("{}{more}, which {verb} active", ids.join(", "))
+}
+
+fn reasons_text(reasons: &[Reason]) -> String {
+    let texts: Vec<_> = reasons.iter().take(NAMED_MAX).map(|reason| reason.message.as_str()).collect();
+    texts.join("; ")
+}
+
 fn storage_text(error: &StorageError) -> String {
     match std::error::Error::source(error) {
         Some(source) => format!("{error}: {source}"),
@@ -339,9 +392,12 @@ impl RegistryError {
             Self::Grant { source, .. } => source.kind(),
             Self::Fuse { source, .. } => source.kind(),
             Self::MissingExports { .. } | Self::RangeNotMet { .. } | Self::StateNotKept { .. } => ErrorKind::Invalid,
-            Self::NotFound { .. } | Self::VersionNotFound { .. } | Self::NoSuchPath { .. } | Self::NoIndex { .. } => {
-                ErrorKind::NotFound
-            }
+            Self::NotFound { .. }
+            | Self::VersionNotFound { .. }
+            | Self::RevisionNotFound { .. }
+            | Self::NoEarlierRevision { .. }
+            | Self::NoSuchPath { .. }
+            | Self::NoIndex { .. } => ErrorKind::NotFound,
             Self::Read { source, .. } => match source.kind() {
                 std::io::ErrorKind::PermissionDenied => ErrorKind::Denied,
                 std::io::ErrorKind::NotFound => ErrorKind::NotFound,
@@ -355,6 +411,8 @@ impl RegistryError {
             | Self::NotActive { .. }
             | Self::Transition { .. }
             | Self::NotInService { .. }
+            | Self::Breaking { .. }
+            | Self::TypesDiffer { .. }
             | Self::Changed { .. } => ErrorKind::Conflict,
             Self::Plan(error) => error.kind(),
             Self::Activation(failure) => failure.kind.error_kind(),
@@ -373,6 +431,10 @@ impl RegistryError {
             Self::NoRoom { .. } => "mappings-exhausted",
             Self::StateNotKept { .. } => "state-not-shared",
             Self::VersionNotFound { .. } => "version-not-found",
+            Self::RevisionNotFound { .. } => "revision-not-found",
+            Self::NoEarlierRevision { .. } => "no-earlier-revision",
+            Self::Breaking { .. } => "breaking",
+            Self::TypesDiffer { .. } => "type-mismatch",
             Self::NotInService { .. } => "version-not-active",
             Self::AmbiguousName { .. } => "ambiguous-name",
             Self::NoSuchPath { .. } => "path-not-found",
@@ -409,6 +471,10 @@ impl RegistryError {
     pub fn component(&self) -> Option<&ComponentId> {
         match self {
             Self::VersionNotFound { component, .. }
+            | Self::RevisionNotFound { component, .. }
+            | Self::NoEarlierRevision { component, .. }
+            | Self::Breaking { component, .. }
+            | Self::TypesDiffer { component, .. }
             | Self::NotInService { component, .. }
             | Self::MissingExports { component, .. }
             | Self::Quota { component, .. }

@@ -24,7 +24,7 @@ impl Keeper {
 
     fn registry(&self) -> Result<Registry, StorageError> {
         let inner = self.inner.upgrade().ok_or(StorageError::Closed)?;
-        Ok(Registry { inner, actor: Actor::System, durability: None, progress: None })
+        Ok(Registry::over(inner, Actor::System))
     }
 }
 

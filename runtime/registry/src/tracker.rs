@@ -146,7 +146,7 @@ impl Tracker {
             loop {
                 tokio::time::sleep(WRITE_EVERY).await;
                 let Some(inner) = inner.upgrade() else { return };
-                let registry = Registry { inner, actor: actor.clone(), durability: None, progress: None };
+                let registry = Registry::over(inner, actor.clone());
                 if let Err(error) = registry.flush().await {
                     registry.inner.tracker.note_lost(&error);
                 }

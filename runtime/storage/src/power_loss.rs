@@ -42,7 +42,15 @@ fn event(dice: &mut Dice) -> Event {
     match dice.roll(9) {
         0..=2 => registered(name, 1 + dice.roll(4) as u32, &["a"]),
         3 => Event::Unregistered { component },
-        4 => Event::Activated { component, old_status: Status::Registered, revision: 1, duration_us: 1, fuel: 2 },
+        4 => Event::Activated {
+            component,
+            old_status: Status::Registered,
+            revision: 1,
+            duration_us: 1,
+            fuel: 2,
+            asked: None,
+            lock: vec![],
+        },
         5 => failed(name, &"x".repeat(dice.roll(900) as usize)),
         6 => Event::IndexCreated { key: "author".to_owned() },
         _ => setting(&"x".repeat(dice.roll(1_500) as usize)),

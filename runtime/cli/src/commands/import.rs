@@ -35,6 +35,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "WHEN", default_value = "if-empty")]
     pub(crate) settings: When,
 
+    /// Register also what breaks active components
+    #[arg(long)]
+    pub(crate) force: bool,
+
     /// What each change survives until the end, when all is as safe as the settings say: power, process or none
     #[arg(long, value_name = "LEVEL")]
     pub(crate) durability: Option<Durability>,
@@ -142,6 +146,7 @@ pub(crate) async fn run(session: &Session, args: Args) -> Result<Done, CliError>
     let mut bar = None;
     let imported = registry
         .with_durability(args.durability)
+        .with_force(args.force)
         .import(&session.existing(&args.file)?, args.settings.into(), |done, count| {
             bar.get_or_insert_with(|| progress::counter(&session.terminal, "importing", count))
                 .set_position(done as u64);

@@ -8,6 +8,7 @@ use registry::Registry;
 use serde::Serialize;
 
 use crate::error::{CliError, Done};
+use crate::lock::BoundDoc;
 use crate::output::{human_count, human_us};
 use crate::session::Session;
 use crate::style::Paint;
@@ -184,9 +185,10 @@ fn extra(event: &Event) -> serde_json::Map<String, serde_json::Value> {
         }),
         Event::EdgeAdded { edge, .. } => serde_json::json!({ "on": edge.on, "label": edge.label() }),
         Event::EdgeRemoved { on, .. } => serde_json::json!({ "on": on }),
-        Event::Activated { revision, duration_us, fuel, .. } => {
-            serde_json::json!({ "revision": revision, "duration_us": duration_us, "fuel": fuel })
-        }
+        Event::Activated { revision, duration_us, fuel, asked, lock, .. } => serde_json::json!({
+            "revision": revision, "duration_us": duration_us, "fuel": fuel, "asked": asked,
+            "lock": lock.iter().map(BoundDoc::from).collect::<Vec<_>>(),
+        }),
         Event::Deactivated { reason: Some(reason), .. } => serde_json::json!({ "reason": reason }),
         Event::Failed { failure, count, .. } => serde_json::json!({
             "phase": failure.phase, "kind": failure.kind, "function": failure.function, "count": count,

@@ -10,6 +10,7 @@ pub(crate) mod deactivate;
 pub(crate) mod depend;
 pub(crate) mod dependents;
 pub(crate) mod deps;
+pub(crate) mod diff;
 pub(crate) mod errors;
 pub(crate) mod evict;
 pub(crate) mod export;
@@ -19,6 +20,7 @@ pub(crate) mod grant;
 pub(crate) mod grants;
 pub(crate) mod graph;
 pub(crate) mod health;
+pub(crate) mod impact;
 pub(crate) mod import;
 pub(crate) mod index;
 pub(crate) mod inspect;
@@ -26,12 +28,14 @@ pub(crate) mod list;
 pub(crate) mod log;
 pub(crate) mod logs;
 pub(crate) mod order;
+pub(crate) mod plan;
 pub(crate) mod policy;
 pub(crate) mod prune;
 pub(crate) mod register;
 pub(crate) mod repair;
 pub(crate) mod restore;
 pub(crate) mod revoke;
+pub(crate) mod rollback;
 pub(crate) mod scan;
 pub(crate) mod serve;
 pub(crate) mod settings;
@@ -41,7 +45,10 @@ pub(crate) mod status;
 pub(crate) mod undepend;
 pub(crate) mod unfuse;
 pub(crate) mod unregister;
+pub(crate) mod use_revision;
 pub(crate) mod verify;
+pub(crate) mod versions;
+pub(crate) mod why;
 pub(crate) mod wit;
 
 use serde::Serialize;
@@ -65,13 +72,20 @@ pub(crate) async fn run(session: &Session, verb: Verb) -> Result<Done, CliError>
         Verb::List(args) => list::run(session, args).await,
         Verb::Show(args) => show::run(session, args).await,
         Verb::Wit(args) => wit::run(session, args).await,
+        Verb::Versions(args) => versions::run(session, args).await,
+        Verb::Diff(args) => diff::run(session, args).await,
+        Verb::Plan(args) => plan::run(session, args).await,
         Verb::Activate(args) => activate::run(session, args).await,
         Verb::Call(args) => call::run(session, args).await,
+        Verb::Use(args) => use_revision::run(session, args).await,
+        Verb::Rollback(args) => rollback::run(session, args).await,
         Verb::Deactivate(args) => deactivate::run(session, args).await,
         Verb::Evict(args) => evict::run(session, args).await,
         Verb::Logs(args) => logs::run(session, args).await,
         Verb::Deps(args) => deps::run(session, args).await,
         Verb::Dependents(args) => dependents::run(session, args).await,
+        Verb::Why(args) => why::run(session, args).await,
+        Verb::Impact(args) => impact::run(session, args).await,
         Verb::Depend(args) => depend::run(session, args).await,
         Verb::Undepend(args) => undepend::run(session, args).await,
         Verb::Fuse(args) => fuse::run(session, args).await,

@@ -5,7 +5,7 @@ use domain::manifest::VERSION_BYTES_MAX;
 use domain::ports::Durability;
 use domain::text::escape_line;
 use domain::{ComponentId, Event, Grant, Version};
-use registry::{ManifestSource, RegisterOutcome, RegisterRequest, Registered, Registry, RegistryError, Target};
+use registry::{ManifestSource, RegisterRequest, Registered, Registry, RegistryError, Target};
 use serde::Serialize;
 
 use crate::commands::{activate, grant};
@@ -28,6 +28,25 @@ use crate::style::Paint;
   runtime register greeter.wasm --override
   runtime register report/ --grant 'env LANG' --grant 'folder /srv/data --at /data'")]
 pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) requested: Requested,
+
+    /// Register also what breaks active components
+    #[arg(long)]
+    pub(crate) force: bool,
+
+    /// Activate what was registered, and all that it needs
+    #[arg(long)]
+    pub(crate) activate: bool,
+
+    /// What each change survives until the end, when all is as safe as the settings say: power, process or none
+    #[arg(long, value_name = "LEVEL")]
+    pub(crate) durability: Option<Durability>,
+}
+
+/// What is to be registered, and as what.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(crate) struct Requested {
     /// Components, folders with `component.toml`, or folders of such
     #[arg(required = true, value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
@@ -59,14 +78,29 @@ pub(crate) struct Args {
     /// Grant all that the component's manifest asks for
     #[arg(long)]
     pub(crate) grant_requested: bool,
+}
 
-    /// Activate what was registered, and all that it needs
-    #[arg(long)]
-    pub(crate) activate: bool,
+impl Requested {
+    /// Returns the same with folders as this process has to look them up.
+    pub(crate) fn here(mut self, session: &Session) -> Result<Self, CliError> {
+        let grants = self.grant.into_iter().map(|grant| grant::here(session, grant));
+        self.grant = grants.collect::<Result<Vec<_>, _>>()?;
+        Ok(self)
+    }
 
-    /// What each change survives until the end, when all is as safe as the settings say: power, process or none
-    #[arg(long, value_name = "LEVEL")]
-    pub(crate) durability: Option<Durability>,
+    /// Returns `request` with what was said of it on the command line.
+    pub(crate) fn applied_to(&self, session: &Session, mut request: RegisterRequest) -> RegisterRequest {
+        request.id = self.id.clone().or(request.id);
+        request.version = self.version.clone().or(request.version);
+        request.kind = self.kind.clone().or(request.kind);
+        request.override_version |= self.override_version;
+        request.grants.clone_from(&self.grant);
+        request.grant_requested = self.grant_requested;
+        if let Some(manifest) = &self.manifest {
+            request.manifest = Some(ManifestSource::File(session.path(manifest)));
+        }
+        request
+    }
 }
 
 /// What was registered and what was not.
@@ -102,7 +136,7 @@ pub(crate) struct FailedPath {
 }
 
 /// What one path led to, before it is registered.
-enum Found {
+pub(crate) enum Found {
     Request(Box<RegisterRequest>),
     Failed(PathBuf, RegistryError),
 }
@@ -117,31 +151,44 @@ fn version(text: &str) -> Result<Version, String> {
 
 pub(crate) async fn run(session: &Session, args: Args) -> Result<Done, CliError> {
     let registry = session.registry().await?;
+    let args = Args { requested: args.requested.here(session)?, ..args };
+    let found = find(session, registry, &args.requested).await?;
+    let registry = &registry.with_durability(args.durability).with_force(args.force);
+    let document = register(session, registry, found, &args).await;
+    finish(session, &document)
+}
+
+/// Finds the components that the paths lead to.
+///
+/// # Errors
+/// A usage error where what is meant for one component is said of several.
+pub(crate) async fn find(
+    session: &Session,
+    registry: &Registry,
+    requested: &Requested,
+) -> Result<Vec<Found>, CliError> {
     let mut found = Vec::new();
-    for path in &args.paths {
+    for path in &requested.paths {
         match registry.requests_below(&session.path(path)).await {
             Ok(requests) => found.extend(requests.into_iter().map(|request| Found::Request(Box::new(request)))),
             Err(error) => found.push(Found::Failed(path.clone(), error)),
         }
     }
     let count = found.iter().filter(|found| matches!(found, Found::Request(_))).count();
-    for (given, option) in
-        [(args.id.is_some(), "--id"), (args.version.is_some(), "--version"), (args.manifest.is_some(), "--manifest")]
-    {
+    for (given, option) in [
+        (requested.id.is_some(), "--id"),
+        (requested.version.is_some(), "--version"),
+        (requested.manifest.is_some(), "--manifest"),
+    ] {
         if given && count > 1 {
             return Err(CliError::usage(format!("`{option}` is for one component, the paths lead to {count}")));
         }
     }
-    if !args.grant.is_empty() && count > 1 {
+    if !requested.grant.is_empty() && count > 1 {
         return Err(CliError::usage(format!("`--grant` is for one component, the paths lead to {count}"))
             .hint("`--grant-requested` grants to each what its manifest asks for"));
     }
-    let grants = args.grant.iter().map(|grant| grant::here(session, grant.clone()));
-    let grants = grants.collect::<Result<Vec<_>, _>>()?;
-    let args = Args { grant: grants, ..args };
-    let registry = &registry.with_durability(args.durability);
-    let document = register(session, registry, found, &args).await;
-    finish(session, &document)
+    Ok(found)
 }
 
 /// Registers what was found and activates it if that was asked for.
@@ -152,18 +199,7 @@ pub(crate) async fn register_found(
     activate: bool,
 ) -> RegisterDoc {
     let found = requests.into_iter().map(|request| Found::Request(Box::new(request))).collect();
-    let args = Args {
-        paths: vec![],
-        id: None,
-        version: None,
-        kind: None,
-        manifest: None,
-        override_version: false,
-        grant: vec![],
-        grant_requested: false,
-        activate,
-        durability: None,
-    };
+    let args = Args { requested: Requested::default(), force: false, activate, durability: None };
     register(session, registry, found, &args).await
 }
 
@@ -171,16 +207,7 @@ async fn register(session: &Session, registry: &Registry, found: Vec<Found>, arg
     let mut requests = Vec::new();
     for found in &found {
         if let Found::Request(request) = found {
-            let mut request = (**request).clone();
-            request.id = args.id.clone().or(request.id);
-            request.version = args.version.clone().or(request.version);
-            request.kind = args.kind.clone().or(request.kind);
-            request.override_version |= args.override_version;
-            request.grants.clone_from(&args.grant);
-            request.grant_requested = args.grant_requested;
-            if let Some(manifest) = &args.manifest {
-                request.manifest = Some(ManifestSource::File(session.path(manifest)));
-            }
+            let request = args.requested.applied_to(session, (**request).clone());
             requests.push(request);
         }
     }
@@ -289,12 +316,7 @@ impl From<Registered> for RegisteredDoc {
     fn from(registered: Registered) -> Self {
         Self {
             entry: (&registered.entry).into(),
-            outcome: match registered.outcome {
-                RegisterOutcome::New => "new",
-                RegisterOutcome::NewRevision => "new-revision",
-                RegisterOutcome::Waiting => "waiting",
-                RegisterOutcome::Unchanged => "unchanged",
-            },
+            outcome: registered.outcome.as_str(),
             registered_version: registered.version.to_string(),
             registered_revision: registered.revision,
             asks_anew: registered.asks_anew.iter().map(GrantDoc::from).collect(),

@@ -48,7 +48,7 @@ pub(crate) async fn run(session: &Session, args: Args) -> Result<Done, CliError>
 }
 
 /// Lets a folder be named as it can be from where the command was typed; one that is gone by its full path.
-fn meant_here(session: &Session, what: Revocation) -> Revocation {
+pub(crate) fn meant_here(session: &Session, what: Revocation) -> Revocation {
     let Revocation::Folder(mut names) = what else { return what };
     let typed = names.first().map(|name| session.path(std::path::Path::new(name)));
     let found = typed.and_then(|path| std::fs::canonicalize(path).ok());

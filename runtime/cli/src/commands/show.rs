@@ -5,6 +5,7 @@ use crate::commands::print_each;
 use crate::dto::{DependencyDoc, EntryDoc, FusedDoc, GrantDoc};
 use crate::error::{CliError, Done};
 use crate::limits;
+use crate::lock::BoundDoc;
 use crate::output::{human_count, human_size};
 use crate::select::{ID_HELP, resolve_versions};
 use crate::session::Session;
@@ -70,6 +71,7 @@ fn text(entry: &EntryDoc, paint: Paint) -> String {
     sheet.lines("imports", entry.imports.iter().map(|name| escape_line(name).into_owned()));
     sheet.lines("exports", entry.exports.iter().map(|name| escape_line(name).into_owned()));
     sheet.lines("needs", entry.dependencies.iter().map(dependency));
+    sheet.lines("bound to", entry.lock.iter().map(bound));
     sheet.lines("fused with", entry.fused.iter().flat_map(fused));
     sheet.lines(
         "unresolved",
@@ -92,10 +94,9 @@ fn text(entry: &EntryDoc, paint: Paint) -> String {
 }
 
 fn revision(entry: &EntryDoc) -> String {
-    if entry.newest_revision > entry.revision {
-        format!("{} (revision {} waits for its activation)", entry.revision, entry.newest_revision)
-    } else {
-        entry.revision.to_string()
+    match entry.waiting_revision {
+        Some(waiting) => format!("{} (revision {waiting} waits for its activation)", entry.revision),
+        None => entry.revision.to_string(),
     }
 }
 
@@ -105,6 +106,10 @@ fn dependency(edge: &DependencyDoc) -> String {
         (None, Some(range)) => format!("{} {range} declared by {}", edge.id, edge.declared_by.unwrap_or_default()),
         (None, None) => edge.id.to_string(),
     }
+}
+
+fn bound(bound: &BoundDoc) -> String {
+    format!("{} {} (revision {}) for {}", bound.on(), bound.version, bound.revision, bound.need_text())
 }
 
 /// Returns those that it is fused with, then what is to be said of that.

@@ -17,6 +17,7 @@ use crate::id::ComponentId;
 use crate::inspection::{FunctionSignature, Inspection};
 use crate::limits::Limits;
 use crate::manifest::InstanceMode;
+use crate::world::World;
 
 /// Compiles, inspects, links and runs components.
 pub trait Engine: Send + Sync {
@@ -37,6 +38,13 @@ pub trait Engine: Send + Sync {
     /// # Errors
     /// As [`Self::inspect`].
     fn wit(&self, bytes: &[u8]) -> Result<String, EngineError>;
+
+    /// Reads the types of all that a component imports and exports, of bytes that [`Self::inspect`] has taken before: what stands in
+    /// functions is not looked at again. Blocks for as long as reading takes.
+    ///
+    /// # Errors
+    /// [`EngineError::NotAComponent`], also for one with more types than are looked at.
+    fn world(&self, bytes: &[u8]) -> Result<World, EngineError>;
 
     /// Makes one component of `root` and `parts`: the imports that they say are linked are served from within, all others remain
     /// imports, and what `root` exports is exported. Runs nothing of them. Equal parts, in equal order, give equal bytes. Blocks for

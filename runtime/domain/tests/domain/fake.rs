@@ -63,6 +63,9 @@ pub(crate) fn entry(name: &str, version: &str, status: Status) -> Entry {
         probe: None,
         grants: Vec::new(),
         fusion: None,
+        waiting: None,
+        trail: Vec::new(),
+        activation: None,
     }
 }
 

@@ -11,6 +11,7 @@ mod properties;
 mod reducing;
 mod settings;
 mod stopping;
+mod worlds;
 
 #[test]
 fn no_file_of_this_folder_is_forgotten() {

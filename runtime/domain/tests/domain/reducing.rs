@@ -34,8 +34,15 @@ fn an_activation_leaves_no_last_error_but_the_count_of_all() {
     let id = id("a");
     let broken = after(failed(&id), Some(entry("a", "1.0.0", Status::Error)));
     assert_eq!(broken.last_error.as_deref(), Some("not today"));
-    let activated =
-        Event::Activated { component: id.clone(), old_status: Status::Error, revision: 1, duration_us: 1, fuel: 1 };
+    let activated = Event::Activated {
+        component: id.clone(),
+        old_status: Status::Error,
+        revision: 1,
+        duration_us: 1,
+        fuel: 1,
+        asked: None,
+        lock: vec![],
+    };
     let active = after(activated, Some(broken));
     assert_eq!((active.status, active.last_error.as_deref(), active.error_count), (Status::Active, None, 1));
     // What fails afterwards is how the entry stands again.

@@ -44,7 +44,7 @@ fn add(tokio: &Runtime, registry: &Registry, count: &mut u32) -> Duration {
 }
 
 /// Makes a registry of `count` entries with three edges each, by events, as replaying a journal would.
-fn filled(tokio: &Runtime, count: usize) -> anyhow::Result<(tempfile::TempDir, Registry)> {
+pub(crate) fn filled(tokio: &Runtime, count: usize) -> anyhow::Result<(tempfile::TempDir, Registry)> {
     let folder = tempfile::tempdir()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let storage = Storage::open(folder.path(), &storage::OpenOptions::default(), clock)?;

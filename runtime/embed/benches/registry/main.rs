@@ -8,6 +8,7 @@ mod calling;
 mod gates;
 mod instances;
 mod limits;
+mod planning;
 mod restart;
 mod swapping;
 
@@ -22,8 +23,9 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 /// A bench and what it is called.
 type Bench = (&'static str, fn(&Runtime) -> anyhow::Result<()>);
 
-const BENCHES: [Bench; 7] = [
+const BENCHES: [Bench; 8] = [
     ("adding", adding::run),
+    ("planning", planning::run),
     ("restart", restart::run),
     ("calling", calling::run),
     ("limits", limits::run),

@@ -4,6 +4,7 @@ mod features;
 mod metadata;
 mod precheck;
 mod print;
+mod types;
 mod world;
 
 use std::borrow::Cow;
@@ -13,6 +14,7 @@ use domain::inspection::Inspection;
 use domain::ports::EngineError;
 use domain::settings::CompileSettings;
 use domain::text::{escape_block, truncate};
+use domain::world::World;
 
 pub(crate) use precheck::{precheck, refuse};
 
@@ -79,6 +81,11 @@ pub(crate) fn wit(bytes: &[u8], settings: &EngineSettings, compile: &CompileSett
     let mut printer = wit_component::WitPrinter::default();
     printer.print(resolve, main, &nested).map_err(|e| failed(&format_args!("{e:#}")))?;
     Ok(truncate(&printer.output.to_string(), WIT_TEXT_MAX).into_owned())
+}
+
+/// Returns the types of what a component imports and exports; see [`domain::ports::Engine::world`].
+pub(crate) fn types(bytes: &[u8], settings: &EngineSettings) -> Result<World, EngineError> {
+    types::read(bytes, settings)
 }
 
 /// Text starts with white space, a comment or a parenthesis; a truncated or foreign binary hardly ever does.

@@ -186,7 +186,7 @@ impl Printer<'_> {
     }
 }
 
-fn primitive_name(primitive: PrimitiveValType) -> &'static str {
+pub(super) fn primitive_name(primitive: PrimitiveValType) -> &'static str {
     match primitive {
         PrimitiveValType::Bool => "bool",
         PrimitiveValType::S8 => "s8",

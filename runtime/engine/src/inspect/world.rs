@@ -129,7 +129,8 @@ fn only_types(types: &Types, id: ComponentInstanceTypeId) -> bool {
     })
 }
 
-fn names(bytes: &[u8]) -> Result<(Vec<String>, Vec<String>), EngineError> {
+/// Returns the names of the outermost imports and exports.
+pub(super) fn names(bytes: &[u8]) -> Result<(Vec<String>, Vec<String>), EngineError> {
     let (mut imports, mut exports) = (Vec::new(), Vec::new());
     let mut depth = 0_usize;
     for payload in Parser::new(0).parse_all(bytes) {

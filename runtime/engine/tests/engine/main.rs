@@ -16,3 +16,4 @@ mod resources;
 mod support;
 mod swapping;
 mod workers;
+mod worlds;

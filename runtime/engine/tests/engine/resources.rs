@@ -13,8 +13,8 @@ use crate::support::{World, call, failure, links_of, said, slot, wave};
 
 /// Longer than any test takes.
 const LONG: Duration = Duration::from_secs(60);
-const API: &str = "test:r/api@1.0.0";
-const KEEPER: &str = "test:r/keeper@1.0.0";
+pub(crate) const API: &str = "test:r/api@1.0.0";
+pub(crate) const KEEPER: &str = "test:r/keeper@1.0.0";
 
 const WIT: &str = "package test:r@1.0.0;
     interface api {
@@ -154,6 +154,11 @@ const CALLER: &str = r#"(module
         (local.set $it (call $new (i32.const 0)))
         (br_if $again (local.tee $count (i32.sub (local.get $count) (i32.const 1)))))
       (call $next (local.get $it))))"#;
+
+/// Returns the component that defines the resource, the one that passes it on, and the one that uses both.
+pub(crate) fn binaries() -> [Vec<u8>; 3] {
+    [component("provider", PROVIDER), component("middle", MIDDLE), component("caller", CALLER)]
+}
 
 fn component(world: &str, module: &str) -> Vec<u8> {
     let mut resolve = wit_parser::Resolve::default();

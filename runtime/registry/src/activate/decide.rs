@@ -5,7 +5,7 @@ use std::sync::Arc;
 use domain::plan::{PlanError, plan_activation_in};
 use domain::ports::StateView;
 use domain::resolve::{NOTHING_EXPECTED, Overlay, resolve};
-use domain::{ComponentId, Entry, Event, Status, Version};
+use domain::{Bound, ComponentId, Entry, Event, Status, Version};
 
 use super::select::Selection;
 use crate::error::RegistryError;
@@ -19,6 +19,17 @@ use crate::report::ActivateReport;
 pub(super) struct Started {
     pub(super) duration: std::time::Duration,
     pub(super) fuel: u64,
+}
+
+/// A component that is started, and waits for being said to be active.
+pub(super) struct Ready {
+    /// The entry that it was prepared from.
+    pub(super) entry: Arc<Entry>,
+    /// What it is made of, where that is more than itself.
+    pub(super) recipe: Option<Recipe>,
+    pub(super) started: Started,
+    /// Whether somebody asked for it by name.
+    pub(super) asked: bool,
 }
 
 /// Returns an entry and the number of its newest revision of a version.
@@ -55,7 +66,7 @@ pub(super) fn replaced_entry(view: &dyn StateView, id: &ComponentId, number: u32
 }
 
 /// Checks that no active component loses an import by the events that put another revision of `id` in service.
-fn leaves_nobody_behind(
+pub(super) fn leaves_nobody_behind(
     view: &dyn StateView,
     id: &ComponentId,
     version: &Version,
@@ -92,7 +103,7 @@ pub(super) fn decide_selection(
     }
     let (events, after) = revision_decided(view, entry, number)?;
     // Of what needs the component, some may not go with that revision.
-    let plan = plan_activation_in(&after, &entry.id)?;
+    let plan = plan_activation_in(&after, std::slice::from_ref(&entry.id))?;
     if plan.waves.iter().flatten().any(|id| *id == entry.id) {
         return Ok((events, Selection::Current));
     }
@@ -129,13 +140,9 @@ fn revision_decided<'a>(
     Ok((events, overlay))
 }
 
-/// Returns the events that make `prepared` active, after checking that nothing it was prepared from has changed.
-pub(super) fn decide_active(
-    view: &dyn StateView,
-    prepared: &Entry,
-    recipe: Option<&Recipe>,
-    started: Started,
-) -> Result<Vec<Event>, RegistryError> {
+/// Returns the events that make `ready` active, after checking that nothing it was prepared from has changed.
+pub(super) fn decide_active(view: &dyn StateView, ready: &Ready) -> Result<Vec<Event>, RegistryError> {
+    let Ready { entry: prepared, recipe, started, asked } = ready;
     let id = &prepared.id;
     let entry = view.entry(id)?.ok_or_else(|| unknown(id))?;
     let mut events = Vec::new();
@@ -158,24 +165,38 @@ pub(super) fn decide_active(
     {
         return Err(RegistryError::Changed { component: id.clone() });
     }
-    for on in prepared.dependency_ids() {
-        let status = view.entry(&on)?.map(|dependency| dependency.status);
-        if status != Some(Status::Active) {
-            let status = status.unwrap_or(Status::Discovered);
-            return Err(RegistryError::NotActive { component: on, status });
-        }
-    }
+    let lock = lock(view, prepared)?;
     let mut old_status = entry.status;
     if old_status == Status::Error {
         events.push(Event::ErrorsCleared { component: id.clone(), old_status, history: false });
         old_status = Status::Registered;
     }
+    // Another revision of what is active is wanted as much as the one before.
+    let before = entry.activation.as_ref().filter(|_| replaces && !asked);
     events.push(Event::Activated {
         component: id.clone(),
         old_status,
         revision: prepared.revision.number,
         duration_us: u64::try_from(started.duration.as_micros()).unwrap_or(u64::MAX),
         fuel: started.fuel,
+        asked: before.map_or(Some(*asked), |before| before.asked),
+        lock,
     });
     Ok(events)
+}
+
+/// Returns what each need of an entry is bound to now; all of them have to be active.
+fn lock(view: &dyn StateView, entry: &Entry) -> Result<Vec<Bound>, RegistryError> {
+    let mut lock = Vec::with_capacity(entry.dependencies.len());
+    for edge in entry.dependencies.iter() {
+        let on = &edge.on;
+        let found = view.entry(on)?;
+        let status = found.as_ref().map_or(Status::Discovered, |found| found.status);
+        let Some(found) = found.filter(|found| found.status == Status::Active) else {
+            return Err(RegistryError::NotActive { component: on.clone(), status });
+        };
+        let (revision, version) = (found.revision.number, found.revision.version.clone());
+        lock.push(Bound { edge: edge.clone(), revision, version });
+    }
+    Ok(lock)
 }

@@ -3,6 +3,7 @@
 mod decide;
 mod replace;
 mod select;
+mod switch;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,8 +23,10 @@ use crate::names::{Target, unknown};
 use crate::parallel::for_each;
 use crate::report::{ActivateReport, Activated};
 pub(crate) use decide::decide_revision;
-use decide::{Started, decide_active};
+use decide::{Ready, Started, decide_active};
 use select::Selected;
+pub(crate) use switch::no_revision;
+pub use switch::{Switch, SwitchReport};
 
 /// How one component of a plan came out.
 enum Step {
@@ -60,6 +63,16 @@ impl Registry {
     /// # Cancel safety
     /// Dropping the future leaves each component either activated or as it was.
     pub async fn activate(&self, targets: &[Target]) -> ActivateReport {
+        self.asked_for(targets.iter().map(|target| target.id.clone())).activate_targets(targets).await
+    }
+
+    /// Returns the same registry for an activation of `ids`, unless it is part of another one: what that needs nobody asked for.
+    pub(crate) fn asked_for(&self, ids: impl Iterator<Item = ComponentId>) -> Self {
+        let asked = self.asked.clone().unwrap_or_else(|| Arc::new(ids.collect()));
+        Self { asked: Some(asked), ..self.clone() }
+    }
+
+    async fn activate_targets(&self, targets: &[Target]) -> ActivateReport {
         let mut report = ActivateReport::default();
         let Selected { current, replacing, refused, failed } = self.select_all(targets).await;
         report.failed.extend(failed);
@@ -305,8 +318,9 @@ impl Registry {
         started: Started,
         turn: impl FnOnce(&Self) + Send,
     ) -> Result<(), RegistryError> {
-        let (entry, recipe) = (entry.clone(), recipe.cloned());
-        let decide = move |view: &dyn StateView| Ok((decide_active(view, &entry, recipe.as_ref(), started)?, ()));
+        let asked = self.asked.as_ref().is_some_and(|asked| asked.contains(&entry.id));
+        let ready = Ready { entry: entry.clone(), recipe: recipe.cloned(), started, asked };
+        let decide = move |view: &dyn StateView| Ok((decide_active(view, &ready)?, ()));
         self.commit_and_turn(decide, turn).await
     }
 

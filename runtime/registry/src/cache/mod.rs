@@ -113,7 +113,7 @@ pub(crate) fn spawn_housekeeper(registry: &Registry) {
             let told = tokio::time::timeout(pause, room.wake.notified()).await.is_ok();
             let Some(inner) = inner.upgrade() else { return };
             if told || left.is_some_and(|left| left <= pause) {
-                let registry = Registry { inner, actor: domain::Actor::System, durability: None, progress: None };
+                let registry = Registry::over(inner, domain::Actor::System);
                 if let Err(error) = registry.shed_instances().await {
                     tracker.note_lost(&error);
                 }

@@ -25,6 +25,17 @@ pub(super) fn of(error: &RegistryError) -> Vec<String> {
             format!("`runtime activate {component}@{version}` puts that version in service"),
             "leave the version off to mean the component with all its versions".to_owned(),
         ],
+        RegistryError::RevisionNotFound { component, .. } => vec![format!("`runtime versions {component}` lists them")],
+        RegistryError::NoEarlierRevision { component, .. } => {
+            vec![format!("`runtime versions {component}` lists them, `runtime use {component}@VERSION` chooses one")]
+        }
+        RegistryError::Breaking { .. } => vec![
+            "let those come along in a revision that fits: register both at once".to_owned(),
+            "or do it all the same with `--force`: then they break".to_owned(),
+        ],
+        RegistryError::TypesDiffer { component, .. } => {
+            vec![format!("build `{component}` against the interface as it is there")]
+        }
         RegistryError::AmbiguousName { candidates, .. } => {
             candidates.iter().take(LISTED_MAX).map(ToString::to_string).collect()
         }

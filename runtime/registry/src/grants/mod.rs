@@ -155,13 +155,14 @@ impl Registry {
         self.read(move |view| {
             let entry = view.entry(&id)?.ok_or_else(|| unknown(&id))?;
             let requests = registry.requests_of(&entry.revision.manifest);
-            let waiting = match view.revision(&id, entry.newest)? {
-                Some(newest) if entry.has_waiting_revision() => {
-                    let anew = grant::asked_anew(&requests, &registry.requests_of(&newest.manifest));
-                    (!anew.is_empty()).then(|| (newest.version.clone(), anew))
-                }
-                _ => None,
+            let waiting = match entry.waiting {
+                Some(number) => view.revision(&id, number)?,
+                None => None,
             };
+            let waiting = waiting.and_then(|waiting| {
+                let anew = grant::asked_anew(&requests, &registry.requests_of(&waiting.manifest));
+                (!anew.is_empty()).then(|| (waiting.version.clone(), anew))
+            });
             let granted = entry.grants.iter().map(|granted| granted.grant.clone());
             Ok(GrantsView {
                 asked: requests.grants(),

@@ -60,7 +60,8 @@ impl Registry {
         done: impl FnMut(usize),
     ) -> (Vec<Result<Registered, RegistryError>>, Option<RegistryError>) {
         let width = BATCH_WIDTH.min(std::thread::available_parallelism().map_or(4, |n| n.get() * 4));
-        let drafts = self.draft_all(futures::stream::iter(requests), width).await;
+        let mut drafts = self.draft_all(futures::stream::iter(requests), width).await;
+        self.refuse_breaking(&mut drafts.drafts).await;
         let order = providers_first(&drafts.drafts, &drafts.expected);
         self.commit_drafts(drafts, order, done).await
     }

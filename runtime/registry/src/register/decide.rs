@@ -53,20 +53,9 @@ fn decide_revision(
     now: Timestamp,
 ) -> Result<(Vec<Event>, (RegisterOutcome, u32)), RegistryError> {
     let entry = view.entry(&draft.id)?;
-    let number = match &entry {
-        None => 1,
-        Some(entry) => {
-            let revisions = view.revisions(&draft.id)?;
-            if let Some(same) = revisions.iter().rev().find(|revision| revision.version == draft.version) {
-                if same.is_same(&draft.inspection.digest, &draft.manifest) {
-                    return Ok((Vec::new(), (RegisterOutcome::Unchanged, same.number)));
-                }
-                if !draft.override_version {
-                    return Err(version_taken(draft, same.digest));
-                }
-            }
-            entry.newest + 1
-        }
+    let number = match numbered(view, draft, entry.as_deref())? {
+        Numbered::Unchanged(number) => return Ok((Vec::new(), (RegisterOutcome::Unchanged, number))),
+        Numbered::Next(number) => number,
     };
     let revision = Arc::new(draft.revision(number, now));
     let (outcome, current) = match &entry {
@@ -97,6 +86,32 @@ fn decide_revision(
     events.extend(resolve_waiting(view, &mut overlay, &keys)?);
     refuse_cycles(&overlay, &events)?;
     Ok((events, (outcome, number)))
+}
+
+/// The number that a draft has, or gets.
+pub(crate) enum Numbered {
+    /// These bytes and this manifest are registered already, as this revision.
+    Unchanged(u32),
+    /// It becomes this revision.
+    Next(u32),
+}
+
+/// Finds the number of a draft of the component that `entry` is now.
+///
+/// # Errors
+/// [`RegistryError::VersionTaken`].
+pub(crate) fn numbered(view: &dyn StateView, draft: &Draft, entry: Option<&Entry>) -> Result<Numbered, RegistryError> {
+    let Some(entry) = entry else { return Ok(Numbered::Next(1)) };
+    let revisions = view.revisions(&draft.id)?;
+    if let Some(same) = revisions.iter().rev().find(|revision| revision.version == draft.version) {
+        if same.is_same(&draft.inspection.digest, &draft.manifest) {
+            return Ok(Numbered::Unchanged(same.number));
+        }
+        if !draft.override_version {
+            return Err(version_taken(draft, same.digest));
+        }
+    }
+    Ok(Numbered::Next(entry.newest + 1))
 }
 
 fn version_taken(draft: &Draft, registered: Digest) -> RegistryError {
@@ -143,6 +158,9 @@ pub(crate) fn entry_after(
             probe: None,
             grants: Vec::new(),
             fusion: None,
+            waiting: None,
+            trail: Vec::new(),
+            activation: None,
         },
     };
     after.revision = revision.clone();
@@ -206,7 +224,7 @@ pub(crate) fn resolve_dependents(
 }
 
 /// Resolves the needs of `id` again; `None` if nothing changes.
-pub(super) fn resolve_again(overlay: &mut Overlay<'_>, id: &ComponentId) -> Result<Option<Event>, RegistryError> {
+pub(crate) fn resolve_again(overlay: &mut Overlay<'_>, id: &ComponentId) -> Result<Option<Event>, RegistryError> {
     let Some(entry) = overlay.entry(id)? else { return Ok(None) };
     let resolution = resolve(overlay, id, &entry.revision, &entry.dependencies)?;
     let unchanged: (&[_], &[Unresolved]) = (&entry.dependencies, &entry.unresolved);

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use domain::inspection::{ExternItem, Inspection};
-use domain::manifest::ComponentManifest;
+use domain::manifest::{ComponentManifest, GrantRequests};
 use domain::ports::Engine;
-use domain::{ComponentId, Edge, Revision, Timestamp, Version, text};
+use domain::{ComponentId, Edge, Entry, Grant, Revision, Timestamp, Version, text};
 
 use super::RegisterRequest;
 use super::authority::Authority;
@@ -99,6 +99,21 @@ impl Draft {
         })
     }
 
+    /// Returns what it asks for beyond the default set, on behalf of its kind included.
+    pub(crate) fn requests(&self) -> &GrantRequests {
+        &self.authority.requests
+    }
+
+    /// Returns what it asks for anew, and what registering it would grant: `entry` and `newest` are the component as it is now.
+    pub(crate) fn grants_of(
+        &self,
+        entry: Option<&Entry>,
+        newest: Option<&Revision>,
+    ) -> Result<(Vec<Grant>, Vec<Grant>), RegistryError> {
+        let (_, decided) = self.authority.decide(self, entry, newest)?;
+        Ok((decided.asks_anew, decided.granted))
+    }
+
     /// Returns the folder where relative paths of `[grants]` begin, if there are any.
     pub(super) fn base(&self) -> Option<&Path> {
         let folders = &self.manifest.grants.folders;
@@ -108,7 +123,7 @@ impl Draft {
     }
 
     /// Returns the revision that this becomes.
-    pub(super) fn revision(&self, number: u32, now: Timestamp) -> Revision {
+    pub(crate) fn revision(&self, number: u32, now: Timestamp) -> Revision {
         let description = self.manifest.description.as_ref().or(self.inspection.description.as_ref());
         Revision {
             number,

@@ -19,7 +19,9 @@ use crate::quotas::refuse_beyond;
 use crate::source::{ComponentSource, ManifestSource};
 use crate::view::EntryView;
 
-pub(crate) use decide::{entry_after, refuse_cycles, resolve_dependents, resolve_waiting, touched_keys};
+pub(crate) use decide::{
+    Numbered, entry_after, numbered, refuse_cycles, resolve_again, resolve_dependents, resolve_waiting, touched_keys,
+};
 pub(crate) use draft::Draft;
 
 /// What to register.
@@ -82,6 +84,18 @@ pub enum RegisterOutcome {
     Unchanged,
 }
 
+impl RegisterOutcome {
+    /// Returns the word used on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::NewRevision => "new-revision",
+            Self::Waiting => "waiting",
+            Self::Unchanged => "unchanged",
+        }
+    }
+}
+
 /// A registered component.
 #[derive(Clone, Debug)]
 pub struct Registered {
@@ -112,10 +126,12 @@ impl Registry {
     ///
     /// # Errors
     /// [`RegistryError::Binary`], [`RegistryError::Manifest`], [`RegistryError::VersionTaken`],
-    /// [`RegistryError::MissingExports`], [`RegistryError::StateNotKept`], [`RegistryError::Cycle`], and what reading and storing can meet.
+    /// [`RegistryError::MissingExports`], [`RegistryError::StateNotKept`], [`RegistryError::Cycle`]; [`RegistryError::Breaking`] for a new
+    /// revision of an active component by which active components would break, unless [`Registry::with_force`] accepts that; and what
+    /// reading and storing can meet.
     pub async fn register(&self, request: RegisterRequest) -> Result<Registered, RegistryError> {
         let result = match self.draft(request).await {
-            Ok(draft) => self.commit_draft(draft, Arc::new(Expected::new())).await,
+            Ok(draft) => self.register_draft(draft).await,
             Err(error) => Err(error),
         };
         match result {
@@ -124,18 +140,31 @@ impl Registry {
         }
     }
 
+    async fn register_draft(&self, draft: Draft) -> Result<Registered, RegistryError> {
+        let mut drafts = [Ok(draft)];
+        self.refuse_breaking(&mut drafts).await;
+        let [draft] = drafts;
+        self.commit_draft(draft?, Arc::new(Expected::new())).await
+    }
+
+    /// Reads and inspects what one request names, and keeps nothing of it. Blocks.
+    pub(crate) fn prepare_draft(&self, request: &RegisterRequest) -> Result<Draft, RegistryError> {
+        let mut draft = Draft::make(&*self.inner.engine, request)?;
+        draft.warnings.extend(self.lowered_limits(&draft.id, &draft.manifest));
+        draft.warnings.extend(draft.refused_imports());
+        draft.warnings.extend(self.look_alike(&draft.id)?);
+        draft.authority = self.authority_for(&draft, request)?;
+        draft.override_version |= self.settings().allow_override;
+        self.check_world(&draft)?;
+        self.check_state(&draft.id, &draft.manifest, draft.has_state())?;
+        Ok(draft)
+    }
+
     /// Reads, inspects and stores the bytes of one request.
     async fn draft(&self, request: RegisterRequest) -> Result<Draft, RegistryError> {
         let registry = self.clone();
         blocking(move || {
-            let mut draft = Draft::make(&*registry.inner.engine, &request)?;
-            draft.warnings.extend(registry.lowered_limits(&draft.id, &draft.manifest));
-            draft.warnings.extend(draft.refused_imports());
-            draft.warnings.extend(registry.look_alike(&draft.id)?);
-            draft.authority = registry.authority_for(&draft, &request)?;
-            draft.override_version |= registry.settings().allow_override;
-            registry.check_world(&draft)?;
-            registry.check_state(&draft.id, &draft.manifest, draft.has_state())?;
+            let mut draft = registry.prepare_draft(&request)?;
             draft.pin = Some(Arc::new(registry.inner.pins.pin(draft.inspection.digest)));
             registry.inner.blobs.put(&draft.bytes)?;
             // The bytes are in their file; a batch must not keep them all in memory.

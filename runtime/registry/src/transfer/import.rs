@@ -93,6 +93,7 @@ impl Registry {
                 draft.carried = carried.edges();
             }
         }
+        self.refuse_breaking(&mut drafts.drafts).await;
         let count = carried.len();
         // The archive's order has dependencies first.
         let (results, unsettled) = self.commit_drafts(drafts, (0..count).collect(), |done| progress(done, count)).await;

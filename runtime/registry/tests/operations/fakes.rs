@@ -15,6 +15,7 @@ use domain::ports::{
     GuestOutput, Handover, InstanceCount, InstanceState, Mappings, OutputLine, OutputSink, ProcessLimits,
     SettingsStore, Settled, SourceError, Started, StateStore, StorageError, TakeOver, Unit, UnitSpec, Upkeep,
 };
+use domain::world::{Function, Interface, Item, Type, World as Types};
 use domain::{Actor, ComponentId, Digest, Failure, FailureKind, Phase, Timestamp};
 use registry::{RegisterRequest, Registry, Tracker};
 use storage::MemoryStore;
@@ -140,6 +141,20 @@ impl Engine for TextEngine {
         text(bytes).map(str::to_owned)
     }
 
+    /// `takes NAME f: A, B -> C` and `gives NAME f: A, B -> C` say what functions an interface has, of primitive types.
+    fn world(&self, bytes: &[u8]) -> Result<Types, EngineError> {
+        let mut world = Types::default();
+        for name in self.inspect(bytes)?.imports {
+            let functions = functions(&mut world, text(bytes)?, &format!("takes {} ", name.name));
+            world.imports.insert(name.name, functions);
+        }
+        for name in self.inspect(bytes)?.exports {
+            let functions = functions(&mut world, text(bytes)?, &format!("gives {} ", name.name));
+            world.exports.insert(name.name, functions);
+        }
+        Ok(world)
+    }
+
     /// What the first says, and after it in comments what the others are.
     fn compose(&self, root: &FusePart, parts: &[FusePart]) -> Result<Vec<u8>, EngineError> {
         let mut all = text(&root.bytes)?.to_owned();
@@ -186,6 +201,24 @@ impl Engine for TextEngine {
     }
 
     fn take_usage(&self, _: &mut dyn FnMut(&GateUsage<'_>)) {}
+}
+
+fn functions(world: &mut Types, text: &str, before: &str) -> Item {
+    const WORDS: [&str; 3] = ["u32", "string", "bool"];
+    let mut interface = Interface::default();
+    for line in text.lines().filter_map(|line| line.strip_prefix(before)) {
+        let (name, signature) = line.split_once(": ").unwrap();
+        let (params, result) = signature.split_once(" -> ").unwrap_or((signature, ""));
+        let mut ty = |word: &str| {
+            let word = WORDS.into_iter().find(|known| *known == word)?;
+            Some(world.add(Type::Primitive(word)).unwrap())
+        };
+        let params = params.split(", ").filter_map(&mut ty).enumerate();
+        let params = params.map(|(at, ty)| (format!("p{at}"), ty)).collect();
+        let function = Function { is_async: false, params, result: ty(result) };
+        interface.functions.insert(name.to_owned(), function);
+    }
+    Item::Interface(interface)
 }
 
 fn text(bytes: &[u8]) -> Result<&str, EngineError> {

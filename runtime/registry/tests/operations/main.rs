@@ -9,6 +9,7 @@
 mod activating;
 mod caching;
 mod calling;
+mod changing;
 mod concurrency;
 mod dice;
 mod durability;

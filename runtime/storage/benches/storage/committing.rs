@@ -102,7 +102,15 @@ impl Change {
             _ if entry.status == Status::Active => {
                 Event::Deactivated { component, old_status: entry.status, reason: None }
             }
-            _ => Event::Activated { component, old_status: entry.status, revision: 1, duration_us: 700, fuel: 4_000 },
+            _ => Event::Activated {
+                component,
+                old_status: entry.status,
+                revision: 1,
+                duration_us: 700,
+                fuel: 4_000,
+                asked: Some(true),
+                lock: vec![],
+            },
         };
         Some(vec![event])
     }

@@ -7,7 +7,7 @@ use domain::entry::{Edge, Entry, Revision, StateRef, Unresolved};
 use domain::failure::LoggedFailure;
 use domain::ports::{StateView, StorageError};
 use domain::usage::Usage;
-use domain::{ComponentId, Fusion, Granted, Status, Timestamp};
+use domain::{Activation, ComponentId, Fusion, Granted, Status, Timestamp};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +39,12 @@ pub(super) struct EntryRow {
     grants: Vec<Granted>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     fusion: Option<Fusion>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    waiting: Option<u32>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    trail: Vec<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    activation: Option<Arc<Activation>>,
 }
 
 fn is_empty(edges: &[Edge]) -> bool {
@@ -62,6 +68,9 @@ pub(crate) fn entry_row(entry: &Entry) -> Result<Vec<u8>, StorageError> {
         probe: entry.probe,
         grants: entry.grants.clone(),
         fusion: entry.fusion.clone(),
+        waiting: entry.waiting,
+        trail: entry.trail.clone(),
+        activation: entry.activation.clone(),
     })
 }
 
@@ -121,6 +130,9 @@ pub(crate) fn entry(rows: &dyn Rows, id: &ComponentId) -> Result<Option<Arc<Entr
         probe: row.probe,
         grants: row.grants,
         fusion: row.fusion,
+        waiting: row.waiting,
+        trail: row.trail,
+        activation: row.activation,
     })))
 }
 

@@ -50,6 +50,8 @@ fn write_first_format(folder: &Path) {
         revision: 1,
         duration_us: 12,
         fuel: 34,
+        asked: None,
+        lock: vec![],
     };
     commit(state, vec![activated("a"), activated("b")]);
     let waiting = Event::Registered {

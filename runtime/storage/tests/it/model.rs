@@ -7,7 +7,7 @@ use domain::entry::{Entry, Revision};
 use domain::event::{Event, Record};
 use domain::failure::{FAILURES_MAX, LoggedFailure};
 use domain::ports::{StateStore, StateView};
-use domain::{ComponentId, Status, reduce};
+use domain::{Bound, ComponentId, Status, Version, reduce};
 use proptest::prelude::*;
 use storage::MemoryStore;
 
@@ -119,7 +119,15 @@ fn event() -> impl Strategy<Value = Event> {
                 6 => Event::EdgesResolved { component, dependencies: vec![edge(on)], unresolved: vec![unresolved()] },
                 7 => Event::EdgeAdded { component, edge: edge(on) },
                 8 => Event::EdgeRemoved { component, on: id(on) },
-                9 => Event::Activated { component, old_status, revision: number, duration_us: 1, fuel: 2 },
+                9 => Event::Activated {
+                    component,
+                    old_status,
+                    revision: number,
+                    duration_us: 1,
+                    fuel: 2,
+                    asked: Some(number > 1),
+                    lock: vec![Bound { edge: edge(on), revision: number, version: Version::new(1, 2, 3) }],
+                },
                 10 => Event::Errored { component, old_status, error: "bad".to_owned() },
                 11 => Event::ErrorsCleared { component, old_status, history: flag },
                 12 => failed(name, "boom"),

@@ -44,6 +44,8 @@ impl Plain {
                     status: Status::Registered,
                     revisions: vec![text.clone()],
                     current: 1,
+                    waiting: None,
+                    trail: vec![],
                     needs: Needs::default(),
                     failures: vec![],
                     error_count: 0,
@@ -66,11 +68,31 @@ impl Plain {
         let (number, active) = (item.newest() + 1, item.status == Status::Active);
         let mut after = self.clone();
         after.items.get_mut(&name).unwrap().revisions.push(text.clone());
-        if !active {
+        if active {
+            if self.breaks(name, text) {
+                return refuse("breaking");
+            }
+            after.items.get_mut(&name).unwrap().waiting = Some(number);
+        } else {
             after.select(name, number)?;
         }
         *self = after;
         Ok(if active { "Waiting" } else { "NewRevision" }.to_owned())
+    }
+
+    /// Tells whether something active would lack something, or need something that is not active, with `text` in service as `name`.
+    fn breaks(&self, name: u8, text: &Text) -> bool {
+        let mut after = self.clone();
+        let item = after.items.get_mut(&name).unwrap();
+        item.revisions.push(text.clone());
+        item.current = item.newest();
+        self.dependents(name).into_iter().filter(|other| self.is_active(*other)).any(|other| {
+            let before = &self.items[&other];
+            let needs = after.resolve(other, before.text(), &before.needs);
+            let new = needs.edges.difference(&before.needs.edges);
+            let mut imports = new.filter(|(_, why)| matches!(why, Why::Import(_)));
+            !needs.lacks.is_subset(&before.needs.lacks) || imports.any(|(on, _)| *on != name && !self.is_active(*on))
+        })
     }
 
     pub(super) fn activate(&mut self, name: u8, version: Option<u8>) -> Activation {
@@ -223,10 +245,9 @@ impl Plain {
             }
             let item = self.items.get_mut(&name).unwrap();
             item.status = Status::Inactive;
-            let newest = item.newest();
-            if item.current != newest {
+            if let Some(waiting) = item.waiting {
                 // A revision that would close a circle goes on waiting: what is active can always be stopped.
-                let _ = self.select(name, newest);
+                let _ = self.select(name, waiting);
             }
         }
         refused.map_or(Ok("done".to_owned()), Err)

@@ -271,6 +271,10 @@ impl Pair {
             let item = &self.plain.items[&at];
             let at_revision = (entry.status, entry.revision.number as usize, entry.newest as usize);
             assert_eq!(at_revision, (item.status, item.current, item.newest()), "{}", entry.id);
+            let way = (entry.waiting.map(|number| number as usize), entry.trail.iter().map(|number| *number as usize));
+            let way = (way.0, way.1.collect::<Vec<_>>());
+            let far = item.trail.len().saturating_sub(domain::entry::TRAIL_MAX);
+            assert_eq!(way, (item.waiting, item.trail[far..].to_vec()), "{}", entry.id);
             let edges: BTreeSet<(u8, Why)> =
                 entry.dependencies.iter().map(|edge| (number_of(&edge.on), why(&edge.kind))).collect();
             assert_eq!((edges, entry.dependencies.len()), (item.needs.edges.clone(), item.needs.edges.len()));

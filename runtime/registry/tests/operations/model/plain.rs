@@ -39,6 +39,10 @@ pub(super) struct Item {
     pub(super) revisions: Vec<Text>,
     /// Number of the revision that the entry points to.
     pub(super) current: usize,
+    /// Number of the one that was registered while another was active, until one is chosen.
+    pub(super) waiting: Option<usize>,
+    /// Numbers of the revisions by which it came to this one, without detours.
+    pub(super) trail: Vec<usize>,
     pub(super) needs: Needs,
     /// The newest first.
     pub(super) failures: Vec<&'static str>,
@@ -178,7 +182,14 @@ impl Plain {
     /// Lets the entry point to a revision.
     pub(super) fn select(&mut self, name: u8, number: usize) -> Result<(), Circle> {
         let mut after = self.clone();
-        after.items.get_mut(&name).unwrap().current = number;
+        let item = after.items.get_mut(&name).unwrap();
+        match item.trail.iter().position(|known| *known == number) {
+            Some(at) => item.trail.truncate(at),
+            None if item.current != number => item.trail.push(item.current),
+            None => {}
+        }
+        item.waiting = None;
+        item.current = number;
         after.settle(name)?;
         *self = after;
         Ok(())
