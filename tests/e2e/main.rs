@@ -38,5 +38,6 @@ mod registering;
 mod restoring;
 mod serving;
 mod settings;
+mod supervising;
 mod transfer;
 mod upkeep;

@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::error::CliError;
 use crate::instances::InstancesDoc;
 use crate::limits;
+use crate::supervision::SupervisionDoc;
 
 /// One component with what the registry knows of it.
 #[derive(Clone, Debug, Serialize)]
@@ -42,6 +43,7 @@ pub(crate) struct EntryDoc {
     pub(crate) config: BTreeMap<String, String>,
     pub(crate) bind: BTreeMap<String, ComponentId>,
     pub(crate) instances: InstancesDoc,
+    pub(crate) supervision: SupervisionDoc,
     pub(crate) path: Option<String>,
     pub(crate) last_modified: Option<String>,
     pub(crate) instance: &'static str,
@@ -84,6 +86,7 @@ impl From<&EntryView> for EntryDoc {
             config: manifest.config.clone(),
             bind: manifest.bind.clone(),
             instances: InstancesDoc::from(view),
+            supervision: SupervisionDoc::from(view),
             path: revision.path.clone(),
             last_modified: revision.last_modified.map(|at| at.to_string()),
             instance: view.instance.as_str(),
@@ -416,6 +419,8 @@ pub(crate) struct ActivatedDoc {
     pub(crate) version: String,
     pub(crate) duration_us: u64,
     pub(crate) fuel: u64,
+    /// How often it was tried, 1 if the first attempt went well.
+    pub(crate) attempts: u32,
 }
 
 /// A component that asks for more than it was granted.
@@ -448,6 +453,7 @@ impl ActivationDoc {
                     version: activated.version.to_string(),
                     duration_us: u64::try_from(activated.duration.as_micros()).unwrap_or(u64::MAX),
                     fuel: activated.fuel,
+                    attempts: activated.attempts,
                 })
                 .collect(),
             already_active: report.already_active,

@@ -34,11 +34,12 @@ pub use compile::{CompileIn, run_compile_worker_if_asked};
 pub use domain;
 pub use open::{OpenError, OpenOptions, open};
 pub use registry::{
-    ActivateReport, Activated, BlobFault, BlobReport, BlobUse, Breakable, Candidate, ComponentFactory, ComponentSource,
-    DependencyFault, DependencyProblem, EdgeView, EntryView, ExportReport, FuseChange, FuseRefusal, FusedBy, FusedView,
-    GrantSharing, GraphView, ImportReport, ImportSource, InspectReport, InstanceHandle, InstanceWord, KindProfile,
-    LeftOut, ManifestSource, OnWarning, Outcomes, Probe, PruneReport, RegisterOutcome, RegisterRequest, Registered,
-    Registry, RegistryBuilder, RegistryError, Relinked, SettingChange, TakeSettings, Target, Unused,
+    ActivateReport, Activated, BlobFault, BlobReport, BlobUse, Breakable, BreakerState, Candidate, ComponentFactory,
+    ComponentSource, DependencyFault, DependencyProblem, EdgeView, EntryView, ExportReport, FuseChange, FuseRefusal,
+    FusedBy, FusedView, GrantSharing, GraphView, ImportReport, ImportSource, InspectReport, InstanceHandle,
+    InstanceWord, KindProfile, LeftOut, ManifestSource, OnWarning, Outcomes, Probe, PruneReport, RegisterOutcome,
+    RegisterRequest, Registered, Registry, RegistryBuilder, RegistryError, Relinked, Reload, SettingChange,
+    SupervisionView, TakeSettings, Target, Unused,
 };
 pub use storage::{
     LostRecords, RepairOptions, Repaired, RestoreOptions, RestoreReport, ScrubOptions, repair, restore, verify,

@@ -63,6 +63,7 @@ pub(crate) fn entry(name: &str, version: &str, status: Status) -> Entry {
         probe: None,
         grants: Vec::new(),
         fusion: None,
+        watch: None,
     }
 }
 

@@ -59,7 +59,7 @@ impl Registry {
                 return Err(RegistryError::Activation(Box::new(failure)));
             }
         };
-        let started = Started { duration: self.inner.clock.now().since(begun), fuel };
+        let started = Started { duration: self.inner.clock.now().since(begun), fuel, attempts: 1 };
         let activated = self.put_active(&entry, prepared, started).await?;
         if let Some(old) = old {
             old.stop().await;

@@ -143,6 +143,7 @@ pub(crate) fn entry_after(
             probe: None,
             grants: Vec::new(),
             fusion: None,
+            watch: None,
         },
     };
     after.revision = revision.clone();

@@ -22,5 +22,6 @@ mod pruning;
 mod races;
 mod registering;
 mod statuses;
+mod supervising;
 mod transfer;
 mod upkeep;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use domain::entry::{Edge, Entry, Revision, StateRef, Unresolved};
 use domain::failure::LoggedFailure;
 use domain::ports::{StateView, StorageError};
+use domain::supervision::Watch;
 use domain::usage::Usage;
 use domain::{ComponentId, Fusion, Granted, Status, Timestamp};
 use serde::de::DeserializeOwned;
@@ -39,6 +40,8 @@ pub(super) struct EntryRow {
     grants: Vec<Granted>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     fusion: Option<Fusion>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    watch: Option<Arc<Watch>>,
 }
 
 fn is_empty(edges: &[Edge]) -> bool {
@@ -62,6 +65,7 @@ pub(crate) fn entry_row(entry: &Entry) -> Result<Vec<u8>, StorageError> {
         probe: entry.probe,
         grants: entry.grants.clone(),
         fusion: entry.fusion.clone(),
+        watch: entry.watch.clone(),
     })
 }
 
@@ -121,6 +125,7 @@ pub(crate) fn entry(rows: &dyn Rows, id: &ComponentId) -> Result<Option<Arc<Entr
         probe: row.probe,
         grants: row.grants,
         fusion: row.fusion,
+        watch: row.watch,
     })))
 }
 
