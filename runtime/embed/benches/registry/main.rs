@@ -7,6 +7,7 @@ mod adding;
 mod calling;
 mod gates;
 mod limits;
+mod quarantine;
 mod restart;
 
 use std::time::{Duration, Instant};
@@ -20,12 +21,13 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 /// A bench and what it is called.
 type Bench = (&'static str, fn(&Runtime) -> anyhow::Result<()>);
 
-const BENCHES: [Bench; 5] = [
+const BENCHES: [Bench; 6] = [
     ("adding", adding::run),
     ("restart", restart::run),
     ("calling", calling::run),
     ("limits", limits::run),
     ("gates", gates::run),
+    ("quarantine", quarantine::run),
 ];
 
 /// The medians of both sides, run in turns `runs` times.
