@@ -19,9 +19,10 @@ use crate::harness::binary;
 /// No command takes this long; one that does hangs.
 const COMMAND_MAX: Duration = Duration::from_secs(60);
 
-/// How often open files are looked at to find out how many stay open, and how long apart.
-const LOOKS: usize = 50;
-const LOOK_EVERY: Duration = Duration::from_millis(7);
+/// How often open files are looked at to find out how many stay open, and how long apart: often enough that some looks fall between
+/// two calls of the neighbours, each of which is a connection.
+const LOOKS: usize = 300;
+const LOOK_EVERY: Duration = Duration::from_millis(3);
 
 /// The id of the neighbour that is called after each case.
 const NEIGHBOUR: &str = "neighbour:plain";

@@ -16,6 +16,9 @@ const MEASURED_MIN: Duration = Duration::from_micros(20);
 /// How long the rate is measured until it is known well enough.
 const MEASURED: Duration = Duration::from_secs(2);
 
+/// How often both clocks are read, for the two readings that are closest.
+const READINGS: usize = 4;
+
 /// Nanoseconds per count, as a number with [`RATE_BITS`] bits behind the point; zero until it was measured.
 static RATE: AtomicU64 = AtomicU64::new(0);
 
@@ -55,7 +58,7 @@ pub(crate) fn calibrate() {
 }
 
 fn base() -> (u64, Instant) {
-    *BASE.get_or_init(|| (count(), Instant::now()))
+    *BASE.get_or_init(both_at_once)
 }
 
 fn measure() -> u64 {
@@ -64,12 +67,28 @@ fn measure() -> u64 {
     while at.elapsed() < MEASURED_MIN {
         std::hint::spin_loop();
     }
-    let (nanos, counted) = (at.elapsed().as_nanos(), count().saturating_sub(begun));
+    let (counted, now) = both_at_once();
+    let (nanos, counted) = (now.saturating_duration_since(at).as_nanos(), counted.saturating_sub(begun));
     let rate = (nanos << RATE_BITS).checked_div(u128::from(counted)).and_then(|rate| u64::try_from(rate).ok());
     // Nothing has been counted yet: a count is as good as a nanosecond, until there is something to divide.
     let rate = rate.filter(|rate| *rate > 0).unwrap_or(1 << RATE_BITS);
     RATE.store(rate, Ordering::Relaxed);
     rate
+}
+
+/// Reads both clocks. A thread that has to wait between two readings reads again.
+fn both_at_once() -> (u64, Instant) {
+    let read = || {
+        let before = count();
+        let now = Instant::now();
+        let after = count();
+        (after.saturating_sub(before), before.midpoint(after), now)
+    };
+    let (_, counted, now) = (1..READINGS).fold(read(), |best, _| {
+        let next = read();
+        if next.0 < best.0 { next } else { best }
+    });
+    (counted, now)
 }
 
 #[cfg(target_arch = "x86_64")]

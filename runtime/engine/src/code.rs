@@ -7,6 +7,7 @@ use std::sync::{Arc, Weak};
 
 use domain::call::Caller;
 use domain::failure::FailureKind;
+use domain::manifest::InstanceMode;
 use domain::ports::{CodeKey, CompileProgress, EngineError, Refusal, SourceError, UnitSpec};
 use domain::text::{escape_line, truncate};
 use domain::units::format_duration;
@@ -53,12 +54,13 @@ pub(crate) async fn load(shared: &Arc<Shared>, spec: &UnitSpec) -> Result<Compon
     let scene = Scene { shared, component: &spec.id, revision: spec.revision, caller: &nobody };
     let failed = |(kind, message): (FailureKind, String)| scene.failure(Phase::Compile, kind, &message);
     let key = CodeKey { component: spec.digest, engine: shared.code_key.clone() };
-    if let Some(known) = known(shared, &key) {
+    let mode = spec.instances.mode;
+    if let Some(known) = known(shared, &key, mode) {
         return known.map_err(failed);
     }
     let place = shared.compiler.place(spec.size).await;
     // While this one waited, somebody else may have compiled the same bytes, or failed to.
-    if let Some(known) = known(shared, &key) {
+    if let Some(known) = known(shared, &key, mode) {
         return known.map_err(failed);
     }
     // Dropped with this future, its other end wakes whoever waits for the worker.
@@ -88,8 +90,8 @@ pub(crate) async fn load(shared: &Arc<Shared>, spec: &UnitSpec) -> Result<Compon
 }
 
 /// Returns what is known of the component: its code, or why there is none.
-fn known(shared: &Shared, key: &CodeKey) -> Option<Result<Component, (FailureKind, String)>> {
-    if let Some(component) = cached(shared, key) {
+fn known(shared: &Shared, key: &CodeKey, mode: InstanceMode) -> Option<Result<Component, (FailureKind, String)>> {
+    if let Some(component) = cached(shared, key, mode) {
         return Some(Ok(component));
     }
     if shared.compiler.is_here() {
@@ -104,14 +106,29 @@ fn known(shared: &Shared, key: &CodeKey) -> Option<Result<Component, (FailureKin
     Some(Err((refusal.kind, format!("{} ({again})", refusal.reason))))
 }
 
-fn cached(shared: &Shared, key: &CodeKey) -> Option<Component> {
+fn cached(shared: &Shared, key: &CodeKey, mode: InstanceMode) -> Option<Component> {
     let path = shared.code.find(key)?;
-    let loaded = deserialize_file(&shared.engine, &path);
+    let loaded = load_with(shared, mode, |engine| deserialize_file(engine, &path));
     if loaded.is_err() {
         // Made by another build, or damaged: it is only a cache.
         shared.code.remove(key);
     }
     loaded.ok()
+}
+
+/// Loads code into the engine that suits `mode`; one that does not fit the places of the pooled engine, into the other.
+fn load_with(
+    shared: &Shared,
+    mode: InstanceMode,
+    load: impl Fn(&wasmtime::Engine) -> wasmtime::Result<Component>,
+) -> wasmtime::Result<Component> {
+    if mode == InstanceMode::PerCall
+        && let Some(engine) = shared.pooled()
+        && let Ok(component) = load(engine)
+    {
+        return Ok(component);
+    }
+    load(&shared.engine)
 }
 
 fn make(
@@ -132,10 +149,10 @@ fn make(
         let order = Order { engine_key: &shared.code_key, settings: shared.settings, wasm: &bytes, cancelled };
         make_apart(shared, &order, key)?
     };
-    let loaded = match &made {
-        Made::Cached(path) => deserialize_file(&shared.engine, path),
-        Made::Loose(code) => deserialize(&shared.engine, code),
-    };
+    let loaded = load_with(shared, spec.instances.mode, |engine| match &made {
+        Made::Cached(path) => deserialize_file(engine, path),
+        Made::Loose(code) => deserialize(engine, code),
+    });
     loaded.map_err(|error| {
         if let Made::Cached(_) = made {
             shared.code.remove(key);

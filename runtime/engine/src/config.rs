@@ -1,7 +1,7 @@
 //! The one place where a wasmtime `Config` is made: code compiled under one configuration is refused by any other.
 
 use wasmparser::WasmFeatures;
-use wasmtime::{Config, OptLevel, WasmBacktraceDetails};
+use wasmtime::{Config, Enabled, OptLevel, PoolingAllocationConfig, WasmBacktraceDetails};
 
 use crate::settings::{BACKTRACE_FRAMES_MAX, EngineSettings, HOST_STACK_BYTES};
 
@@ -19,6 +19,40 @@ pub(crate) fn features(settings: &EngineSettings) -> WasmFeatures {
     features.remove(WasmFeatures::GC_TYPES);
     features.set(WasmFeatures::MEMORY64, settings.memory64);
     features
+}
+
+/// Component instances that exist at once in the places of [`pooled`].
+pub(crate) const PLACES: u32 = 1024;
+
+/// Bytes of a place's memory, and of a table, that are wiped rather than given back to the system: that is quicker, up to a size.
+const KEPT_BYTES: usize = 64 << 10;
+
+/// Most memories, and most tables, that one core module may have in them.
+const PARTS_MAX: u32 = 16;
+
+/// Places that stay warm for the component that had them last.
+const WARM_PLACES: u32 = 32;
+
+/// Makes a configuration whose code is the same, but whose instances are made in places that are there already: for those that serve
+/// one call each. It takes much address space and next to no memory.
+pub(crate) fn pooled(settings: &EngineSettings) -> Config {
+    let mut places = PoolingAllocationConfig::new();
+    places
+        .total_component_instances(PLACES)
+        .total_core_instances(PLACES * 8)
+        .total_memories(PLACES * 2)
+        .total_tables(PLACES * 8)
+        .total_stacks(PLACES * 2)
+        .table_elements(1 << 20)
+        .max_memories_per_module(PARTS_MAX)
+        .max_tables_per_module(PARTS_MAX)
+        .linear_memory_keep_resident(KEPT_BYTES)
+        .table_keep_resident(KEPT_BYTES)
+        .pagemap_scan(Enabled::Auto)
+        .max_unused_warm_slots(WARM_PLACES);
+    let mut config = config(settings);
+    config.allocation_strategy(places);
+    config
 }
 
 /// Makes the configuration.

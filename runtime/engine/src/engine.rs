@@ -1,7 +1,7 @@
 //! The engine itself: what all components share.
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use domain::Failure;
 use domain::inspection::Inspection;
@@ -50,6 +50,8 @@ pub struct WasmtimeEngine {
 /// What the engine's parts have in common.
 pub(crate) struct Shared {
     pub(crate) engine: wasmtime::Engine,
+    /// Made when the first component is that wants it; `None` where the system has no room for its places.
+    pooled: OnceLock<Option<wasmtime::Engine>>,
     pub(crate) settings: EngineSettings,
     pub(crate) code: Arc<dyn CodeCache>,
     pub(crate) observer: Arc<dyn EngineObserver>,
@@ -89,6 +91,7 @@ impl WasmtimeEngine {
         Ok(Self {
             shared: Arc::new(Shared {
                 engine,
+                pooled: OnceLock::new(),
                 settings: parts.settings,
                 code: parts.code,
                 observer: parts.observer,
@@ -108,6 +111,18 @@ impl WasmtimeEngine {
     /// Returns the word under which this engine's native code is kept; another engine with the same word can use it.
     pub fn code_key(&self) -> &str {
         &self.shared.code_key
+    }
+}
+
+impl Shared {
+    /// Returns the engine that has places ready for instances which serve one call each, if there can be one.
+    pub(crate) fn pooled(&self) -> Option<&wasmtime::Engine> {
+        let make = || {
+            let engine = wasmtime::Engine::new(&config::pooled(&self.settings)).ok()?;
+            self.ticker.add(&engine);
+            Some(engine)
+        };
+        self.pooled.get_or_init(make).as_ref()
     }
 }
 

@@ -20,6 +20,8 @@ const HOST_GRACE: Duration = Duration::from_millis(30);
 #[derive(Default)]
 pub(crate) struct Ticker {
     started: Mutex<bool>,
+    /// Other engines that it moves as well.
+    others: Arc<Mutex<Vec<EngineWeak>>>,
     /// Milliseconds since the first tick, brought up to date by each.
     now: Arc<AtomicU64>,
 }
@@ -32,11 +34,16 @@ impl Ticker {
     pub(crate) fn start(&self, engine: &wasmtime::Engine) -> std::io::Result<()> {
         let mut started = self.started.lock().unwrap_or_else(PoisonError::into_inner);
         if !*started {
-            let (engine, now) = (engine.weak(), Arc::clone(&self.now));
-            std::thread::Builder::new().name("epoch-ticker".to_owned()).spawn(move || tick(&engine, &now))?;
+            let (engine, others, now) = (engine.weak(), Arc::clone(&self.others), Arc::clone(&self.now));
+            std::thread::Builder::new().name("epoch-ticker".to_owned()).spawn(move || tick(&engine, &others, &now))?;
             *started = true;
         }
         Ok(())
+    }
+
+    /// Moves the epoch of `engine` too, for as long as the first one is there.
+    pub(crate) fn add(&self, engine: &wasmtime::Engine) {
+        self.others.lock().unwrap_or_else(PoisonError::into_inner).push(engine.weak());
     }
 
     /// Returns the time in milliseconds by a clock that costs nothing to read and is right to within a tick.
@@ -45,12 +52,15 @@ impl Ticker {
     }
 }
 
-fn tick(engine: &EngineWeak, now: &AtomicU64) {
+fn tick(engine: &EngineWeak, others: &Mutex<Vec<EngineWeak>>, now: &AtomicU64) {
     let began = Instant::now();
     loop {
         std::thread::sleep(TICK);
         let Some(engine) = engine.upgrade() else { return };
         engine.increment_epoch();
+        for other in others.lock().unwrap_or_else(PoisonError::into_inner).iter().filter_map(EngineWeak::upgrade) {
+            other.increment_epoch();
+        }
         now.store(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
         clock::calibrate();
     }

@@ -9,9 +9,10 @@ use domain::text::{escape_line, truncate};
 use domain::units::format_size;
 use domain::{ComponentId, Failure, Limits, Phase};
 use wasmtime::component::ResourceTableError;
-use wasmtime::{FrameInfo, Trap, WasmBacktrace};
+use wasmtime::{FrameInfo, PoolConcurrencyLimitError, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
+use crate::config::PLACES;
 use crate::engine::Shared;
 use crate::limiter::Refusal;
 use crate::settings::BACKTRACE_FRAMES_MAX;
@@ -193,6 +194,10 @@ fn classify(error: &wasmtime::Error, allowed: &Allowed) -> (FailureKind, String)
             let most = format_size(allowed.limits.hostcall_bytes);
             (FailureKind::Limit, format!("the guest handed over more than {most} in one call (`limits.hostcall`)"))
         }
+        None if error.is::<PoolConcurrencyLimitError>() => (
+            FailureKind::Exhausted,
+            format!("{PLACES} instances that serve one call each exist already in this process"),
+        ),
         None if text.contains("resource limit exceeded") => {
             (FailureKind::Limit, format!("{text} (`limits.core_instances`, `limits.tables`, `limits.memories`)"))
         }

@@ -62,16 +62,17 @@ pub(crate) struct Linked {
 }
 
 fn link(shared: &Arc<Shared>, spec: &UnitSpec, component: &Component) -> Result<Linked, Unmet> {
-    let mut linker = Linker::new(&shared.engine);
+    let mut linker = Linker::new(component.engine());
     let mut served = Served::default();
     let resources = gate::resource_names(shared, spec, component);
     let resources = Arc::new(resources);
-    let mut gates = gate::Maker { shared, caller: &spec.id, resources: &resources, gates: 0 };
+    let mut gates =
+        gate::Maker { shared, engine: component.engine(), caller: &spec.id, resources: &resources, gates: 0 };
     let mut unmet: Vec<Unmet> = Vec::new();
-    for (name, item) in component.component_type().imports(&shared.engine) {
+    for (name, item) in component.component_type().imports(component.engine()) {
         let met = match spec.links.iter().find(|link| link.import == name) {
             Some(link) => link_provider(&mut gates, link, &item.ty, &mut linker),
-            None if needs_nobody(shared, &item.ty) => Ok(()),
+            None if needs_nobody(component.engine(), &item.ty) => Ok(()),
             None => link_host(shared, name, &mut served, &mut linker),
         };
         if let Err(reason) = met {
@@ -99,11 +100,11 @@ struct Served {
 }
 
 /// Types have no implementation: an interface of nothing but types need not be provided.
-fn needs_nobody(shared: &Shared, item: &ComponentItem) -> bool {
+fn needs_nobody(engine: &wasmtime::Engine, item: &ComponentItem) -> bool {
     match item {
         ComponentItem::Type(_) => true,
         ComponentItem::ComponentInstance(instance) => {
-            instance.exports(&shared.engine).all(|(_, item)| matches!(item.ty, ComponentItem::Type(_)))
+            instance.exports(engine).all(|(_, item)| matches!(item.ty, ComponentItem::Type(_)))
         }
         _ => false,
     }

@@ -127,10 +127,15 @@ impl Output {
     }
 
     /// Ends the call: hands on unfinished lines, and says how much was left out, at most once a second.
+    #[inline]
     pub(crate) fn end_call(&self) {
-        if !self.is_used.load(Ordering::Acquire) {
-            return;
+        if self.is_used.load(Ordering::Acquire) {
+            self.end_used_call();
         }
+    }
+
+    #[cold]
+    fn end_used_call(&self) {
         let mut lines = Vec::new();
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
         for stdio in [Stdio::Out, Stdio::Err] {

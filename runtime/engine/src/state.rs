@@ -72,6 +72,7 @@ impl StoreState {
     }
 
     /// Sets what the coming call may use, and for whom it is.
+    #[inline]
     pub(crate) fn begin(&mut self, caller: &Arc<Caller>, deadline: Deadline, time: Duration, on_callers_stack: bool) {
         self.limiter.begin_call();
         // One who calls again and again is the same each time, and so are those called on its behalf.
@@ -87,6 +88,7 @@ impl StoreState {
 
     /// Returns what those are told who are called on behalf of the call that is served.
     /// Its number is another for each caller of the instance.
+    #[inline]
     pub(crate) fn onward(&mut self) -> (&Arc<Caller>, u64) {
         let onward = self.onward.get_or_insert_with(|| {
             let mut caller = Caller::clone(&self.call.caller);
@@ -97,6 +99,7 @@ impl StoreState {
     }
 
     /// Returns what [`Self::onward`] has made for the call that is served.
+    #[inline]
     pub(crate) fn made_onward(&self) -> Option<&Arc<Caller>> {
         self.onward.as_ref()
     }

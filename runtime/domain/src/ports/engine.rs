@@ -287,7 +287,7 @@ pub trait Unit: Send + Sync {
     fn instance_state(&self) -> InstanceState;
 
     /// For the engine alone, to get at its own type.
-    fn as_any(&self) -> &dyn Any;
+    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
 }
 
 /// What making an instance took.

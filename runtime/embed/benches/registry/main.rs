@@ -6,6 +6,7 @@
 mod adding;
 mod calling;
 mod gates;
+mod instances;
 mod limits;
 mod quarantine;
 mod restart;
@@ -21,12 +22,13 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 /// A bench and what it is called.
 type Bench = (&'static str, fn(&Runtime) -> anyhow::Result<()>);
 
-const BENCHES: [Bench; 6] = [
+const BENCHES: [Bench; 7] = [
     ("adding", adding::run),
     ("restart", restart::run),
     ("calling", calling::run),
     ("limits", limits::run),
     ("gates", gates::run),
+    ("instances", instances::run),
     ("quarantine", quarantine::run),
 ];
 
@@ -62,7 +64,7 @@ fn show(what: &str, beside: &str, bound: f64, (ours, theirs): (Duration, Duratio
 fn main() -> anyhow::Result<()> {
     embed::run_compile_worker_if_asked();
     let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    if restart::be_a_side(&tokio)? {
+    if restart::be_a_side(&tokio)? || instances::be_the_crowd(&tokio)? {
         return Ok(());
     }
     // As with other benches, words on the command line choose.

@@ -25,7 +25,7 @@ pub(crate) fn run(tokio: &Runtime) -> anyhow::Result<()> {
         || in_own_process("ours", folder.path()).expect("it restarts"),
         || in_own_process("bare", folder.path()).expect("the code is this engine's"),
     );
-    crate::show("restart with 1,000 active components", "bare wasmtime for them", 1.5, both);
+    crate::show("restart with 1,000 active components", "bare wasmtime for them", 1.35, both);
     Ok(())
 }
 

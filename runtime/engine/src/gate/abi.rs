@@ -56,7 +56,8 @@ macro_rules! core_values {
 core_values! {
     (const N: usize) Passed<N>: N;
     () Entering<'_>: FLAT_PARAMS_MAX;
-    (const M: usize) Left<M>: M;
+    () Left: 1;
+    (const M: usize) Word<M>: M;
     (const M: usize) Returned<M>: M;
 }
 
@@ -132,7 +133,7 @@ unsafe impl Lower for Entering<'_> {
             write(dst, self.slots);
             return Ok(());
         }
-        let mut target = Guest(cx);
+        let mut target = Guest::new(cx);
         if self.signature.params_in_memory() {
             let place = target.allocate(params.size, params.align)?;
             self.source.copy(params, index(self.slots.first().copied().unwrap_or(0)), &mut target, place)?;
@@ -166,16 +167,36 @@ fn write(dst: &mut MaybeUninit<[ValRaw; FLAT_PARAMS_MAX]>, slots: &[u64]) {
     }
 }
 
-/// What a provider returned: `M` core values, and whatever they refer to.
-struct Left<const M: usize>(Carried);
+/// What a provider returned: a core value, and whatever it refers to.
+struct Left(Carried);
+
+/// What a provider returned: `M` core values of which every one is a value.
+struct Word<const M: usize>(u64);
+
+// SAFETY: there is nothing to check.
+unsafe impl<const M: usize> Lift for Word<M> {
+    #[inline]
+    fn linear_lift_from_flat(_: &mut LiftContext<'_>, _: InterfaceType, src: &[ValRaw; M]) -> wasmtime::Result<Self> {
+        Ok(Self(src.first().map_or(0, |returned| returned.get_u64())))
+    }
+
+    fn linear_lift_from_memory(_: &mut LiftContext<'_>, _: InterfaceType, _: &[u8]) -> wasmtime::Result<Self> {
+        Err(wasmtime::Error::msg("results of a gate are passed flat"))
+    }
+}
 
 /// A result between two components.
-#[derive(Default)]
 pub(super) struct Carried {
     slot: u64,
     /// A result in memory, with all that it refers to; strings are UTF-8. Boxed: a result without it fits two registers.
     #[expect(clippy::box_collection, reason = "kept small")]
     buffer: Option<Box<Vec<u8>>>,
+}
+
+impl Carried {
+    fn word(slot: u64) -> Self {
+        Self { slot, buffer: None }
+    }
 }
 
 /// What [`Left`] needs to know and wasmtime does not hand on.
@@ -202,10 +223,13 @@ fn with_lifting<R>(lifting: &Lifting, run: impl FnOnce() -> R) -> R {
 }
 
 // SAFETY: values are checked before anything is made of them.
-unsafe impl<const M: usize> Lift for Left<M> {
+unsafe impl Lift for Left {
     #[inline]
-    fn linear_lift_from_flat(cx: &mut LiftContext<'_>, _: InterfaceType, src: &[ValRaw; M]) -> wasmtime::Result<Self> {
-        let Some(returned) = src.first() else { return Ok(Self(Carried::default())) };
+    fn linear_lift_from_flat(
+        cx: &mut LiftContext<'_>,
+        _: InterfaceType,
+        [returned]: &[ValRaw; 1],
+    ) -> wasmtime::Result<Self> {
         // SAFETY: null, or what `with_lifting` was given further up on this stack.
         let Some(lifting) = (unsafe { LIFTING.get().as_ref() }) else {
             return Err(wasmtime::Error::msg("a result was returned to no gate"));
@@ -226,7 +250,7 @@ unsafe impl<const M: usize> Lift for Left<M> {
         if let Some(node) = &signature.result {
             source.check_flat(node, &mut slot)?;
         }
-        Ok(Self(Carried { slot: slot[0], buffer: None }))
+        Ok(Self(Carried::word(slot[0])))
     }
 
     fn linear_lift_from_memory(_: &mut LiftContext<'_>, _: InterfaceType, _: &[u8]) -> wasmtime::Result<Self> {
@@ -235,8 +259,12 @@ unsafe impl<const M: usize> Lift for Left<M> {
 }
 
 thread_local! {
-    /// What the gate which was passed last on this thread returns.
-    static READY: Cell<Option<(Carried, Option<Arc<Signature>>)>> = const { Cell::new(None) };
+    /// What the gate which was passed last on this thread returns, if that is one core value. Apart from other results: what need not be
+    /// dropped is kept at no cost.
+    static READY_WORD: Cell<Option<u64>> = const { Cell::new(None) };
+
+    /// What that gate returns otherwise.
+    static READY: Cell<Option<(Carried, Arc<Signature>)>> = const { Cell::new(None) };
 }
 
 /// A future that is done when it is made: wasmtime polls it before anything else runs on its thread. It has no size, so that no memory
@@ -244,8 +272,12 @@ thread_local! {
 pub(super) struct Ready<const M: usize>(());
 
 impl<const M: usize> Ready<M> {
+    #[inline]
     pub(super) fn new(signature: &Arc<Signature>, carried: Carried) -> Self {
-        READY.set(Some((carried, followed(signature))));
+        match followed(signature) {
+            None => READY_WORD.set(Some(carried.slot)),
+            Some(signature) => READY.set(Some((carried, signature))),
+        }
         Self(())
     }
 }
@@ -253,9 +285,13 @@ impl<const M: usize> Ready<M> {
 impl<const M: usize> Future for Ready<M> {
     type Output = wasmtime::Result<Returned<M>>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Some(slot) = READY_WORD.take() {
+            return Poll::Ready(Ok(Returned { signature: None, carried: Carried::word(slot) }));
+        }
         let ready = READY.take().ok_or_else(|| wasmtime::Error::msg("a gate returned twice"));
-        Poll::Ready(ready.map(|(carried, signature)| Returned { signature, carried }))
+        Poll::Ready(ready.map(|(carried, signature)| Returned { signature: Some(signature), carried }))
     }
 }
 
@@ -300,7 +336,7 @@ unsafe impl<const M: usize> Lower for Returned<M> {
             return Err(wasmtime::Error::msg("a result in memory that is none"));
         };
         let source = Source { memory: buffer, encoding: StringEncoding::Utf8, budget: 0 };
-        source.copy(node, 0, &mut Guest(cx), offset)
+        source.copy(node, 0, &mut Guest::new(cx), offset)
     }
 }
 
@@ -342,31 +378,46 @@ impl Visit for Arguments<'_> {
     type Value = Carried;
 
     async fn call(&self, store: &mut Store<StoreState>, function: Func) -> wasmtime::Result<Carried> {
-        let lifting = Known(Lifting { signature: self.signature, budget: store.hostcall_fuel() });
-        if self.signature.result.is_none() {
-            // SAFETY: the types of the function are those of the gate's signature.
-            let function: TypedFunc<Entering<'_>, Left<0>> = unsafe { TypedFunc::new_unchecked(function) };
-            Ok(lifted(&lifting, function.call_async(store, self.entering())).await?.0)
-        } else {
-            // SAFETY: as above.
-            let function: TypedFunc<Entering<'_>, Left<1>> = unsafe { TypedFunc::new_unchecked(function) };
-            Ok(lifted(&lifting, function.call_async(store, self.entering())).await?.0)
+        match (self.signature.is_result_word, self.signature.result.is_some()) {
+            (false, _) => {
+                let lifting = Known(Lifting { signature: self.signature, budget: store.hostcall_fuel() });
+                // SAFETY: the types of the function are those of the gate's signature.
+                let function: TypedFunc<Entering<'_>, Left> = unsafe { TypedFunc::new_unchecked(function) };
+                Ok(lifted(&lifting, function.call_async(store, self.entering())).await?.0)
+            }
+            (true, true) => {
+                // SAFETY: as above.
+                let function: TypedFunc<Entering<'_>, Word<1>> = unsafe { TypedFunc::new_unchecked(function) };
+                Ok(Carried::word(function.call_async(store, self.entering()).await?.0))
+            }
+            (true, false) => {
+                // SAFETY: as above.
+                let function: TypedFunc<Entering<'_>, Word<0>> = unsafe { TypedFunc::new_unchecked(function) };
+                Ok(Carried::word(function.call_async(store, self.entering()).await?.0))
+            }
         }
     }
 
+    #[inline]
     fn call_now(&self, store: &mut Store<StoreState>, function: Func) -> wasmtime::Result<Carried> {
-        let lifting = Lifting { signature: self.signature, budget: store.hostcall_fuel() };
-        with_lifting(&lifting, || {
-            if self.signature.result.is_none() {
+        match (self.signature.is_result_word, self.signature.result.is_some()) {
+            (false, _) => {
+                let lifting = Lifting { signature: self.signature, budget: store.hostcall_fuel() };
                 // SAFETY: the types of the function are those of the gate's signature.
-                let function: TypedFunc<Entering<'_>, Left<0>> = unsafe { TypedFunc::new_unchecked(function) };
-                Ok(function.call(store, self.entering())?.0)
-            } else {
-                // SAFETY: as above.
-                let function: TypedFunc<Entering<'_>, Left<1>> = unsafe { TypedFunc::new_unchecked(function) };
-                Ok(function.call(store, self.entering())?.0)
+                let function: TypedFunc<Entering<'_>, Left> = unsafe { TypedFunc::new_unchecked(function) };
+                with_lifting(&lifting, || Ok(function.call(store, self.entering())?.0))
             }
-        })
+            (true, true) => {
+                // SAFETY: as above.
+                let function: TypedFunc<Entering<'_>, Word<1>> = unsafe { TypedFunc::new_unchecked(function) };
+                Ok(Carried::word(function.call(store, self.entering())?.0))
+            }
+            (true, false) => {
+                // SAFETY: as above.
+                let function: TypedFunc<Entering<'_>, Word<0>> = unsafe { TypedFunc::new_unchecked(function) };
+                Ok(Carried::word(function.call(store, self.entering())?.0))
+            }
+        }
     }
 }
 
@@ -385,28 +436,51 @@ async fn lifted<R>(lifting: &Known, call: impl Future<Output = R>) -> R {
 }
 
 /// The memory of a component that values are written to.
-struct Guest<'a, 'b, T: 'static>(&'a mut LowerContext<'b, T>);
+struct Guest<'a, 'b, T: 'static> {
+    cx: &'a mut LowerContext<'b, T>,
+    /// The memory as it was after the guest's code ran last; to find it takes longer than most of what is written.
+    memory: *mut [u8],
+}
+
+impl<'a, 'b, T> Guest<'a, 'b, T> {
+    fn new(cx: &'a mut LowerContext<'b, T>) -> Self {
+        let memory = ptr::from_mut(cx.as_slice_mut());
+        Self { cx, memory }
+    }
+
+    /// Does what may run the guest's code, after which its memory may be elsewhere.
+    fn run<R>(&mut self, run: impl FnOnce(&mut LowerContext<'b, T>) -> wasmtime::Result<R>) -> wasmtime::Result<R> {
+        let result = run(self.cx);
+        self.memory = ptr::from_mut(self.cx.as_slice_mut());
+        result
+    }
+}
 
 impl<T> Target for Guest<'_, '_, T> {
     fn allocate(&mut self, size: usize, align: usize) -> wasmtime::Result<usize> {
+        let align = u32::try_from(align)?;
         // wasmtime checks what the guest answers.
-        self.0.realloc(0, 0, u32::try_from(align)?, size)
+        self.run(|cx| cx.realloc(0, 0, align, size))
     }
 
+    #[inline]
     fn memory(&mut self) -> &mut [u8] {
-        self.0.as_slice_mut()
+        // SAFETY: the context, borrowed for as long as this is, gave it out, and nothing has run since that could move it.
+        unsafe { &mut *self.memory }
     }
 
     fn string(&mut self, text: &str) -> wasmtime::Result<(u32, u32)> {
-        let mut place = MaybeUninit::uninit();
-        text.linear_lower_to_flat(self.0, InterfaceType::String, &mut place)?;
-        // SAFETY: lowering has written both.
-        let [pointer, len] = unsafe { place.assume_init() };
-        Ok((pointer.get_u32(), len.get_u32()))
+        self.run(|cx| {
+            let mut place = MaybeUninit::uninit();
+            text.linear_lower_to_flat(cx, InterfaceType::String, &mut place)?;
+            // SAFETY: lowering has written both.
+            let [pointer, len] = unsafe { place.assume_init() };
+            Ok((pointer.get_u32(), len.get_u32()))
+        })
     }
 
     fn is_utf8(&self) -> bool {
-        self.0.options().string_encoding == StringEncoding::Utf8
+        self.cx.options().string_encoding == StringEncoding::Utf8
     }
 }
 

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use domain::ComponentId;
-use domain::ports::Unit;
 use domain::usage::{QUICK_BUCKETS, QUICK_US, quick_bucket};
+
+use crate::unit::ComponentUnit;
 
 /// The gates that an instance has passed, by their numbers.
 #[derive(Default)]
@@ -18,7 +19,7 @@ pub(super) struct Edge {
     /// The caller, by its number, on whose behalf the gate may be passed.
     pub(super) vetted: u64,
     /// The unit that was in service then.
-    pub(super) unit: Arc<dyn Unit>,
+    pub(super) unit: Arc<ComponentUnit>,
     /// Where the function is among its exports.
     pub(super) export: usize,
     pub(super) used: Arc<EdgeUse>,
@@ -41,6 +42,7 @@ impl Edges {
 
 impl Edge {
     /// Tells whether the next call is timed: reading a clock takes longer than all other counting.
+    #[inline]
     pub(super) fn is_timed_next(&self) -> bool {
         weight(self.used.calls()).is_some()
     }
@@ -81,6 +83,7 @@ impl EdgeUse {
     }
 
     /// Counts a call, with the time it took if it was timed; false, and nothing counted, if it was not a quick one.
+    #[inline]
     pub(super) fn count(&self, fuel: u64, nanos: Option<u64>) -> bool {
         let calls = self.calls();
         if let Some(nanos) = nanos {

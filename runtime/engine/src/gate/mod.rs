@@ -28,6 +28,8 @@ use crate::wit::{TypeNames, function_crossable, signature};
 /// Where the gates of one component are made.
 pub(crate) struct Maker<'a> {
     pub(crate) shared: &'a Arc<Shared>,
+    /// The engine of the caller.
+    pub(crate) engine: &'a wasmtime::Engine,
     /// The component whose imports they are.
     pub(crate) caller: &'a ComponentId,
     /// What it calls the resource types that others know.
@@ -51,11 +53,10 @@ pub(crate) fn link_interface(
     interface: &ComponentInstance,
     linker: &mut Linker<StoreState>,
 ) -> Result<(), Unmet> {
-    let provider = provider(link)?;
-    let exports = component_unit(&*provider)?;
+    let exports = &*provider(link)?;
     admit(exports, maker.caller, &link.export)?;
     let mut instance = linker.instance(&link.import).map_err(|error| (FailureKind::Host, format!("{error:#}")))?;
-    for (name, item) in interface.exports(&maker.shared.engine) {
+    for (name, item) in interface.exports(maker.engine) {
         match item.ty {
             ComponentItem::ComponentFunc(function) => {
                 check(maker, link, Some(&link.export), name, &function, exports)?;
@@ -96,27 +97,27 @@ pub(crate) fn link_function(
     function: &ComponentFunc,
     linker: &mut Linker<StoreState>,
 ) -> Result<(), Unmet> {
-    let provider = provider(link)?;
-    let exports = component_unit(&*provider)?;
+    let exports = &*provider(link)?;
     admit(exports, maker.caller, &link.export)?;
     check(maker, link, None, &link.export, function, exports)?;
     let gate = Gate::new(maker, link, None, &link.export, function.clone());
     gate.define(&mut linker.root(), &link.import)
 }
 
-fn provider(link: &Link) -> Result<Arc<dyn Unit>, Unmet> {
+fn provider(link: &Link) -> Result<Arc<ComponentUnit>, Unmet> {
     let id = link.provider.id();
-    link.provider.unit().ok_or_else(|| {
+    let unit = link.provider.unit().ok_or_else(|| {
         let barrier = link.provider.barrier();
         let standing = barrier.as_ref().map_or("not active", |barrier| barrier.reason());
         (FailureKind::Dependency, format!("{id}, which provides `{}`, is {standing}", shown(&link.import)))
-    })
+    })?;
+    component_unit(unit).map_err(|message| (FailureKind::Host, message))
 }
 
-fn component_unit(unit: &dyn Unit) -> Result<&ComponentUnit, Unmet> {
-    unit.as_any()
-        .downcast_ref()
-        .ok_or_else(|| (FailureKind::Host, format!("{} runs in another engine and cannot be linked", unit.id())))
+/// Returns a unit as what this engine made of it, or why it is another's.
+fn component_unit(unit: Arc<dyn Unit>) -> Result<Arc<ComponentUnit>, String> {
+    let id = unit.id().clone();
+    unit.into_any().downcast().map_err(|_| format!("{id} runs in another engine and cannot be linked"))
 }
 
 /// Checks that the provider lets `caller` call its `export`.
@@ -172,9 +173,9 @@ fn check(
 
 /// Finds out what a component calls the resource types that others know.
 pub(crate) fn resource_names(shared: &Shared, spec: &UnitSpec, component: &Component) -> ResourceNames {
-    ResourceNames::of(&shared.engine, component, &spec.id, &shared.resources, |import, name| {
+    ResourceNames::of(component.engine(), component, &spec.id, &shared.resources, |import, name| {
         let link = spec.links.iter().find(|link| link.import == import)?;
         let unit = link.provider.unit()?;
-        component_unit(&*unit).ok()?.resources().exported(&link.export, name)
+        component_unit(unit).ok()?.resources().exported(&link.export, name)
     })
 }

@@ -47,7 +47,7 @@ pub(super) struct Gate {
 
 /// A call that has to wait in a gate.
 struct Crossing {
-    unit: Arc<dyn Unit>,
+    unit: Arc<ComponentUnit>,
     export: usize,
     used: Arc<EdgeUse>,
     watch: Stopwatch,
@@ -167,8 +167,7 @@ impl Gate {
         let export = edge.export;
         let entrance = Entrance { fuel: None, watch, deadline, time, caller, pin: None };
         let is_metered = self.shared.observer.is_metered();
-        let callee = edge.unit.as_any().downcast_ref::<ComponentUnit>().ok_or_else(|| self.absent())?;
-        match callee.enter_now(export, &entrance, arguments, is_metered) {
+        match edge.unit.enter_now(export, &entrance, arguments, is_metered) {
             Some(Ok((value, fuel))) => {
                 let nanos = watch.map(Stopwatch::nanos).or_else(|| {
                     // Not timed, but long: the coarse clock is right enough.
@@ -198,14 +197,14 @@ impl Gate {
     ) -> Result<V::Value, Interrupt> {
         let Crossing { watch, deadline, time, ref caller, .. } = *crossing;
         let entrance = Entrance { fuel: None, watch: Some(watch), deadline, time, caller, pin };
-        let callee = crossing.unit.as_any().downcast_ref::<ComponentUnit>().ok_or_else(|| self.absent())?;
-        let returned = callee.enter(crossing.export, &entrance, visit).await.map_err(|failure| passed_on(&failure))?;
+        let returned =
+            crossing.unit.enter(crossing.export, &entrance, visit).await.map_err(|failure| passed_on(&failure))?;
         self.count(&crossing.used, &returned, &entrance);
         Ok(returned.value)
     }
 
     /// Makes what a call needs that may have to wait.
-    fn crossing(&self, state: &mut StoreState, unit: Option<&Arc<dyn Unit>>) -> Result<Crossing, Interrupt> {
+    fn crossing(&self, state: &mut StoreState, unit: Option<&Arc<ComponentUnit>>) -> Result<Crossing, Interrupt> {
         let watch = Stopwatch::start();
         match unit {
             None => self.resolve(state)?,
@@ -245,8 +244,7 @@ impl Gate {
         let pin = self.instance_of(&handed)?;
         // Still the unit that made them when another revision is in service.
         let crossing = self.crossing(store.data_mut(), pin.map(|held| &held.unit))?;
-        let callee = crossing.unit.as_any().downcast_ref::<ComponentUnit>().ok_or_else(|| self.absent())?;
-        let function = &callee.exports().get(crossing.export).ok_or_else(|| self.absent())?.ty;
+        let function = &crossing.unit.exports().get(crossing.export).ok_or_else(|| self.absent())?.ty;
         let handing = Handing { unit: &crossing.unit, function, args: &args, handed: &handed };
         let (value, handed) = self.pass(&crossing, pin.map(|held| &held.tether), &handing).await?;
         if let (Some(mut value), Some(slot)) = (value, results.first_mut()) {
@@ -280,6 +278,10 @@ impl Gate {
             }
             None => Interrupt::Absent { id },
         }
+    }
+
+    fn dependency(&self, message: String) -> Interrupt {
+        Interrupt::Dependency { id: self.slot.id().clone(), message }
     }
 
     /// Returns what the instance keeps for this call and for this gate.
@@ -318,12 +320,18 @@ impl Gate {
         if state.edges.get(self.number).is_some_and(|edge| edge.turns == turns && edge.vetted == vetted) {
             return Ok(());
         }
-        let unit = self.slot.unit().ok_or_else(|| self.absent())?;
+        self.resolve_anew(state, turns)
+    }
+
+    #[cold]
+    fn resolve_anew(&self, state: &mut StoreState, turns: u64) -> Result<(), Interrupt> {
+        let unit = component_unit(self.slot.unit().ok_or_else(|| self.absent())?)
+            .map_err(|message| self.dependency(message))?;
         self.resolve_to(state, unit, turns)
     }
 
     /// Makes the gate lead to `unit`, which serves since the slot was turned `turns` times.
-    fn resolve_to(&self, state: &mut StoreState, unit: Arc<dyn Unit>, turns: u64) -> Result<(), Interrupt> {
+    fn resolve_to(&self, state: &mut StoreState, unit: Arc<ComponentUnit>, turns: u64) -> Result<(), Interrupt> {
         self.admit(state)?;
         let (_, vetted) = state.onward();
         let known = state.edges.get(self.number);
@@ -344,13 +352,10 @@ impl Gate {
     }
 
     /// Finds the function in a unit that this instance has not called yet: it need not be the one that was linked.
-    fn look_up(&self, unit: &Arc<dyn Unit>) -> Result<usize, Interrupt> {
-        let changed = |what: &str| Interrupt::Dependency {
-            id: self.slot.id().clone(),
-            message: format!("`{}` {what} in its revision {}", shown(&self.name), unit.revision()),
+    fn look_up(&self, callee: &ComponentUnit) -> Result<usize, Interrupt> {
+        let changed = |what: &str| {
+            self.dependency(format!("`{}` {what} in its revision {}", shown(&self.name), callee.revision()))
         };
-        let callee = component_unit(&**unit)
-            .map_err(|(_, message)| Interrupt::Dependency { id: self.slot.id().clone(), message })?;
         // Another revision may let others call than the one that was linked.
         let asked = self.interface.as_deref().unwrap_or(&self.name);
         if let Some(allowed) = callee.refusing(asked, &self.caller) {
@@ -395,11 +400,10 @@ async fn drop_held(mut store: StoreContextMut<'_, StoreState>, number: u32) -> w
     if held.tether.is_gone() {
         return Ok(());
     }
-    let Some(callee) = held.unit.as_any().downcast_ref::<ComponentUnit>() else { return Ok(()) };
     let Some(handle) = held.give_back() else { return Ok(()) };
     let ServedCall { deadline, time, .. } = *state.call();
     let caller = Arc::clone(state.onward().0);
     let pin = Some(&held.tether);
     let entrance = Entrance { fuel: None, watch: None, deadline, time, caller: &caller, pin };
-    callee.drop_handle(handle, &entrance).await.map_err(|failure| passed_on(&failure).into())
+    held.unit.drop_handle(handle, &entrance).await.map_err(|failure| passed_on(&failure).into())
 }

@@ -24,6 +24,8 @@ pub(crate) struct Signature {
     pub(crate) are_words: bool,
     /// The result, if the function has one.
     pub(crate) result: Option<Node>,
+    /// Whether there is no result, or one in which there is nothing to check either.
+    pub(crate) is_result_word: bool,
 }
 
 /// A type, with the place that its values take.
@@ -114,9 +116,10 @@ impl Signature {
             Some(ty) => Some(layout.node(&ty, DEPTH_MAX)?),
             None => None,
         };
-        let are_words = params.len() <= FLAT_PARAMS_MAX
-            && params.iter().all(|node| matches!(node.shape, Shape::Number) && node.size >= 4);
-        results.next().is_none().then(|| Self { params: record(params), are_words, result })
+        let is_word = |node: &Node| matches!(node.shape, Shape::Number) && node.size >= 4;
+        let are_words = params.len() <= FLAT_PARAMS_MAX && params.iter().all(is_word);
+        let is_result_word = result.iter().all(is_word);
+        results.next().is_none().then(|| Self { params: record(params), are_words, result, is_result_word })
     }
 
     /// Tells whether the parameters are passed in memory.

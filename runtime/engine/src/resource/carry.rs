@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use domain::ports::Unit;
 use wasmtime::component::types::{ComponentFunc, Type};
 use wasmtime::component::{Func, ResourceAny, ResourceDynamic, Val};
 use wasmtime::{AsContextMut, Store, StoreContextMut};
@@ -146,7 +145,7 @@ fn own(mut store: impl AsContextMut<Data = StoreState>, held: Arc<Held>) -> wasm
 /// Calls a function with handles among its arguments or in its result.
 pub(crate) struct Handing<'a> {
     /// Of the unit that is called.
-    pub(crate) unit: &'a Arc<dyn Unit>,
+    pub(crate) unit: &'a Arc<ComponentUnit>,
     pub(crate) function: &'a ComponentFunc,
     pub(crate) args: &'a [Val],
     pub(crate) handed: &'a [Handover],
@@ -180,7 +179,7 @@ impl Handing<'_> {
 
     /// Takes the handles out of a result.
     fn take_result(&self, store: &mut Store<StoreState>, value: &mut Val) -> wasmtime::Result<Vec<Arc<Held>>> {
-        let names = self.unit.as_any().downcast_ref::<ComponentUnit>().map(ComponentUnit::resources);
+        let names = Some(self.unit.resources());
         let names: &ResourceNames = names.ok_or_else(unknown)?;
         let mut handed = Vec::new();
         for ty in self.function.results() {

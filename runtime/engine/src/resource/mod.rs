@@ -11,7 +11,6 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use domain::ports::Unit;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use wasmtime::component::ResourceAny;
@@ -120,13 +119,13 @@ pub(crate) struct Held {
     /// The resource's type, by the engine's numbers.
     pub(crate) ty: u32,
     /// Whose instance made it; still that one's when another revision is in service.
-    pub(crate) unit: Arc<dyn Unit>,
+    pub(crate) unit: Arc<ComponentUnit>,
     pub(crate) tether: Arc<Tether>,
     handle: Mutex<Option<ResourceAny>>,
 }
 
 impl Held {
-    pub(crate) fn new(ty: u32, unit: &Arc<dyn Unit>, tether: &Arc<Tether>, handle: ResourceAny) -> Self {
+    pub(crate) fn new(ty: u32, unit: &Arc<ComponentUnit>, tether: &Arc<Tether>, handle: ResourceAny) -> Self {
         tether.held.fetch_add(1, Ordering::AcqRel);
         Self { ty, unit: Arc::clone(unit), tether: Arc::clone(tether), handle: Mutex::new(Some(handle)) }
     }
@@ -158,9 +157,7 @@ impl Drop for Held {
         if let Ok(runtime) = Handle::try_current() {
             let (unit, tether) = (Arc::clone(&self.unit), Arc::clone(&self.tether));
             runtime.spawn(async move {
-                if let Some(unit) = unit.as_any().downcast_ref::<ComponentUnit>() {
-                    unit.settle(tether).await;
-                }
+                unit.settle(tether).await;
             });
         }
     }

@@ -10,7 +10,7 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use wasmtime::component::{
     ComponentExportIndex, ComponentNamedList, Func, Instance, InstancePre, Lift, Lower, TypedFunc,
 };
-use wasmtime::{Store, UpdateDeadline};
+use wasmtime::{Engine, Store, UpdateDeadline};
 
 use crate::capability::{Capability, InstanceSpec};
 use crate::engine::Shared;
@@ -29,6 +29,8 @@ pub(crate) struct Live {
     pub(crate) store: Store<StoreState>,
     instance: Option<Instance>,
     functions: Vec<Option<Func>>,
+    /// When it was put back last, by the engine's coarse clock in milliseconds.
+    pub(super) idle_since: u64,
     /// Counts the instances of the unit.
     live: Arc<AtomicUsize>,
 }
@@ -37,6 +39,7 @@ impl Live {
     /// Makes a store with fuel, deadline and limiter, and prepares every capability in it. The one place that does.
     pub(crate) fn new(
         shared: &Shared,
+        engine: &Engine,
         spec: &InstanceSpec,
         capabilities: &[Arc<dyn Capability>],
         functions: usize,
@@ -49,7 +52,7 @@ impl Live {
         for capability in capabilities {
             capability.prepare(spec, &mut state).map_err(|reason| Interrupt::Unprepared { reason })?;
         }
-        let mut store = Store::try_new(&shared.engine, state)?;
+        let mut store = Store::try_new(engine, state)?;
         store.limiter(|state| &mut state.limiter);
         store.set_hostcall_fuel(number(spec.limits.hostcall_bytes));
         store.set_max_component_handles(number(spec.limits.handles));
@@ -68,10 +71,11 @@ impl Live {
             Ok(UpdateDeadline::Yield(1))
         });
         live.fetch_add(1, Ordering::Relaxed);
-        Ok(Self { store, instance: None, functions: vec![None; functions], live: Arc::clone(live) })
+        Ok(Self { store, instance: None, functions: vec![None; functions], idle_since: 0, live: Arc::clone(live) })
     }
 
     /// Sets what the coming calls may use, and for whom they are.
+    #[inline]
     pub(crate) fn begin(
         &mut self,
         fuel: u64,
@@ -109,6 +113,7 @@ impl Live {
     }
 
     /// Returns the function at `position` of the component's exports, whose index is `index`.
+    #[inline]
     pub(crate) fn function(&mut self, position: usize, index: &ComponentExportIndex) -> wasmtime::Result<Func> {
         if let Some(Some(function)) = self.functions.get(position) {
             return Ok(*function);
@@ -123,6 +128,7 @@ impl Live {
     }
 
     /// Returns the fuel that is left of what [`Self::begin`] gave.
+    #[inline]
     pub(crate) fn fuel_left(&self) -> u64 {
         self.store.get_fuel().unwrap_or(0)
     }
@@ -133,6 +139,7 @@ impl Live {
     }
 
     /// Hands on what was printed without a line feed, and begins counting output anew.
+    #[inline]
     pub(crate) fn end_output(&self) {
         self.store.data().output().end_call();
     }

@@ -125,11 +125,12 @@ impl ComponentUnit {
         let grants = &self.instance_spec.grants;
         if !self.capabilities.iter().any(|capability| capability.may_block(grants)) {
             let (spec, capabilities) = (&self.instance_spec, &self.capabilities);
-            return Live::new(&self.shared, spec, capabilities, count, self.shelf.live());
+            return Live::new(&self.shared, self.pre.engine(), spec, capabilities, count, self.shelf.live());
         }
-        let (shared, spec) = (Arc::clone(&self.shared), self.instance_spec.clone());
+        let (shared, engine, spec) = (Arc::clone(&self.shared), self.pre.engine().clone(), self.instance_spec.clone());
         let (capabilities, counted) = (self.capabilities.clone(), Arc::clone(self.shelf.live()));
-        let making = tokio::task::spawn_blocking(move || Live::new(&shared, &spec, &capabilities, count, &counted));
+        let making =
+            tokio::task::spawn_blocking(move || Live::new(&shared, &engine, &spec, &capabilities, count, &counted));
         bounded(deadline, pin!(async { making.await.map_err(wasmtime::Error::new)? })).await
     }
 

@@ -2,6 +2,7 @@
 
 mod enter;
 mod exports;
+mod hot;
 mod instance;
 mod lifecycle;
 mod pin;
@@ -177,7 +178,7 @@ impl Unit for ComponentUnit {
         if self.shelf.live().load(Ordering::Relaxed) > 0 { InstanceState::Live } else { InstanceState::Cold }
     }
 
-    fn as_any(&self) -> &dyn Any {
+    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
         self
     }
 }

@@ -1,11 +1,12 @@
 //! Where a unit keeps its instances, and who may use one next.
 
 use std::collections::VecDeque;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::sync::oneshot;
 
+use super::hot::Hot;
 use super::instance::Live;
 use crate::epoch::Deadline;
 use crate::resource::Tether;
@@ -15,7 +16,11 @@ use crate::resource::Tether;
 /// There are as many turns as instances may exist. Turns are given in the order in which they were asked for. An instance is taken
 /// out for the time of a call, so that a call that is dropped takes its instance with it.
 pub(crate) struct Shelf {
+    /// An idle instance with its turn, for who comes next: most calls end before the next begins, and locks cost as much as they do.
+    hot: Hot<Live>,
     inner: Mutex<Inner>,
+    /// How many wait for a turn or for one instance. While anybody does, nothing is put into the hot place.
+    awaited: AtomicUsize,
     /// Turns in all.
     most: usize,
     /// Whether every call gets an instance of its own: those that are put back are for whoever holds handles of them.
@@ -32,20 +37,18 @@ pub(crate) struct Shelf {
 
 struct Inner {
     /// The one used last is taken first, so that those that are not needed grow old.
-    idle: Vec<Idle>,
-    /// Turns that nobody has.
+    #[expect(clippy::vec_box, reason = "they are handed on in their boxes")]
+    idle: Vec<Box<Live>>,
+    /// Turns that nobody has, but for that of the hot instance.
     free: usize,
     waiting: VecDeque<oneshot::Sender<Granted>>,
 }
 
-struct Idle {
-    live: Box<Live>,
-    /// When it was put back, by the engine's coarse clock in milliseconds.
-    since: u64,
-}
-
 /// The right to use one instance, or to make one; given back when it is dropped.
 pub(crate) struct Turn<'a>(&'a Shelf);
+
+/// Somebody who waits at a shelf.
+struct Waits<'a>(&'a Shelf);
 
 /// A turn on its way to someone who waited for it.
 struct Granted(Option<Arc<Shelf>>);
@@ -73,7 +76,9 @@ impl Shelf {
         let most = most.max(1);
         let inner = Inner { idle: Vec::new(), free: most, waiting: VecDeque::new() };
         Arc::new_cyclic(|me| Self {
+            hot: Hot::new(),
             inner: Mutex::new(inner),
+            awaited: AtomicUsize::new(0),
             most,
             is_fresh,
             queue,
@@ -90,6 +95,9 @@ impl Shelf {
 
     /// Returns a turn and, if there is one, an idle instance; `None` if every turn is taken.
     pub(crate) fn try_turn(&self) -> Option<(Turn<'_>, Option<Box<Live>>)> {
+        if let Some(live) = self.hot.take() {
+            return Some((Turn(self), Some(live)));
+        }
         let mut inner = self.inner();
         inner.free = inner.free.checked_sub(1)?;
         let live = self.take_idle(&mut inner);
@@ -97,7 +105,12 @@ impl Shelf {
     }
 
     /// Returns a turn that has an idle instance; `None` if there is none now.
+    #[inline]
     pub(crate) fn try_idle(&self) -> Option<(Turn<'_>, Box<Live>)> {
+        self.hot.take().map(|live| (Turn(self), live)).or_else(|| self.try_other())
+    }
+
+    fn try_other(&self) -> Option<(Turn<'_>, Box<Live>)> {
         let mut inner = self.inner();
         let free = inner.free.checked_sub(1)?;
         let live = self.take_idle(&mut inner)?;
@@ -109,7 +122,7 @@ impl Shelf {
         if self.is_fresh {
             return None;
         }
-        inner.idle.pop().map(|idle| idle.live)
+        inner.idle.pop()
     }
 
     /// Waits for a turn, until `deadline` if there is one; who has none waits for as long as it takes, and is never one too many.
@@ -120,6 +133,7 @@ impl Shelf {
         self: &Arc<Self>,
         deadline: Option<Deadline>,
     ) -> Result<(Turn<'_>, Option<Box<Live>>), NoTurn> {
+        let _waits = self.waits();
         let waiting = {
             let mut inner = self.inner();
             if let Some(free) = inner.free.checked_sub(1) {
@@ -174,10 +188,11 @@ impl Shelf {
         deadline: Deadline,
     ) -> Result<(Turn<'_>, Box<Live>), NoTurn> {
         let mut turn: Option<Turn<'_>> = None;
+        let _waits = self.waits();
         loop {
             let wait = {
                 let mut inner = self.inner();
-                match inner.idle.iter().position(|idle| Arc::ptr_eq(idle.live.store.data().tether(), tether)) {
+                match inner.idle.iter().position(|idle| Arc::ptr_eq(idle.store.data().tether(), tether)) {
                     Some(place) => {
                         let free = match &turn {
                             Some(_) => Some(inner.free),
@@ -186,7 +201,7 @@ impl Shelf {
                         match free {
                             Some(free) => {
                                 inner.free = free;
-                                let live = inner.idle.remove(place).live;
+                                let live = inner.idle.remove(place);
                                 return Ok((turn.unwrap_or(Turn(self)), live));
                             }
                             None => Err(self.line_up(&mut inner, true)?),
@@ -215,26 +230,18 @@ impl Shelf {
     /// them while they are ended.
     pub(crate) fn take_older(&self, before: u64) -> Vec<(Turn<'_>, Box<Live>)> {
         let mut inner = self.inner();
-        // Those put back first stand first.
-        let is_old = |idle: &Idle| idle.since <= before && !idle.live.store.data().tether().is_held();
-        let mut old = Vec::new();
-        let mut place = 0;
-        while inner.free > 0 && inner.idle.get(place).is_some_and(|idle| idle.since <= before) {
-            if inner.idle.get(place).is_some_and(is_old) {
-                inner.free -= 1;
-                old.push((Turn(self), inner.idle.remove(place).live));
-            } else {
-                // Others hold handles of it.
-                place += 1;
-            }
-        }
-        old
+        // Who holds handles of an instance wants it later.
+        let is_old = |live: &mut Box<Live>| live.idle_since <= before && !live.store.data().tether().is_held();
+        let free = inner.free;
+        let old: Vec<_> = inner.idle.extract_if(.., is_old).take(free).collect();
+        inner.free -= old.len();
+        old.into_iter().map(|live| (Turn(self), live)).collect()
     }
 
     /// Returns how many turns are taken, and since when the instance used last is idle, by the coarse clock.
     pub(crate) fn busy(&self) -> (usize, Option<u64>) {
         let inner = self.inner();
-        (self.most - inner.free, inner.idle.iter().map(|idle| idle.since).max())
+        (self.most - inner.free, inner.idle.iter().map(|idle| idle.idle_since).max())
     }
 
     /// Returns how many turns there are.
@@ -252,36 +259,24 @@ impl Shelf {
             turns.push(turn);
             lives.extend(live);
         }
-        lives.extend(self.inner().idle.drain(..).map(|idle| idle.live));
+        lives.append(&mut self.inner().idle);
         (turns, lives)
     }
 
+    /// Locks the shelf, with the hot instance among the others.
     fn inner(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Gives a turn to whoever waits, or keeps it.
-    fn pass_on(&self, mut inner: MutexGuard<'_, Inner>) {
-        while let Some(next) = inner.waiting.pop_front() {
-            match next.send(Granted(self.me.upgrade())) {
-                Ok(()) => return,
-                // Gone in the meantime. What it does not take must not come back here while the lock is held.
-                Err(mut refused) => refused.0 = None,
-            }
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(live) = self.hot.take() {
+            self.receive(&mut inner, live);
         }
-        inner.free += 1;
+        inner
     }
-}
 
-impl<'a> Turn<'a> {
-    /// Puts an instance back and gives the turn to the next. `now` is the time by the coarse clock.
-    pub(crate) fn put(self, live: Box<Live>, now: u64) {
-        let shelf: &'a Shelf = self.0;
-        std::mem::forget(self);
-        let mut inner = shelf.inner();
-        let mut live = live;
+    /// Takes an instance back with its turn: gives it to whoever waits for it, or keeps it and gives the turn to the next.
+    fn receive(&self, inner: &mut Inner, mut live: Box<Live>) {
         while let Some(waiting) = live.store.data().tether().next() {
-            let pinned = Pinned { live: Some(live), shelf: shelf.me.upgrade(), since: now };
+            let since = live.idle_since;
+            let pinned = Pinned { live: Some(live), shelf: self.me.upgrade(), since };
             match waiting.send(pinned) {
                 Ok(()) => return,
                 Err(mut refused) => {
@@ -294,18 +289,62 @@ impl<'a> Turn<'a> {
                 }
             }
         }
-        inner.idle.push(Idle { live, since: now });
-        if inner.waiting.is_empty() {
-            inner.free += 1;
-        } else {
-            shelf.pass_on(inner);
+        inner.idle.push(live);
+        self.release(inner);
+    }
+
+    /// Gives a turn to whoever waits, or keeps it.
+    fn release(&self, inner: &mut Inner) {
+        while let Some(next) = inner.waiting.pop_front() {
+            match next.send(Granted(self.me.upgrade())) {
+                Ok(()) => return,
+                // Gone in the meantime. What it does not take must not come back here while the lock is held.
+                Err(mut refused) => refused.0 = None,
+            }
+        }
+        inner.free += 1;
+    }
+
+    /// Begins to wait. Called before the lock is taken: who puts an instance into the hot place after that sees it.
+    fn waits(&self) -> Waits<'_> {
+        self.awaited.fetch_add(1, Ordering::SeqCst);
+        Waits(self)
+    }
+
+    fn is_awaited(&self) -> bool {
+        self.awaited.load(Ordering::SeqCst) > 0
+    }
+}
+
+impl<'a> Turn<'a> {
+    /// Puts an instance back and gives the turn to the next. `now` is the time by the coarse clock.
+    #[inline]
+    pub(crate) fn put(self, mut live: Box<Live>, now: u64) {
+        let shelf: &'a Shelf = self.0;
+        std::mem::forget(self);
+        live.idle_since = now;
+        if shelf.is_fresh || shelf.is_awaited() {
+            return shelf.receive(&mut shelf.inner(), live);
+        }
+        if let Err(live) = shelf.hot.put(live) {
+            return shelf.receive(&mut shelf.inner(), live);
+        }
+        // Somebody came to wait in the meantime, and may not have found it.
+        if shelf.is_awaited() {
+            drop(shelf.inner());
         }
     }
 }
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        self.0.pass_on(self.0.inner());
+        self.0.release(&mut self.0.inner());
+    }
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.awaited.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -322,7 +361,7 @@ impl Drop for Granted {
     /// Whoever was to have the turn went away before taking it.
     fn drop(&mut self) {
         if let Some(shelf) = self.0.take() {
-            shelf.pass_on(shelf.inner());
+            shelf.release(&mut shelf.inner());
         }
     }
 }

@@ -31,6 +31,27 @@ const COUNTER: &str = r#"(component
     (func (export "spin") (param "turns" u64) (canon lift (core func $i "spin")))
     (func (export "fail") (canon lift (core func $i "fail"))))"#;
 
+/// Sums up its memory, in which nothing but the data is to be found, and then fills it.
+const SUMMING: &str = r#"(component
+    (core module $m
+      (memory 40)
+      (data (i32.const 70000) "\05\06")
+      (func (export "sum") (result i32) (local $at i32) (local $sum i32)
+        (drop (memory.grow (i32.const 8)))
+        (loop $next
+          (local.set $sum (i32.add (local.get $sum) (i32.load8_u (local.get $at))))
+          (br_if $next (i32.lt_u (local.tee $at (i32.add (local.get $at) (i32.const 1))) (i32.const 3145728))))
+        (memory.fill (i32.const 0) (i32.const 255) (i32.const 3145728))
+        (local.get $sum)))
+    (core instance $i (instantiate $m))
+    (func (export "sum") (result u32) (canon lift (core func $i "sum"))))"#;
+
+/// Has a table that is too large for the places that are kept ready.
+const WIDE: &str = r#"(component
+    (core module $m (table 1100000 funcref) (func (export "size") (result i32) (table.size 0)))
+    (core instance $i (instantiate $m))
+    (func (export "size") (result u32) (canon lift (core func $i "size"))))"#;
+
 /// Hands `spin` on.
 const CALLER: &str = r#"(component
     (import "spin" (func $spin (param "turns" u64)))
@@ -68,6 +89,31 @@ async fn one_is_shared_and_a_call_of_its_own_begins_anew() {
     // An instance that failed is not used again.
     failure(&shared, wave("fail()")).await;
     assert_eq!(call(&shared, "count()").await.json, json!(1));
+}
+
+#[tokio::test]
+async fn a_call_of_its_own_finds_nothing_of_those_before() {
+    let world = World::new();
+    let instances = InstancePolicy { mode: InstanceMode::PerCall, max: 8 };
+    let one = world.prepare(UnitSpec { instances, ..world.spec("demo:one", SUMMING) }).await;
+    let other = SUMMING.replace(r"\05\06", r"\01");
+    let other = world.prepare(UnitSpec { instances, ..world.spec("demo:other", &other) }).await;
+    for _ in 0..20 {
+        assert_eq!(call(&one, "sum()").await.json, json!(11));
+        assert_eq!(call(&other, "sum()").await.json, json!(1));
+    }
+}
+
+#[tokio::test]
+async fn a_component_that_fits_no_place_that_is_kept_ready_is_called_all_the_same() {
+    let world = World::new();
+    let instances = InstancePolicy { mode: InstanceMode::PerCall, max: 8 };
+    let limits = Limits { table_elements: 2_000_000, ..Limits::DEFAULT };
+    let wide = world.prepare(UnitSpec { instances, limits, ..world.spec("demo:wide", WIDE) }).await;
+    for _ in 0..3 {
+        assert_eq!(call(&wide, "size()").await.json, json!(1_100_000));
+    }
+    assert_eq!(wide.instances().live, 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

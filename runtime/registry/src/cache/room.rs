@@ -12,8 +12,10 @@ use tokio::sync::Notify;
 const FIRST_COUNT: u64 = 256;
 /// After how many they are counted again at the earliest.
 const COUNT_EVERY_MIN: u64 = 16;
+/// How many may be made while somebody counts, which takes milliseconds.
+const CLAIMED: u64 = 64;
 /// Fewest and most mappings that an instance or a unit is taken to need; in between it is what was seen.
-const EACH_MIN: u64 = 8;
+const EACH_MIN: u64 = 4;
 const EACH_MAX: u64 = 256;
 /// For how long a count of a process that has no room is believed, if nothing was dropped since.
 const BELIEVED_FOR: Duration = Duration::from_millis(100);
@@ -134,9 +136,13 @@ impl Room {
         self.is_tight.load(Ordering::Relaxed)
     }
 
-    /// Tells whether the mappings are to be counted before more is made.
+    /// Tells whether the mappings are to be counted before more is made: one of those who ask at about the same time.
     pub(crate) fn is_count_due(&self) -> bool {
-        self.is_full() || self.made.load(Ordering::Relaxed) >= self.count_at.load(Ordering::Relaxed)
+        let (made, at) = (self.made.load(Ordering::Relaxed), self.count_at.load(Ordering::Relaxed));
+        // Should whoever counts go away without having done it, the next is not far.
+        let next = made.saturating_add(CLAIMED);
+        self.is_full()
+            || made >= at && self.count_at.compare_exchange(at, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
     /// Returns the last count.

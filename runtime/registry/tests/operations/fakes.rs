@@ -359,7 +359,7 @@ impl Unit for TextUnit {
         if self.live.load(Ordering::SeqCst) { InstanceState::Live } else { InstanceState::Cold }
     }
 
-    fn as_any(&self) -> &dyn Any {
+    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
         self
     }
 }
