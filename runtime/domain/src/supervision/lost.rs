@@ -6,7 +6,7 @@ use crate::id::ComponentId;
 use crate::ports::{StateView, StorageError};
 use crate::status::Status;
 
-/// Returns the active components that need `gone`, directly or through each other, each with the dependency that it loses: dependents
+/// Returns the active components that need `gone`, directly or through each other, each with the dependency that it loses, `gone` itself if it needs that: dependents
 /// stand before what they need. Reads `gone`'s active dependents and theirs alone.
 ///
 /// # Errors
@@ -21,6 +21,7 @@ pub fn lost_with(view: &dyn StateView, gone: &ComponentId) -> Result<Vec<(Compon
         }
         Ok(active)
     };
+    let direct: BTreeSet<_> = view.dependents(gone)?.into_iter().collect();
     let mut order = Vec::new();
     let mut seen = BTreeSet::new();
     // Depth first without recursion: who stands on the path is done when all who need it are.
@@ -36,6 +37,8 @@ pub fn lost_with(view: &dyn StateView, gone: &ComponentId) -> Result<Vec<(Compon
             }
             None => {
                 if let Some(via) = via.take() {
+                    // Who needs it directly need not be told of others.
+                    let via = if direct.contains(id) { gone.clone() } else { via };
                     order.push((id.clone(), via));
                 }
                 path.pop();

@@ -36,6 +36,8 @@ fn a_component_that_is_not_registered_any_more_is_lost_like_any_other() {
 fn each_is_told_which_of_its_needs_it_loses() {
     let lost = lost_with(&Fake::of("+c:b +b:a !a"), &id("a")).unwrap();
     assert_eq!(lost, [(id("c"), id("b")), (id("b"), id("a"))]);
+    let lost = lost_with(&Fake::of("+c:a,b +b:a !a"), &id("a")).unwrap();
+    assert_eq!(lost, [(id("c"), id("a")), (id("b"), id("a"))]);
 }
 
 #[test]
