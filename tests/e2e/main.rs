@@ -39,6 +39,7 @@ mod registering;
 mod restoring;
 mod serving;
 mod settings;
+mod supervising;
 mod swapping;
 mod transfer;
 mod upkeep;

@@ -89,6 +89,7 @@ fn health_counts_what_is_in_order() {
         health,
         json!({
             "total": 4, "healthy_count": 3, "error_count": 1, "health_percentage": 75.0,
+            "threshold": 80, "is_low": true,
             "by_status": { "discovered": 0, "registered": 2, "active": 1, "inactive": 0, "error": 1 },
         })
     );

@@ -67,6 +67,7 @@ fn same(mut document: serde_json::Value) -> serde_json::Value {
                     "path",
                     "instance",
                     "instances",
+                    "supervision",
                     "mappings",
                     "mappings_percentage",
                     "at",

@@ -78,6 +78,8 @@ pub(crate) fn folder(seed: u64, rounds: u64, has_steps: bool, totals: &Totals) -
         has_steps,
         cut: String::new(),
     };
+    // What the registry does by itself, and when, is no part of the model.
+    folder.place.ok(&["settings", "breaker.failures=never", "restart.policy=never", "activation.follow=false"])?;
     for round in 0..rounds {
         folder.place.note(&format!("-- round {round}"));
         let done = match folder.numbers.percent(50) {

@@ -13,6 +13,7 @@ use crate::error::CliError;
 use crate::instances::InstancesDoc;
 use crate::limits;
 use crate::lock::{BoundDoc, LastActivationDoc};
+use crate::supervision::SupervisionDoc;
 
 /// One component with what the registry knows of it.
 #[derive(Clone, Debug, Serialize)]
@@ -49,6 +50,7 @@ pub(crate) struct EntryDoc {
     pub(crate) activation: Option<LastActivationDoc>,
     /// What each need was bound to when it was activated last.
     pub(crate) lock: Vec<BoundDoc>,
+    pub(crate) supervision: SupervisionDoc,
     pub(crate) path: Option<String>,
     pub(crate) last_modified: Option<String>,
     pub(crate) instance: &'static str,
@@ -94,6 +96,7 @@ impl From<&EntryView> for EntryDoc {
             instances: InstancesDoc::from(view),
             activation: entry.activation.as_deref().map(LastActivationDoc::from),
             lock: entry.activation.iter().flat_map(|last| last.lock.iter().map(BoundDoc::from)).collect(),
+            supervision: SupervisionDoc::from(view),
             path: revision.path.clone(),
             last_modified: revision.last_modified.map(|at| at.to_string()),
             instance: view.instance.as_str(),
@@ -426,6 +429,8 @@ pub(crate) struct ActivatedDoc {
     pub(crate) version: String,
     pub(crate) duration_us: u64,
     pub(crate) fuel: u64,
+    /// How often it was tried, 1 if the first attempt went well.
+    pub(crate) attempts: u32,
     /// What it took the place of, where a revision was in service.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) swapped: Option<SwappedDoc>,
@@ -488,6 +493,7 @@ impl ActivationDoc {
                     duration_us: u64::try_from(activated.duration.as_micros()).unwrap_or(u64::MAX),
                     fuel: activated.fuel,
                     swapped: activated.swapped.map(SwappedDoc::from),
+                    attempts: activated.attempts,
                 })
                 .collect(),
             already_active: report.already_active,

@@ -27,6 +27,7 @@ mod select;
 mod serving;
 mod session;
 mod style;
+mod supervision;
 mod table;
 mod terminal;
 

@@ -15,6 +15,7 @@ use crate::inspection::ExternItem;
 use crate::manifest::{ComponentManifest, Kind};
 use crate::pattern::IdPattern;
 use crate::status::Status;
+use crate::supervision::{Quarantine, Watch};
 use crate::time::Timestamp;
 
 /// One immutable version of a component: its bytes by digest and its manifest.
@@ -122,6 +123,9 @@ pub struct Entry {
     /// How it was activated last; `None` if it never was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub activation: Option<Arc<Activation>>,
+    /// What the registry keeps in mind while it watches over the component.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watch: Option<Arc<Watch>>,
 }
 
 /// Most revisions that an entry remembers to go back to; the oldest are forgotten first.
@@ -131,6 +135,16 @@ impl Entry {
     /// Tells whether the entry is healthy: not in error, and its last probe, if any, did not fail.
     pub fn is_healthy(&self) -> bool {
         self.status != Status::Error && self.probe != Some(false)
+    }
+
+    /// Returns the quarantine in force.
+    pub fn quarantine(&self) -> Option<&Quarantine> {
+        self.watch.as_ref()?.quarantine.as_ref()
+    }
+
+    /// Returns the dependency whose return the component waits for to come back by itself.
+    pub fn lost(&self) -> Option<&ComponentId> {
+        self.watch.as_ref()?.lost.as_ref()
     }
 
     /// Returns the ids of the dependencies, each once, in order.

@@ -12,6 +12,7 @@ use crate::failure::Failure;
 use crate::grant::Grant;
 use crate::id::ComponentId;
 use crate::status::Status;
+use crate::supervision::{Quarantine, Relapse};
 use crate::time::Timestamp;
 
 /// One change of state, complete: replaying the events in order gives the state.
@@ -98,6 +99,9 @@ pub enum Event {
         /// Why, where it was not simply asked for.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
+        /// The dependency that it lost, where that is why: it comes back when that one does.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lost: Option<ComponentId>,
     },
     /// The component went to status `error`.
     Errored {
@@ -107,6 +111,61 @@ pub enum Event {
         old_status: Status,
         /// Why, escaped and bounded.
         error: String,
+    },
+    /// The component failed too often: it goes to status `error` and is not called until it was tried again.
+    Quarantined {
+        /// The component.
+        component: ComponentId,
+        /// The status before; `error` if it was tried and failed again.
+        old_status: Status,
+        /// Its last failure, escaped and bounded.
+        error: String,
+        /// The quarantine that begins.
+        quarantine: Quarantine,
+        /// How many calls the quarantine before refused.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        refused: u64,
+    },
+    /// A component in quarantine was tried and did not fail: it is active again.
+    Recovered {
+        /// The component.
+        component: ComponentId,
+        /// The status before.
+        old_status: Status,
+        /// What is remembered of the quarantine.
+        relapse: Relapse,
+        /// How many calls it refused.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        refused: u64,
+    },
+    /// The registry made an instance of an active component anew, because the one before was discarded after a failure.
+    Restarted {
+        /// The component.
+        component: ComponentId,
+        /// How often that was done within the window of its budget, this time included.
+        restarts: u32,
+        /// How often it may be done.
+        max_restarts: u32,
+        /// How long it took.
+        duration_us: u64,
+        /// Fuel that it used.
+        fuel: u64,
+    },
+    /// The share of healthy components fell below the threshold.
+    HealthDropped {
+        /// Healthy components, and all.
+        health: HealthCount,
+        /// The threshold, in parts of a hundred.
+        threshold: f64,
+        /// Components that are not well, with the last error of each; the first of them, by id.
+        failing: Vec<Failing>,
+    },
+    /// The share of healthy components is no longer below the threshold.
+    HealthRestored {
+        /// Healthy components, and all.
+        health: HealthCount,
+        /// The threshold, in parts of a hundred.
+        threshold: f64,
     },
     /// The component's error status and shown history were cleared.
     ErrorsCleared {
@@ -218,13 +277,39 @@ pub enum Event {
     },
 }
 
+/// How many components are healthy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HealthCount {
+    /// Those that are.
+    pub healthy: u64,
+    /// All there are.
+    pub total: u64,
+}
+
+/// A component that is not well.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failing {
+    /// The component.
+    pub component: ComponentId,
+    /// Its last error, escaped and bounded.
+    pub error: String,
+}
+
+/// Most components that a [`Event::HealthDropped`] names.
+pub const FAILING_MAX: usize = 20;
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
 /// Newest version of the events' form; a reader refuses records of a later one. Each record has the version of
 /// [`Event::version`], so that an older program reads all that it knows and says of the rest that it is newer.
 pub const EVENT_VERSION: u32 = 4;
 
 impl Event {
     /// The names of all events.
-    pub const NAMES: [&'static str; 21] = [
+    pub const NAMES: [&'static str; 26] = [
         "registered",
         "unregistered",
         "revision-selected",
@@ -234,6 +319,11 @@ impl Event {
         "activated",
         "deactivated",
         "errored",
+        "quarantined",
+        "recovered",
+        "restarted",
+        "health-dropped",
+        "health-restored",
         "errors-cleared",
         "failed",
         "state-saved",
@@ -253,6 +343,12 @@ impl Event {
         let is_refused = |unresolved: &Unresolved| matches!(unresolved.reason, UnresolvedReason::Refused { .. });
         match self {
             Self::Activated { asked, lock, .. } if asked.is_some() || !lock.is_empty() => 4,
+            Self::Quarantined { .. }
+            | Self::Recovered { .. }
+            | Self::Restarted { .. }
+            | Self::HealthDropped { .. }
+            | Self::HealthRestored { .. }
+            | Self::Deactivated { lost: Some(_), .. } => 4,
             Self::Fused { .. } | Self::Unfused { .. } => 3,
             Self::Granted { .. } | Self::Revoked { .. } => 2,
             Self::Registered { unresolved, .. }
@@ -280,6 +376,11 @@ impl Event {
             Self::Activated { .. } => "activated",
             Self::Deactivated { .. } => "deactivated",
             Self::Errored { .. } => "errored",
+            Self::Quarantined { .. } => "quarantined",
+            Self::Recovered { .. } => "recovered",
+            Self::Restarted { .. } => "restarted",
+            Self::HealthDropped { .. } => "health-dropped",
+            Self::HealthRestored { .. } => "health-restored",
             Self::ErrorsCleared { .. } => "errors-cleared",
             Self::Failed { .. } => "failed",
             Self::StateSaved { .. } => "state-saved",
@@ -302,7 +403,10 @@ impl Event {
             Self::Registered { revision, .. } if revision.number == 1 => Some((Status::Discovered, Status::Registered)),
             Self::Activated { old_status, .. } => Some((*old_status, Status::Active)),
             Self::Deactivated { old_status, .. } => Some((*old_status, Status::Inactive)),
-            Self::Errored { old_status, .. } => Some((*old_status, Status::Error)),
+            Self::Errored { old_status, .. } | Self::Quarantined { old_status, .. } => {
+                Some((*old_status, Status::Error))
+            }
+            Self::Recovered { old_status, .. } => Some((*old_status, Status::Active)),
             Self::ErrorsCleared { old_status: Status::Error, .. } => Some((Status::Error, Status::Registered)),
             Self::ErrorsCleared { old_status, .. } => Some((*old_status, *old_status)),
             Self::Registered { .. }
@@ -313,6 +417,9 @@ impl Event {
             | Self::EdgeRemoved { .. }
             | Self::Failed { .. }
             | Self::StateSaved { .. }
+            | Self::Restarted { .. }
+            | Self::HealthDropped { .. }
+            | Self::HealthRestored { .. }
             | Self::Probed { .. }
             | Self::Refused { .. }
             | Self::Granted { .. }
@@ -337,6 +444,9 @@ impl Event {
             | Self::Activated { component, .. }
             | Self::Deactivated { component, .. }
             | Self::Errored { component, .. }
+            | Self::Quarantined { component, .. }
+            | Self::Recovered { component, .. }
+            | Self::Restarted { component, .. }
             | Self::ErrorsCleared { component, .. }
             | Self::Failed { component, .. }
             | Self::StateSaved { component, .. }
@@ -346,7 +456,11 @@ impl Event {
             | Self::Fused { component, .. }
             | Self::Unfused { component, .. } => Some(component),
             Self::Refused { component, .. } => component.as_ref(),
-            Self::IndexCreated { .. } | Self::IndexDropped { .. } | Self::ConfigSet { .. } => None,
+            Self::IndexCreated { .. }
+            | Self::IndexDropped { .. }
+            | Self::ConfigSet { .. }
+            | Self::HealthDropped { .. }
+            | Self::HealthRestored { .. } => None,
         }
     }
 }

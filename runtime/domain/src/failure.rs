@@ -41,6 +41,37 @@ pub struct Failure {
     /// When it may go well, in milliseconds from then, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
+    /// Whether the bound that was reached was not the component's own: a caller's, below it, or the time that other calls took.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_caller: bool,
+}
+
+impl Failure {
+    /// Tells whether the failure counts against the component, so that too many of them put it in quarantine: one that it alone is to
+    /// blame for, while it was being made, called, or asked how it is.
+    pub fn counts(&self) -> bool {
+        matches!(self.phase, Phase::Instantiate | Phase::Activate | Phase::Call | Phase::Health)
+            && self.kind.is_own()
+            && !self.by_caller
+    }
+
+    /// Tells whether an instance that served was discarded because of it.
+    pub fn discards_instance(&self) -> bool {
+        match self.phase {
+            // An answer is not a trap: the instance lives on.
+            Phase::Call | Phase::Health => self.kind.is_own() && self.kind != FailureKind::Err,
+            Phase::Register
+            | Phase::Plan
+            | Phase::Compile
+            | Phase::Link
+            | Phase::Instantiate
+            | Phase::Restore
+            | Phase::Activate
+            | Phase::Snapshot
+            | Phase::Deactivate
+            | Phase::Mark => false,
+        }
+    }
 }
 
 /// What was being done when a component failed.
@@ -163,6 +194,54 @@ impl FailureKind {
             Self::Hook => "hook",
             Self::Marked => "marked",
             Self::Host => "host",
+        }
+    }
+
+    /// Tells whether nobody but the component itself is to blame for such a failure.
+    pub fn is_own(self) -> bool {
+        match self {
+            Self::Trap
+            | Self::Fuel
+            | Self::Deadline
+            | Self::Memory
+            | Self::Stack
+            | Self::Exit
+            | Self::Err
+            | Self::Limit => true,
+            Self::Dependency
+            | Self::MissingImport
+            | Self::AmbiguousImport
+            | Self::TypeMismatch
+            | Self::Denied
+            | Self::InvalidBinary
+            | Self::Exhausted
+            | Self::Hook
+            | Self::Marked
+            | Self::Host => false,
+        }
+    }
+
+    /// Tells whether it may go well the next time although nothing was changed in the registry.
+    pub fn may_pass(self) -> bool {
+        match self {
+            Self::MissingImport
+            | Self::AmbiguousImport
+            | Self::TypeMismatch
+            | Self::Denied
+            | Self::InvalidBinary
+            | Self::Marked => false,
+            Self::Trap
+            | Self::Fuel
+            | Self::Deadline
+            | Self::Memory
+            | Self::Stack
+            | Self::Exit
+            | Self::Err
+            | Self::Dependency
+            | Self::Limit
+            | Self::Exhausted
+            | Self::Hook
+            | Self::Host => true,
         }
     }
 

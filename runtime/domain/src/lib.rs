@@ -37,6 +37,7 @@ pub mod settings;
 pub mod stats;
 pub mod status;
 pub mod suggest;
+pub mod supervision;
 pub mod text;
 pub mod time;
 pub mod units;

@@ -11,6 +11,7 @@ use crate::callers::Callers;
 use crate::grant::{Grant, place};
 use crate::id::ComponentId;
 use crate::limits::LimitRequests;
+use crate::supervision::{BreakerSettings, RestartSettings};
 
 mod changes;
 pub(crate) mod instances;
@@ -72,6 +73,12 @@ pub struct ComponentManifest {
     /// How instances are kept.
     #[serde(skip_serializing_if = "InstanceSettings::is_default")]
     pub instances: InstanceSettings,
+    /// When it is made anew after a failure.
+    #[serde(skip_serializing_if = "RestartSettings::is_default")]
+    pub restart: RestartSettings,
+    /// When it is put in quarantine.
+    #[serde(skip_serializing_if = "BreakerSettings::is_default")]
+    pub breaker: BreakerSettings,
     /// How the component is built from its sources.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub build: Option<BuildSettings>,

@@ -12,6 +12,7 @@ use crate::fusion::Fusion;
 use crate::grant::{self, Granted};
 use crate::inspection::{ExternItem, ExternKind};
 use crate::status::Status;
+use crate::supervision::Watch;
 
 /// Applies one record to the entry that it is about.
 ///
@@ -40,6 +41,7 @@ pub fn apply(record: &Record, entry: Option<Entry>) -> Option<Entry> {
                 waiting: None,
                 trail: Vec::new(),
                 activation: None,
+                watch: None,
             });
         }
         (_, None) => return None,
@@ -97,14 +99,39 @@ fn apply_to(record: &Record, entry: &mut Entry) -> bool {
             // What failed before stays in the history and in the count; it is not how the entry stands now.
             entry.last_error = None;
             entry.probe = None;
+            // It begins anew.
+            forget_failures(record, entry);
         }
-        Event::Deactivated { .. } => {
+        Event::Recovered { relapse, .. } => {
+            entry.status = Status::Active;
+            entry.last_error = None;
+            entry.probe = None;
+            let watch = Watch { relapse: Some(*relapse), counts_after: record.seq, ..Watch::default() };
+            entry.watch = Some(Arc::new(watch));
+        }
+        Event::Deactivated { lost, .. } => {
             entry.status = Status::Inactive;
             entry.probe = None;
+            keep_watch(entry, |watch| {
+                watch.lost.clone_from(lost);
+                watch.quarantine = None;
+            });
         }
         Event::Errored { error, .. } => {
             entry.status = Status::Error;
             entry.last_error = Some(error.clone());
+            keep_watch(entry, |watch| {
+                watch.lost = None;
+                watch.quarantine = None;
+            });
+        }
+        Event::Quarantined { error, quarantine, .. } => {
+            entry.status = Status::Error;
+            entry.last_error = Some(error.clone());
+            keep_watch(entry, |watch| {
+                watch.lost = None;
+                watch.quarantine = Some(quarantine.clone());
+            });
         }
         Event::ErrorsCleared { history, .. } => {
             if entry.status == Status::Error {
@@ -115,6 +142,7 @@ fn apply_to(record: &Record, entry: &mut Entry) -> bool {
                 entry.error_count = 0;
             }
             entry.probe = None;
+            forget_failures(record, entry);
         }
         Event::Failed { failure, count, .. } => {
             entry.last_error = Some(failure.message.clone());
@@ -136,13 +164,30 @@ fn apply_to(record: &Record, entry: &mut Entry) -> bool {
             entry.fusion = Some(Fusion { with: with.clone(), shares_grants: *shares_grants });
         }
         Event::Unfused { apart, .. } => entry.fusion = apart.then(Fusion::default),
+        // Nothing but the history of it.
+        Event::Restarted { .. } => {}
         Event::Refused { .. }
+        | Event::HealthDropped { .. }
+        | Event::HealthRestored { .. }
         | Event::IndexCreated { .. }
         | Event::IndexDropped { .. }
         | Event::ConfigSet { .. }
         | Event::Unregistered { .. } => return false,
     }
     true
+}
+
+/// Changes what is remembered of an entry; nothing to remember is no memory.
+fn keep_watch(entry: &mut Entry, change: impl FnOnce(&mut Watch)) {
+    let mut watch = entry.watch.take().map(Arc::unwrap_or_clone).unwrap_or_default();
+    change(&mut watch);
+    entry.watch = (!watch.is_empty()).then(|| Arc::new(watch));
+}
+
+/// Lets the failures that were recorded so far count no more; those of an entry without any need no memory.
+fn forget_failures(record: &Record, entry: &mut Entry) {
+    let counts_after = if entry.error_count > 0 { record.seq } else { 0 };
+    entry.watch = (counts_after > 0).then(|| Arc::new(Watch { counts_after, ..Watch::default() }));
 }
 
 fn is_operators(edge: &Edge) -> bool {

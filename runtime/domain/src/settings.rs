@@ -61,6 +61,7 @@
 //! ```
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::document::{self, DocumentError, Item, Table};
 use crate::interface::InterfaceName;
@@ -72,17 +73,20 @@ use crate::manifest::{
 };
 use crate::ports::Durability;
 use crate::quota::Quotas;
+use crate::supervision::{Backoff, BreakerSettings, RestartSettings, read_breaker, read_restart};
 
 mod compile;
 mod edit;
 mod instances;
 mod keys;
 mod quotas;
+mod supervision;
 
 pub use compile::{COMPILE_MEMORY_MAX, COMPILE_TIME_MAX_MS, CompileSettings, WORKERS_MAX};
 pub use edit::SettingsError;
 pub use instances::{CACHE_MAX, CacheSettings};
 pub use keys::SettingEntry;
+pub use supervision::{HEALTH_INTERVAL_MIN_MS, HealthSettings};
 
 /// Largest settings file, in bytes.
 pub const SETTINGS_BYTES_MAX: usize = 1024 * 1024;
@@ -116,6 +120,12 @@ pub struct Settings {
     pub activation: ActivationSettings,
     /// How many instances are kept alive, and for how long.
     pub instances: CacheSettings,
+    /// When components are made anew after a failure whose manifests do not say.
+    pub restart: RestartSettings,
+    /// When components are put in quarantine whose manifests do not say.
+    pub breaker: BreakerSettings,
+    /// How health is watched.
+    pub health: HealthSettings,
     /// Settings of compilation.
     pub compile: CompileSettings,
     /// Settings of what components print.
@@ -159,10 +169,37 @@ impl Default for EngineSettings {
 }
 
 /// Settings of activation.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ActivationSettings {
     /// How many activations run at once, at most [`PARALLEL_MAX`]; `None`, the default, means one for each core.
     pub parallel: Option<u32>,
+    /// How often an activation that failed is tried again before it is given up, at most [`RETRIES_MAX`]; not at all by default: what a
+    /// component does depends on little else than itself, so that it mostly fails in the same way again.
+    pub max_retries: u32,
+    /// How long is waited before the first of these attempts, in milliseconds; twice as long before each further one, and never longer
+    /// than [`RETRY_DELAY_MAX`].
+    pub retry_delay_ms: u64,
+    /// Whether a component that loses a dependency goes to `inactive` and comes back with it; so by default.
+    pub follow: bool,
+}
+
+/// Most attempts after the first that can be asked for.
+pub const RETRIES_MAX: u32 = 100;
+
+/// The longest wait between two attempts of one activation: whoever asked for it waits as well.
+pub const RETRY_DELAY_MAX: Duration = Duration::from_secs(30);
+
+impl ActivationSettings {
+    /// Returns how long is waited between the attempts of one activation.
+    pub fn backoff(&self) -> Backoff {
+        Backoff { base: Duration::from_millis(self.retry_delay_ms), max: RETRY_DELAY_MAX }
+    }
+}
+
+impl Default for ActivationSettings {
+    fn default() -> Self {
+        Self { parallel: None, max_retries: 0, retry_delay_ms: 200, follow: true }
+    }
 }
 
 /// Settings of what components print.
@@ -192,6 +229,9 @@ impl Default for Settings {
             engine: EngineSettings::default(),
             activation: ActivationSettings::default(),
             instances: CacheSettings::default(),
+            restart: RestartSettings::DEFAULT,
+            breaker: BreakerSettings::DEFAULT,
+            health: HealthSettings::default(),
             compile: CompileSettings::default(),
             output: OutputSettings::default(),
         }
@@ -254,6 +294,9 @@ fn read_settings(root: &Table<'_>) -> Result<Settings, DocumentError> {
             "engine" => settings.engine = read_engine(&item.table()?)?,
             "activation" => settings.activation = read_activation(&item.table()?)?,
             "instances" => settings.instances = instances::read_cache(&item.table()?)?,
+            "restart" => settings.restart = read_restart(&item.table()?)?.or(&RestartSettings::DEFAULT),
+            "breaker" => settings.breaker = read_breaker(&item.table()?)?.or(&BreakerSettings::DEFAULT),
+            "health" => settings.health = supervision::read_health(&item.table()?)?,
             "compile" => settings.compile = compile::read_compile(&item.table()?)?,
             "output" => settings.output = read_output(&item.table()?)?,
             // `allow` has refused every other name.
@@ -313,15 +356,40 @@ fn read_engine(table: &Table<'_>) -> Result<EngineSettings, DocumentError> {
 }
 
 fn read_activation(table: &Table<'_>) -> Result<ActivationSettings, DocumentError> {
-    table.allow(&["parallel"])?;
-    let Some(item) = table.get("parallel") else { return Ok(ActivationSettings::default()) };
+    table.allow(&["parallel", "max_retries", "retry_delay", "follow"])?;
+    let mut settings = ActivationSettings::default();
+    for item in table.items() {
+        match item.name {
+            "parallel" => settings.parallel = read_parallel(&item)?,
+            "max_retries" => settings.max_retries = read_retries(&item)?,
+            "retry_delay" => settings.retry_delay_ms = supervision::read_bounded(&item)?,
+            "follow" => settings.follow = item.boolean()?,
+            // `allow` has refused every other name.
+            _ => {}
+        }
+    }
+    Ok(settings)
+}
+
+fn read_retries(item: &Item<'_>) -> Result<u32, DocumentError> {
+    let retries = match item.value() {
+        toml::de::DeValue::Integer(number) if number.as_str() == "0" => 0,
+        _ => item.positive()?,
+    };
+    match u32::try_from(retries) {
+        Ok(retries) if retries <= RETRIES_MAX => Ok(retries),
+        _ => Err(item.invalid(format_args!("must be at most {RETRIES_MAX}"))),
+    }
+}
+
+fn read_parallel(item: &Item<'_>) -> Result<Option<u32>, DocumentError> {
     if item.text().is_ok_and(|text| text == keys::CORES) {
-        return Ok(ActivationSettings { parallel: None });
+        return Ok(None);
     }
     let expected = "a number of activations or \"cores\"";
     let number = if item.text().is_ok() { Err(item.wrong(expected)) } else { item.positive() }?;
     match u32::try_from(number) {
-        Ok(parallel) if number <= PARALLEL_MAX => Ok(ActivationSettings { parallel: Some(parallel) }),
+        Ok(parallel) if number <= PARALLEL_MAX => Ok(Some(parallel)),
         _ => Err(item.invalid(format_args!("must be at most {PARALLEL_MAX}"))),
     }
 }

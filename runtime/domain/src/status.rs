@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// Where an entry stands.
 ///
 /// ```text
-/// discovered → registered → active ⇄ inactive        any → error        error → registered (cleared)
+/// discovered → registered → active ⇄ inactive        any → error        error → registered (cleared) | active (recovered)
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -21,7 +21,8 @@ pub enum Status {
     Active,
     /// Taken out of service in order.
     Inactive,
-    /// Its activation failed, or it was marked; refused until cleared or activated again.
+    /// Its activation failed, it failed too often, or it was marked; refused until cleared or activated again, and one in quarantine until
+    /// it was tried and did not fail.
     Error,
 }
 
@@ -45,7 +46,7 @@ impl Status {
         match (self, next) {
             (_, Self::Error) => true,
             (Self::Discovered | Self::Error, Self::Registered) => true,
-            (Self::Registered | Self::Inactive, Self::Active) => true,
+            (Self::Registered | Self::Inactive | Self::Error, Self::Active) => true,
             (Self::Active, Self::Inactive) => true,
             (
                 Self::Discovered | Self::Registered | Self::Active | Self::Inactive | Self::Error,
@@ -105,6 +106,7 @@ mod tests {
             (Status::Active, Status::Inactive),
             (Status::Inactive, Status::Active),
             (Status::Error, Status::Registered),
+            (Status::Error, Status::Active),
         ];
         for from in Status::ALL {
             for to in Status::ALL {

@@ -89,6 +89,7 @@ impl Engine for LazyEngine {
                     fuel: None,
                     callers: Vec::new(),
                     retry_after_ms: None,
+                    by_caller: false,
                 };
                 Box::pin(std::future::ready(Err(failure)))
             }

@@ -34,13 +34,13 @@ pub use compile::{CompileIn, run_compile_worker_if_asked};
 pub use domain;
 pub use open::{OpenError, OpenOptions, open};
 pub use registry::{
-    ActivateReport, Activated, BlobFault, BlobReport, BlobUse, Breakable, Broken, Candidate, Chain, Change, ChangePlan,
-    ComponentFactory, ComponentSource, DependencyFault, DependencyProblem, EdgeView, EntryView, ExportReport,
-    FuseChange, FuseRefusal, FusedBy, FusedView, GrantSharing, GraphView, ImpactReport, Impacted, ImportReport,
-    ImportSource, InspectReport, InstanceHandle, InstanceWord, KindProfile, LeftOut, ManifestSource, OnWarning,
-    Outcomes, PlannedRevision, Probe, PruneReport, Reason, RegisterOutcome, RegisterRequest, Registered, Registry,
-    RegistryBuilder, RegistryError, Relinked, RelinkedEdge, RevisionDiff, RevisionView, SettingChange, Switch,
-    SwitchReport, TakeSettings, Target, Unused, VersionsView, WhyReport,
+    ActivateReport, Activated, BlobFault, BlobReport, BlobUse, Breakable, BreakerState, Broken, Candidate, Chain,
+    Change, ChangePlan, ComponentFactory, ComponentSource, DependencyFault, DependencyProblem, EdgeView, EntryView,
+    ExportReport, FuseChange, FuseRefusal, FusedBy, FusedView, GrantSharing, GraphView, ImpactReport, Impacted,
+    ImportReport, ImportSource, InspectReport, InstanceHandle, InstanceWord, KindProfile, LeftOut, ManifestSource,
+    OnWarning, Outcomes, PlannedRevision, Probe, PruneReport, Reason, RegisterOutcome, RegisterRequest, Registered,
+    Registry, RegistryBuilder, RegistryError, Relinked, RelinkedEdge, Reload, RevisionDiff, RevisionView,
+    SettingChange, SupervisionView, Switch, SwitchReport, TakeSettings, Target, Unused, VersionsView, WhyReport,
 };
 pub use storage::{
     LostRecords, RepairOptions, Repaired, RestoreOptions, RestoreReport, ScrubOptions, repair, restore, verify,

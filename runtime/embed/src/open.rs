@@ -148,6 +148,9 @@ pub async fn open(folder: &Path, options: OpenOptions) -> Result<Registry, OpenE
         start_scrub(&storage, scrub, options.on_warning.clone());
     }
     let mut builder = Registry::builder();
+    if options.process_ends {
+        builder = builder.unsupervised();
+    }
     if let Some(on_warning) = options.on_warning {
         builder = builder.on_warning(on_warning);
     }

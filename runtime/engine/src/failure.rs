@@ -42,6 +42,14 @@ pub(crate) enum Interrupt {
         /// Why it failed.
         message: String,
     },
+    /// The component that was to be called is in quarantine.
+    #[error("dependency {id} is {reason}")]
+    Barred {
+        /// The component.
+        id: ComponentId,
+        /// Why, and until when.
+        reason: String,
+    },
     /// A component that was called failed because of one that it called.
     #[error("{message}")]
     Further {
@@ -146,6 +154,7 @@ impl Scene<'_> {
             fuel: None,
             callers: self.caller.chain.clone(),
             retry_after_ms: None,
+            by_caller: false,
         }
     }
 
@@ -211,6 +220,7 @@ fn interrupted(interrupt: &Interrupt, allowed: &Allowed) -> (FailureKind, String
         Interrupt::Dependency { .. }
         | Interrupt::Further { .. }
         | Interrupt::Absent { .. }
+        | Interrupt::Barred { .. }
         | Interrupt::Gone { .. }
         | Interrupt::Apart { .. }
         | Interrupt::Reentrance { .. } => (FailureKind::Dependency, interrupt.to_string()),

@@ -26,6 +26,7 @@ use crate::pins::Pins;
 use crate::plan::Worlds;
 use crate::refusal::Refusals;
 use crate::retire::Retiring;
+use crate::supervise::{Supervisor, spawn_supervisor};
 use crate::tracker::Tracker;
 
 /// Records that a slow subscriber may lag behind before it misses some.
@@ -74,6 +75,7 @@ pub(crate) struct Inner {
     pub(crate) retiring: Retiring,
     /// Held while idle instances are dropped, so that two sweeps do not both drop what one is enough for.
     pub(crate) sweeping: tokio::sync::Mutex<()>,
+    pub(crate) supervisor: Arc<Supervisor>,
     pub(crate) call_ids: CallIds,
     pub(crate) refusals: Refusals,
     pub(crate) hooks: Hooks,
@@ -123,6 +125,11 @@ impl Registry {
         Self { force, ..self.clone() }
     }
 
+    /// Returns a handle of the registry itself.
+    pub(crate) fn of_system(inner: Arc<Inner>) -> Self {
+        Self::over(inner, Actor::System)
+    }
+
     /// Returns who acts through this handle.
     pub fn actor(&self) -> &Actor {
         &self.actor
@@ -159,6 +166,7 @@ pub struct RegistryBuilder {
     on_warning: Option<Arc<OnWarning>>,
     meters: Option<Arc<dyn MeterStore>>,
     process_limits: Option<Arc<dyn ProcessLimits>>,
+    is_unsupervised: bool,
 }
 
 impl RegistryBuilder {
@@ -239,7 +247,16 @@ impl RegistryBuilder {
         self
     }
 
-    /// Sets who hears what [`Self::open`] could not do although the settings ask for it; one sentence at a time.
+    /// Starts no task that makes components anew, tries those in quarantine, and asks how they are: for a process that ends at once, or one
+    /// that calls [`Registry::supervise`] itself.
+    #[must_use]
+    pub fn unsupervised(mut self) -> Self {
+        self.is_unsupervised = true;
+        self
+    }
+
+    /// Sets who hears what [`Self::open`] could not do although the settings ask for it, and when the health of the registry crosses its
+    /// threshold; one sentence at a time.
     #[must_use]
     pub fn on_warning(mut self, on_warning: Arc<OnWarning>) -> Self {
         self.on_warning = Some(on_warning);
@@ -276,6 +293,7 @@ impl RegistryBuilder {
                 settings_lock: tokio::sync::Mutex::new(()),
                 places: Mutex::default(),
                 sweeping: tokio::sync::Mutex::new(()),
+                supervisor: Arc::new(Supervisor::new(self.on_warning.clone())),
                 call_ids: CallIds::default(),
                 life: KeyedLocks::default(),
                 preparing: KeyedLocks::default(),
@@ -304,6 +322,9 @@ impl RegistryBuilder {
         registry.inner.tracker.hear_for(&registry);
         registry.inner.tracker.spawn_writer(&registry);
         spawn_housekeeper(&registry);
+        if !self.is_unsupervised {
+            spawn_supervisor(&registry);
+        }
         let on_warning = self.on_warning;
         let warn = move |text: &str| on_warning.iter().for_each(|hear| hear(text));
         registry.auto_discover(&warn).await;

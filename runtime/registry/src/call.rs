@@ -51,10 +51,12 @@ impl Registry {
     /// Calls an export of an active component and returns its result. A WIT `err` is a result.
     ///
     /// A failure in the component or in one that it calls is in the history of whoever failed when this returns; the component
-    /// stays active, and its next call gets a new instance.
+    /// stays active, and its next call gets a new instance, unless it failed too often: then it is in quarantine, and its calls are
+    /// refused until it was tried and did not fail. The first call after the time of the quarantine tries it.
     ///
     /// # Errors
-    /// [`RegistryError::NotFound`], [`RegistryError::NotActive`], [`RegistryError::Call`], [`RegistryError::Activation`] if an
+    /// [`RegistryError::NotFound`], [`RegistryError::NotActive`], [`RegistryError::Quarantined`], [`RegistryError::Call`],
+    /// [`RegistryError::Activation`] if an
     /// instance could not be made, [`RegistryError::NoRoom`] if none may be.
     ///
     /// # Cancel safety
@@ -77,8 +79,15 @@ impl Registry {
         // What calls seldom need is boxed, so that none of them carries it about.
         let unit = match unit {
             Some(unit) => Ok(unit),
-            None => Box::pin(self.unit(id)).await,
+            None => match self.barrier(id) {
+                // Costs a refused call next to nothing: no disk, no record, no wait.
+                Some(barrier) => return self.call_at_barrier(id, barrier, request).await,
+                None => Box::pin(self.unit(id)).await,
+            },
         };
+        if let Err(RegistryError::Quarantined { barrier, .. }) = unit {
+            return self.call_at_barrier(id, barrier, request).await;
+        }
         let unit = match unit {
             Ok(_) if self.inner.tracker.room.is_full() && self.makes_instance(id) => self.room_for(id).await.and(unit),
             unit => unit,
@@ -128,7 +137,7 @@ impl Registry {
         self.actor.to_string().into()
     }
 
-    fn call_error(&self, id: &ComponentId, source: EngineError) -> RegistryError {
+    pub(crate) fn call_error(&self, id: &ComponentId, source: EngineError) -> RegistryError {
         match source {
             EngineError::Failed(failure) if is_activation(&failure) => RegistryError::Activation(failure),
             source => RegistryError::Call { component: id.clone(), source },

@@ -132,6 +132,7 @@ impl Registry {
             }
             self.inner.indexes.hear(record, &*self.inner.state);
             let event = &record.event;
+            self.inner.hooks.reloaded(event);
             if let (Some((old, new)), Some(id)) = (event.statuses().filter(|(old, new)| old != new), event.component())
             {
                 self.inner.hooks.status_changed(id, old, new);
@@ -144,6 +145,7 @@ impl Registry {
     /// or what they are made of.
     async fn relink(&self, records: &[Arc<Record>]) {
         for record in records {
+            self.hear(&record.event);
             match &record.event {
                 Event::EdgesResolved { component, dependencies, .. } if self.is_linked_as(component, dependencies) => {
                     self.renew_made_with(component).await;
@@ -163,7 +165,9 @@ impl Registry {
                 }
                 Event::RevisionSelected { component, .. } => self.renew_made_with(component).await,
                 // Through a gate it could not be called any more either.
-                Event::Deactivated { component, .. } | Event::Errored { component, .. } => {
+                Event::Deactivated { component, .. }
+                | Event::Errored { component, .. }
+                | Event::Quarantined { component, .. } => {
                     self.take_out_made_with(component).await;
                 }
                 _ => {}

@@ -77,8 +77,33 @@ impl Registry {
                 }
             }
         }
-        outcomes.unchanged = plan.unchanged;
+        for id in plan.unchanged {
+            match self.stay(&id, stopping).await {
+                Ok(()) => outcomes.unchanged.push(id),
+                Err(error) => outcomes.failed.push((id, error)),
+            }
+        }
         outcomes
+    }
+
+    /// Lets a component stay out of service that would come back with a dependency which it lost.
+    async fn stay(&self, id: &ComponentId, stopping: Stopping) -> Result<(), RegistryError> {
+        let is_waiting = self.entry_now(id)?.is_some_and(|entry| entry.lost().is_some());
+        if !is_waiting || matches!(stopping, Stopping::Unregister) {
+            return Ok(());
+        }
+        let id = id.clone();
+        self.commit(move |view| {
+            let waits = view.entry(&id)?.filter(|entry| entry.status == Status::Inactive && entry.lost().is_some());
+            let stays = |entry: std::sync::Arc<domain::Entry>| Event::Deactivated {
+                component: id,
+                old_status: entry.status,
+                reason: None,
+                lost: None,
+            };
+            Ok((waits.map(stays).into_iter().collect(), ()))
+        })
+        .await
     }
 
     async fn deactivate_one(&self, id: &ComponentId) -> Result<(), RegistryError> {
@@ -114,7 +139,8 @@ fn decide(view: &dyn StateView, id: &ComponentId) -> Result<Vec<Event>, Registry
     if !dependents.is_empty() {
         return Err(PlanError::Dependents { component: id.clone(), dependents, active_only: true }.into());
     }
-    let mut events = vec![Event::Deactivated { component: id.clone(), old_status: entry.status, reason: None }];
+    let mut events =
+        vec![Event::Deactivated { component: id.clone(), old_status: entry.status, reason: None, lost: None }];
     if let Some(waiting) = entry.waiting {
         match decide_revision(view, &entry, waiting) {
             Ok(selected) => events.extend(selected),

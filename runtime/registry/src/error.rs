@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use domain::failure::Failure;
 use domain::manifest::{InstanceMode, Kind};
-use domain::ports::{BackupError, EngineError, StorageError};
+use domain::ports::{BackupError, Barrier, EngineError, StorageError};
 use domain::status::TransitionError;
 use domain::{ComponentId, Digest, ErrorKind, Status, Version, VersionReq};
 
@@ -234,6 +234,22 @@ pub enum RegistryError {
         /// Its status.
         status: Status,
     },
+    /// The component lost a dependency, and waits for its return.
+    #[error("`{component}` is inactive: it waits for `{on}`, which it needs, to be active again")]
+    Waiting {
+        /// The component.
+        component: ComponentId,
+        /// The dependency.
+        on: ComponentId,
+    },
+    /// The component is in quarantine: it failed too often.
+    #[error("`{component}` is {}", barrier.reason())]
+    Quarantined {
+        /// The component.
+        component: ComponentId,
+        /// What refuses its calls, and until when.
+        barrier: std::sync::Arc<Barrier>,
+    },
     /// The status machine has no such step.
     #[error("`{component}`: {source}")]
     Transition {
@@ -409,6 +425,7 @@ impl RegistryError {
             | Self::Cycle { .. }
             | Self::EdgeNotDeclared { .. }
             | Self::NotActive { .. }
+            | Self::Waiting { .. }
             | Self::Transition { .. }
             | Self::NotInService { .. }
             | Self::Breaking { .. }
@@ -418,6 +435,7 @@ impl RegistryError {
             Self::Activation(failure) => failure.kind.error_kind(),
             Self::Storage(error) => error.kind(),
             Self::Backup(error) => error.kind(),
+            Self::Quarantined { .. } => ErrorKind::Unavailable,
             Self::Internal(_) => ErrorKind::Internal,
         }
     }
@@ -450,7 +468,8 @@ impl RegistryError {
             Self::Plan(error) => error.code(),
             Self::RangeNotMet { .. } => "dependency",
             Self::EdgeNotDeclared { .. } => "edge-not-declared",
-            Self::NotActive { .. } => "component-not-active",
+            Self::NotActive { .. } | Self::Waiting { .. } => "component-not-active",
+            Self::Quarantined { .. } => "component-quarantined",
             Self::Transition { .. } => "invalid-transition",
             Self::Activation(_) => "component-activation",
             Self::Call { source, .. } => codes::of_call(source),
@@ -483,6 +502,8 @@ impl RegistryError {
             | Self::VersionTaken { component, .. }
             | Self::EdgeNotDeclared { component, .. }
             | Self::NotActive { component, .. }
+            | Self::Quarantined { component, .. }
+            | Self::Waiting { component, .. }
             | Self::Transition { component, .. }
             | Self::Call { component, .. }
             | Self::Grant { component, .. }

@@ -129,17 +129,27 @@ impl Registry {
     /// imports, from the compiled-code cache.
     ///
     /// # Errors
-    /// [`RegistryError::NotFound`], [`RegistryError::NotActive`], [`RegistryError::Activation`], [`RegistryError::NoRoom`].
+    /// [`RegistryError::NotFound`], [`RegistryError::NotActive`], [`RegistryError::Quarantined`], [`RegistryError::Activation`],
+    /// [`RegistryError::NoRoom`].
     pub(crate) async fn unit(&self, id: &ComponentId) -> Result<Arc<dyn Unit>, RegistryError> {
         if let Some(unit) = self.unit_in_service(id) {
             return Ok(unit);
         }
         let root = id.clone();
         let as_of = self.last_seq();
-        let entries = self.read(move |view| unprepared_closure(view, &root)).await?;
+        let entries = match self.read(move |view| unprepared_closure(view, &root)).await? {
+            Closure::Active(entries) => entries,
+            Closure::Quarantined(entry) => match self.recall_barrier(&entry) {
+                Some(barrier) => return Err(RegistryError::Quarantined { component: id.clone(), barrier }),
+                None => return Err(RegistryError::NotActive { component: id.clone(), status: entry.status }),
+            },
+        };
         for entry in entries {
             if entry.status == Status::Active {
                 self.put_in_service(&entry, as_of).await?;
+            } else {
+                // Whoever needs it is told why it is not there.
+                self.recall_barrier(&entry);
             }
         }
         self.unit_in_service(id).ok_or_else(|| RegistryError::Changed { component: id.clone() })
@@ -309,13 +319,13 @@ impl Registry {
             fuel: None,
             callers: Vec::new(),
             retry_after_ms: None,
+            by_caller: false,
         }
     }
 
-    /// Writes a failure to its component's history; the status stays.
+    /// Writes a failure to its component's history; the status stays, unless it is one too many.
     pub(crate) async fn record_failure(&self, failure: Failure) -> Result<(), RegistryError> {
-        let event = self.failed(failure, 1);
-        self.commit(move |_| Ok((vec![event], ()))).await
+        self.write_failures(vec![(failure, 1)]).await
     }
 
     /// Drops the live instance of `id` in order; its state is kept if it has any, its status stays. Returns whether there was one.
@@ -341,6 +351,8 @@ impl Registry {
     /// [`RegistryError::Storage`] if something could not be written; instances are dropped all the same.
     pub async fn close(&self) -> Result<(), RegistryError> {
         self.inner.breakable.end().await;
+        self.inner.supervisor.end();
+        let followed = self.follow().await;
         // One that is under way ends first; the next one finds nothing.
         let _sweeping = self.inner.sweeping.lock().await;
         for unit in self.units_in_service() {
@@ -350,6 +362,8 @@ impl Registry {
         }
         self.end_all_retiring().await;
         self.flush_failures().await?;
+        // A last failure may have been one too many.
+        followed.and(self.follow().await)?;
         self.flush_refusals().await?;
         if let Err(error) = self.flush_meters().await {
             self.inner.tracker.note_lost(&error);
@@ -395,9 +409,23 @@ fn never_served(entry: &Entry, links: &[Link]) -> Vec<InterfaceName> {
     capability::never_served(&entry.revision.imports, is_linked)
 }
 
-/// Returns `id` and all that it imports, dependencies first. Fails if `id` itself is not active.
-fn unprepared_closure(view: &dyn StateView, id: &ComponentId) -> Result<Vec<Arc<Entry>>, RegistryError> {
+/// What has to be prepared for a call of a component.
+enum Closure {
+    /// It and all that it imports, dependencies first.
+    Active(Vec<Arc<Entry>>),
+    /// Nothing: it is in quarantine.
+    Quarantined(Arc<Entry>),
+}
+
+/// Returns `id` and all that it imports, dependencies first. Fails if `id` itself is neither active nor in quarantine.
+fn unprepared_closure(view: &dyn StateView, id: &ComponentId) -> Result<Closure, RegistryError> {
     let root = view.entry(id)?.ok_or_else(|| unknown(id))?;
+    if root.status == Status::Error && root.quarantine().is_some() {
+        return Ok(Closure::Quarantined(root));
+    }
+    if let Some(on) = root.lost().filter(|_| root.status == Status::Inactive) {
+        return Err(RegistryError::Waiting { component: id.clone(), on: on.clone() });
+    }
     if root.status != Status::Active {
         return Err(RegistryError::NotActive { component: id.clone(), status: root.status });
     }
@@ -420,7 +448,7 @@ fn unprepared_closure(view: &dyn StateView, id: &ComponentId) -> Result<Vec<Arc<
             }
         }
     }
-    Ok(done)
+    Ok(Closure::Active(done))
 }
 
 /// Orders components so that each stands before everything it depends on.

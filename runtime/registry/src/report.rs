@@ -52,6 +52,8 @@ pub struct Activated {
     pub duration: Duration,
     /// Fuel that instantiation and `lifecycle.activate` used.
     pub fuel: u64,
+    /// How many attempts it took, 1 if the first went well.
+    pub attempts: u32,
     /// What it took the place of, where a revision was in service.
     pub swapped: Option<Swapped>,
 }

@@ -116,6 +116,7 @@ impl Registry {
         self.inner.settings.store(Arc::new(settings));
         // The bounds of the cache hold at once.
         self.inner.tracker.room.wake.notify_one();
+        self.inner.supervisor.wake();
     }
 
     /// Writes the file; `None` if nothing changes.

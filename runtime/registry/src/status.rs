@@ -1,5 +1,7 @@
 //! Statuses set by people, errors marked and cleared, dependencies validated, health asked for.
 
+use std::time::Duration;
+
 use domain::ports::StateView;
 use domain::status::TransitionError;
 use domain::{ComponentId, Entry, Event, Failure, FailureKind, Phase, Status, text};
@@ -135,12 +137,12 @@ impl Registry {
         outcomes
     }
 
-    /// Puts a component in status `error` with `message`, and takes it out of service if it was active.
+    /// Puts a component in status `error` with `message`, and takes it out of service if it was active; what needs it follows.
     ///
     /// # Errors
     /// [`RegistryError::NotFound`].
     pub async fn mark_error(&self, id: &ComponentId, message: &str) -> Result<(), RegistryError> {
-        let _life = self.inner.life.lock(id).await;
+        let life = self.inner.life.lock(id).await;
         let at = self.inner.clock.now();
         let (key, message) = (id.clone(), text::guest_message(message));
         let marked = self.commit(move |view| {
@@ -151,6 +153,8 @@ impl Registry {
         });
         marked.await?;
         self.out_of_service(id).await;
+        drop(life);
+        self.follow_now().await;
         Ok(())
     }
 
@@ -171,14 +175,16 @@ impl Registry {
     }
 
     /// Checks each dependency of a component: missing, in error, not active. A component with a problem is marked with all of
-    /// them; one without is left as it is.
+    /// them; one without, or one that waits for a dependency that it lost, is left as it is.
     ///
     /// # Errors
     /// [`RegistryError::NotFound`].
     pub async fn validate_dependencies(&self, id: &ComponentId) -> Result<Vec<DependencyProblem>, RegistryError> {
         let key = id.clone();
         let problems = self.read(move |view| problems(view, &key)).await?;
-        if !problems.is_empty() {
+        // One that waits is out of service for that reason, and would not come back from an error by itself.
+        let waits = self.entry_now(id)?.is_some_and(|entry| entry.lost().is_some());
+        if !problems.is_empty() && !waits {
             let messages: Vec<_> = problems.iter().map(|problem| problem.message.as_str()).collect();
             self.mark_error(id, &messages.join("; ")).await?;
         }
@@ -190,8 +196,17 @@ impl Registry {
     /// # Errors
     /// [`RegistryError::NotFound`], [`RegistryError::NotActive`]; an unhealthy answer is not an error.
     pub async fn check_health(&self, id: &ComponentId) -> Result<Probe, RegistryError> {
+        self.check_health_within(id, None).await
+    }
+
+    /// As [`Registry::check_health`], of a component that may take no longer than `within`.
+    pub(crate) async fn check_health_within(
+        &self,
+        id: &ComponentId,
+        within: Option<Duration>,
+    ) -> Result<Probe, RegistryError> {
         let unit = self.unit(id).await?;
-        let probe = match unit.check_health().await {
+        let probe = match unit.check_health(within).await {
             Ok(None) => return Ok(Probe { healthy: true, message: None, has_export: false }),
             Ok(Some(())) => Probe { healthy: true, message: None, has_export: true },
             Err(failure) => Probe { healthy: false, message: Some(failure.message), has_export: true },
@@ -221,6 +236,7 @@ fn marked(entry: &Entry, at: domain::Timestamp, message: String) -> Failure {
         fuel: None,
         callers: Vec::new(),
         retry_after_ms: None,
+        by_caller: false,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Hears from the engine what happens to guests and writes it down: failures as events, use as counters.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -16,6 +16,7 @@ use crate::builder::Inner;
 use crate::cache::{self, Room};
 use crate::error::RegistryError;
 use crate::quotas::Meters;
+use crate::supervise::judge;
 
 /// How often counters and counted repeats are written.
 const WRITE_EVERY: Duration = Duration::from_secs(2);
@@ -141,12 +142,11 @@ impl Tracker {
     /// Starts the task that writes counters and repeats. It ends when the registry is dropped.
     pub(crate) fn spawn_writer(&self, registry: &Registry) {
         let inner: Weak<Inner> = Arc::downgrade(&registry.inner);
-        let actor = domain::Actor::System;
         tokio::spawn(async move {
             loop {
                 tokio::time::sleep(WRITE_EVERY).await;
                 let Some(inner) = inner.upgrade() else { return };
-                let registry = Registry::over(inner, actor.clone());
+                let registry = Registry::of_system(inner);
                 if let Err(error) = registry.flush().await {
                     registry.inner.tracker.note_lost(&error);
                 }
@@ -233,16 +233,40 @@ impl Registry {
         if failures.is_empty() {
             return Ok(());
         }
+        self.write_failures(failures).await
+    }
+
+    /// Writes failures, and puts those components in quarantine for which they are too many.
+    pub(crate) async fn write_failures(&self, failures: Vec<(Failure, u64)>) -> Result<(), RegistryError> {
         let mut events = Vec::with_capacity(failures.len());
-        for (failure, count) in failures {
+        let mut failed = BTreeSet::new();
+        for (failure, count) in &failures {
             let component = failure.component.clone();
             if failure.phase == Phase::Snapshot {
                 // What was saved before is older than what is lost: the next instance starts fresh.
                 events.push(Event::StateSaved { component: component.clone(), state: None });
             }
-            events.push(self.failed(failure, count));
+            events.push(self.failed(failure.clone(), *count));
+            if failure.counts() {
+                failed.insert(component);
+            }
         }
-        self.commit(move |_| Ok((events, ()))).await
+        let (settings, now) = (self.settings(), self.inner.clock.now());
+        let failed: Vec<_> = failed.into_iter().map(|id| (id, self.inner.supervisor.draw())).collect();
+        let failures = Arc::new(failures);
+        let written = self.commit({
+            let failures = failures.clone();
+            move |view| {
+                for (id, draw) in &failed {
+                    events.extend(judge(view, &settings, id, &failures, (now, *draw))?);
+                }
+                Ok((events, ()))
+            }
+        });
+        written.await?;
+        failures.iter().for_each(|(failure, _)| self.plan_restart(failure));
+        self.inner.supervisor.wake();
+        Ok(())
     }
 
     /// Writes the counters of use gathered so far.

@@ -41,6 +41,7 @@ impl Registry {
         self.out_of_service(id).await;
         self.inner.places.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(id);
         self.inner.tracker.forget(id);
+        self.inner.supervisor.forget(id);
         let output = self.inner.output.clone();
         let id = id.clone();
         blocking(move || Ok(output.remove(&id)?)).await?;
@@ -63,6 +64,7 @@ fn decide(view: &dyn StateView, id: &ComponentId, only_idle: bool) -> Result<Vec
             component: id.clone(),
             old_status: entry.status,
             reason: Some("it is being unregistered".to_owned()),
+            lost: None,
         });
     }
     events.push(Event::Unregistered { component: id.clone() });

@@ -15,6 +15,7 @@ use crate::error::RegistryError;
 use crate::fuse::FusedView;
 use crate::names::{Target, unknown};
 use crate::register::entry_after;
+use crate::supervise::SupervisionView;
 
 /// An entry with its dependents, its use, and what is in force for it.
 #[derive(Clone, Debug)]
@@ -37,6 +38,8 @@ pub struct EntryView {
     pub instances: InstancesInForce,
     /// The instances that this process has of it.
     pub count: InstanceCount,
+    /// How it is watched over.
+    pub supervision: SupervisionView,
 }
 
 /// Whether this process has an instance of a component.
@@ -147,6 +150,7 @@ impl Registry {
             fused: self.fused_view(view, &entry)?,
             instances: self.effective_instances(&entry),
             count,
+            supervision: self.supervision_of(&entry),
             entry,
         })
     }

@@ -61,6 +61,11 @@ struct FailureRow {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     callers: Vec<ComponentId>,
     count: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after_ms: Option<u64>,
+    /// Whether a bound of the caller's was reached: it does not count against the component.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    by_caller: bool,
 }
 
 impl From<LoggedFailure> for FailureRow {
@@ -79,6 +84,8 @@ impl From<LoggedFailure> for FailureRow {
             fuel: failure.fuel,
             callers: failure.callers,
             count: logged.count,
+            retry_after_ms: failure.retry_after_ms,
+            by_caller: failure.by_caller,
         }
     }
 }
@@ -154,7 +161,8 @@ fn text(errors: &[FailureRow], paint: Paint) -> String {
         }
         let callers: Vec<_> = row.callers.iter().map(ComponentId::as_str).collect();
         let route = if callers.is_empty() { String::new() } else { format!(", called by {}", callers.join(" → ")) };
-        let about = format!("  revision {}{fuel}{times}{route}, event {}", row.revision, row.seq);
+        let whose = if row.by_caller { ", a bound of the caller's" } else { "" };
+        let about = format!("  revision {}{fuel}{times}{route}{whose}, event {}", row.revision, row.seq);
         text.push_str(&format!("{}\n", paint.dim(&about)));
     }
     text.push_str(&format!("{}\n", paint.dim(&plural(errors.len(), "failure"))));

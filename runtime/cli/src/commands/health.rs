@@ -12,6 +12,7 @@ use crate::output::human_count;
 use crate::select::resolve_all;
 use crate::session::Session;
 use crate::style::Paint;
+use crate::supervision::{QuarantineDoc, SupervisionDoc};
 
 /// Count healthy components, or ask components how they are
 ///
@@ -40,6 +41,12 @@ struct HealthDoc {
     healthy_count: u64,
     error_count: u64,
     health_percentage: f64,
+    /// Below which percentage a live registry warns, and whether it is.
+    threshold: u64,
+    is_low: bool,
+    /// Components in quarantine, with the time at which each is tried again.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    quarantined: Vec<QuarantinedDoc>,
     /// Of the process that has the registry open; not where the system does not say.
     #[serde(flatten)]
     mappings: Option<MappingsDoc>,
@@ -64,6 +71,14 @@ impl From<Mappings> for MappingsDoc {
     fn from(mappings: Mappings) -> Self {
         Self { mappings: mappings.count, mappings_limit: mappings.limit, mappings_percentage: mappings.percentage() }
     }
+}
+
+/// A component in quarantine.
+#[derive(Debug, Serialize)]
+struct QuarantinedDoc {
+    id: ComponentId,
+    #[serde(flatten)]
+    quarantine: QuarantineDoc,
 }
 
 #[derive(Debug, Serialize)]
@@ -107,6 +122,12 @@ async fn document(
     failed: Vec<FailedDoc>,
 ) -> Result<HealthDoc, CliError> {
     let report = registry.health().await?;
+    let threshold = registry.settings().health.threshold;
+    let in_error = registry.by_status(Status::Error).await?;
+    let quarantined = in_error.iter().filter_map(|view| {
+        let quarantine = SupervisionDoc::from(view).quarantine?;
+        Some(QuarantinedDoc { id: view.entry.id.clone(), quarantine })
+    });
     let sick = probes.iter().flatten().find(|probe| !probe.healthy).map(|probe| {
         let message = match &probe.message {
             Some(message) => format!("`{}` is not well: {message}", probe.id),
@@ -120,6 +141,9 @@ async fn document(
         healthy_count: report.healthy_count,
         error_count: report.error_count,
         health_percentage: report.health_percentage,
+        threshold,
+        is_low: report.health_percentage < registry.settings().health.threshold_percentage(),
+        quarantined: quarantined.collect(),
         mappings: registry.mappings().await?.map(MappingsDoc::from),
         error: failed.first().map(|failed| failed.error.clone()).or(sick),
         probes,
@@ -147,6 +171,13 @@ fn text(document: &HealthDoc, paint: Paint) -> String {
         if count > 0 {
             text.push_str(&format!("  {count:>6} {}\n", paint.status(status)));
         }
+    }
+    if document.is_low {
+        text.push_str(&format!("{}\n", paint.red(&format!("below {}%, the threshold", document.threshold))));
+    }
+    for QuarantinedDoc { id, quarantine } in &document.quarantined {
+        let QuarantineDoc { cause, next_probe, .. } = quarantine;
+        text.push_str(&format!("{id} is {}: {cause}, tried again at {next_probe}\n", paint.red("in quarantine")));
     }
     if let Some(mappings) = &document.mappings {
         let percentage = format!("{:.1}%", mappings.mappings_percentage);

@@ -76,12 +76,16 @@ pub(crate) fn text(entries: &[EntryDoc], paint: Paint) -> String {
     for entry in entries {
         let status: Option<Status> = entry.status.parse().ok();
         let painted = status.map_or_else(|| entry.status.to_owned(), |status| paint.status(status));
+        let (word, painted) = match mark(entry) {
+            "" => (entry.status.to_owned(), painted),
+            mark => (format!("{} {mark}", entry.status), format!("{painted} {}", paint.dim(mark))),
+        };
         let description = entry.description.as_deref().unwrap_or_default();
         table.row(vec![
             Cell::painted(entry.id.as_str(), paint.bold(entry.id.as_str())),
             entry.version.clone().into(),
             entry.kind.clone().into(),
-            Cell::painted(entry.status, painted),
+            Cell::painted(&word, painted),
             needs(entry).into(),
             human_count(entry.calls).into(),
             escape_line(&domain::text::truncate(description, 100)).into_owned().into(),
@@ -91,6 +95,15 @@ pub(crate) fn text(entries: &[EntryDoc], paint: Paint) -> String {
     text.push_str(&paint.dim(&plural(entries.len(), "component")));
     text.push('\n');
     text
+}
+
+/// Says in a word what the status leaves out.
+fn mark(entry: &EntryDoc) -> &'static str {
+    match (&entry.supervision.quarantine, &entry.supervision.waits_for) {
+        (Some(_), _) => "(quarantine)",
+        (None, Some(_)) => "(waits)",
+        (None, None) => "",
+    }
 }
 
 /// The number of components that the entry needs, with a mark if something is unresolved.

@@ -12,6 +12,7 @@ use crate::lock::BoundDoc;
 use crate::output::{human_count, human_us};
 use crate::session::Session;
 use crate::style::Paint;
+use crate::supervision::refused_calls;
 
 /// How often the journal is looked at for new records.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -163,7 +164,9 @@ impl From<&Record> for RecordDoc {
 
 fn error(event: &Event) -> Option<String> {
     match event {
-        Event::Errored { error, .. } | Event::Refused { error, .. } => Some(error.clone()),
+        Event::Errored { error, .. } | Event::Quarantined { error, .. } | Event::Refused { error, .. } => {
+            Some(error.clone())
+        }
         Event::Failed { failure, .. } => Some(failure.message.clone()),
         Event::Probed { healthy: false, message, .. } => Some(message.clone().unwrap_or_default()),
         _ => None,
@@ -189,7 +192,25 @@ fn extra(event: &Event) -> serde_json::Map<String, serde_json::Value> {
             "revision": revision, "duration_us": duration_us, "fuel": fuel, "asked": asked,
             "lock": lock.iter().map(BoundDoc::from).collect::<Vec<_>>(),
         }),
+        Event::Deactivated { reason: Some(reason), lost: Some(lost), .. } => {
+            serde_json::json!({ "reason": reason, "waits_for": lost })
+        }
         Event::Deactivated { reason: Some(reason), .. } => serde_json::json!({ "reason": reason }),
+        Event::Quarantined { quarantine, refused, .. } => serde_json::json!({
+            "cause": quarantine.cause, "round": quarantine.round, "next_probe": quarantine.probe_at, "refused": refused,
+        }),
+        Event::Recovered { relapse, refused, .. } => {
+            serde_json::json!({ "round": relapse.round, "proven": relapse.proven, "refused": refused })
+        }
+        Event::Restarted { restarts, max_restarts, duration_us, fuel, .. } => serde_json::json!({
+            "restarts": restarts, "max_restarts": max_restarts, "duration_us": duration_us, "fuel": fuel,
+        }),
+        Event::HealthDropped { health, threshold, failing } => serde_json::json!({
+            "healthy_count": health.healthy, "total": health.total, "threshold": threshold, "failing": failing,
+        }),
+        Event::HealthRestored { health, threshold } => serde_json::json!({
+            "healthy_count": health.healthy, "total": health.total, "threshold": threshold,
+        }),
         Event::Failed { failure, count, .. } => serde_json::json!({
             "phase": failure.phase, "kind": failure.kind, "function": failure.function, "count": count,
         }),
@@ -224,10 +245,13 @@ fn texts(grants: &[Grant]) -> Vec<String> {
 
 fn text(record: &Record, paint: Paint) -> String {
     let event = record.event.name();
-    let word = if matches!(record.event, Event::Failed { .. } | Event::Errored { .. } | Event::Refused { .. }) {
-        paint.red(event)
-    } else {
-        paint.green(event)
+    let word = match record.event {
+        Event::Failed { .. }
+        | Event::Errored { .. }
+        | Event::Quarantined { .. }
+        | Event::HealthDropped { .. }
+        | Event::Refused { .. } => paint.red(event),
+        _ => paint.green(event),
     };
     let component = record.event.component().map(|id| format!(" {}", paint.bold(id.as_str()))).unwrap_or_default();
     let detail = detail(&record.event);
@@ -258,6 +282,27 @@ fn detail(event: &Event) -> String {
             format!("from {old_status}{reason}")
         }
         Event::Errored { old_status, error, .. } => format!("from {old_status}: {error}"),
+        Event::Quarantined { old_status, error, quarantine, refused, .. } => {
+            let refused = refused_calls(*refused);
+            format!("from {old_status} until {}: {}{refused}: {error}", quarantine.probe_at, quarantine.cause)
+        }
+        Event::Recovered { old_status, relapse, refused, .. } => {
+            let refused = refused_calls(*refused);
+            format!("from {old_status}, {}{refused}", if relapse.proven { "it works" } else { "on probation" })
+        }
+        Event::Restarted { restarts, max_restarts, duration_us, fuel, .. } => format!(
+            "{restarts} of {max_restarts} times of late, in {}, {} fuel",
+            human_us(*duration_us),
+            human_count(*fuel)
+        ),
+        Event::HealthDropped { health, threshold, failing } => {
+            let failing: Vec<_> =
+                failing.iter().map(|failing| format!("{}: {}", failing.component, failing.error)).collect();
+            format!("{} of {} healthy, below {threshold}%: {}", health.healthy, health.total, failing.join("; "))
+        }
+        Event::HealthRestored { health, threshold } => {
+            format!("{} of {} healthy, at least {threshold}%", health.healthy, health.total)
+        }
         Event::ErrorsCleared { old_status, .. } => format!("from {old_status}"),
         Event::Failed { failure, count, .. } => {
             let times = if *count > 1 { format!(" ({count} times)") } else { String::new() };

@@ -65,6 +65,7 @@ fn text(entry: &EntryDoc, paint: Paint) -> String {
     sheet.line("kind", &entry.kind);
     sheet.line("instance", entry.instance);
     sheet.line("instances", &entry.instances.words());
+    sheet.lines("supervision", supervision(entry));
     sheet.line("revision", &revision(entry));
     sheet.line("digest", &entry.digest);
     sheet.line("size", &human_size(entry.size));
@@ -91,6 +92,14 @@ fn text(entry: &EntryDoc, paint: Paint) -> String {
     sheet.line("registered", &entry.registered_at);
     sheet.line("used", &used(entry));
     sheet.text
+}
+
+/// Returns what holds, then what is going on.
+fn supervision(entry: &EntryDoc) -> Vec<String> {
+    let supervision = &entry.supervision;
+    let mut lines = vec![format!("restart {}, breaker {}", supervision.restart, supervision.breaker)];
+    lines.extend(supervision.words());
+    lines
 }
 
 fn revision(entry: &EntryDoc) -> String {

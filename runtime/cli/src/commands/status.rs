@@ -12,6 +12,7 @@ use crate::instances::InstancesDoc;
 use crate::select::{Selected, resolve_all};
 use crate::session::Session;
 use crate::style::Paint;
+use crate::supervision::SupervisionDoc;
 
 /// Show or set the status of components
 ///
@@ -48,6 +49,7 @@ struct StatusDoc {
     healthy: bool,
     instance: &'static str,
     instances: InstancesDoc,
+    supervision: SupervisionDoc,
     error_count: u64,
     last_error: Option<String>,
 }
@@ -77,6 +79,7 @@ async fn show(session: &Session, registry: &Registry, asked: usize, selected: Se
             healthy: view.entry.is_healthy(),
             instance: view.instance.as_str(),
             instances: InstancesDoc::from(&view),
+            supervision: SupervisionDoc::from(&view),
             error_count: view.entry.error_count,
             last_error: view.entry.last_error.clone(),
         })
@@ -91,7 +94,9 @@ async fn show(session: &Session, registry: &Registry, asked: usize, selected: Se
             true => format!(" ({})", document.instances.words()),
             false => String::new(),
         };
-        format!("{} {status}{health}{instances}{}\n", document.id, error.unwrap_or_default())
+        let watched: String =
+            document.supervision.words().iter().map(|line| format!("  {}\n", paint.dim(line))).collect();
+        format!("{} {status}{health}{instances}{}\n{watched}", document.id, error.unwrap_or_default())
     })
 }
 

@@ -16,6 +16,7 @@ use crate::interface::InterfaceName;
 use crate::limits::{Limit, LimitRequests, LimitUnit};
 use crate::pattern::IdPattern;
 use crate::suggest::nearest;
+use crate::supervision::{BREAKER_KEYS, RESTART_KEYS, read_breaker, read_restart};
 use crate::units::{parse_duration, parse_size};
 
 /// Largest component manifest, in bytes.
@@ -53,14 +54,22 @@ const ROOT_KEYS: &[&str] = &[
     "grants",
     "config",
     "instances",
+    "restart",
+    "breaker",
     "build",
 ];
 const LIMIT_KEYS: &[&str] = Limit::NAMES;
 const GRANT_KEYS: &[&str] = &["env", "folders", "clocks"];
 const BUILD_KEYS: &[&str] = &["command", "output"];
 /// The tables that have keys of their own.
-const TABLES: &[(&str, &[&str])] =
-    &[("limits", LIMIT_KEYS), ("grants", GRANT_KEYS), ("instances", INSTANCE_KEYS), ("build", BUILD_KEYS)];
+const TABLES: &[(&str, &[&str])] = &[
+    ("limits", LIMIT_KEYS),
+    ("grants", GRANT_KEYS),
+    ("instances", INSTANCE_KEYS),
+    ("restart", RESTART_KEYS),
+    ("breaker", BREAKER_KEYS),
+    ("build", BUILD_KEYS),
+];
 
 /// What is wrong with a component manifest.
 pub type ManifestError = DocumentError;
@@ -107,6 +116,8 @@ fn read_manifest(root: &Table<'_>) -> Result<ComponentManifest, DocumentError> {
             "grants" => manifest.grants = read_grants(&item.table()?)?,
             "config" => manifest.config = read_config(&item.table()?)?,
             "instances" => manifest.instances = read_own_instances(&item.table()?)?,
+            "restart" => manifest.restart = read_restart(&item.table()?)?,
+            "breaker" => manifest.breaker = read_breaker(&item.table()?)?,
             "build" => manifest.build = Some(read_build(&item.table()?)?),
             // `allow` has refused every other name.
             _ => {}

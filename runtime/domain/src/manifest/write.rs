@@ -43,6 +43,10 @@ struct Document<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     instances: Option<Instances>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    restart: Option<toml::Table>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    breaker: Option<toml::Table>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     build: Option<&'a BuildSettings>,
 }
 
@@ -93,6 +97,11 @@ impl From<&InstanceSettings> for Instances {
     }
 }
 
+/// Makes a table of the values that are there.
+fn table<const N: usize>(values: [(&'static str, Option<toml::Value>); N]) -> toml::Table {
+    values.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
+}
+
 impl ComponentManifest {
     /// Returns the text of a `component.toml` that [`Self::parse`] reads as this manifest.
     ///
@@ -133,6 +142,8 @@ impl ComponentManifest {
             grants: (!self.grants.is_empty()).then_some(grants),
             config: &self.config,
             instances: (!self.instances.is_default()).then(|| Instances::from(&self.instances)),
+            restart: (!self.restart.is_default()).then(|| table(self.restart.values())),
+            breaker: (!self.breaker.is_default()).then(|| table(self.breaker.values())),
             build: self.build.as_ref(),
         };
         let text = toml::to_string(&document).ok()?;
@@ -182,6 +193,17 @@ mod tests {
             activation = "lazy"
             link = "fused"
             drain = "2s"
+            [restart]
+            policy = "never"
+            delay = "1.5s"
+            max_delay = "1h"
+            max_restarts = 3
+            window = "10s"
+            [breaker]
+            failures = "never"
+            window = "10s"
+            delay = "250ms"
+            max_delay = "1h"
             [build]
             command = "just"
             output = "out.wasm"

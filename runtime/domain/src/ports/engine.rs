@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 
-use super::{BoxFuture, Drain, Drained, GateUsage, Handover, StorageError, TakeOver};
+use super::{Barrier, BoxFuture, Drain, Drained, GateUsage, Handover, StorageError, TakeOver};
 use crate::call::{CallOutcome, CallRequest};
 use crate::callers::Callers;
 use crate::digest::Digest;
@@ -179,6 +179,8 @@ pub struct Link {
 pub struct Slot {
     id: ComponentId,
     unit: ArcSwapOption<Arc<dyn Unit>>,
+    /// Stands before an empty place whose component is in quarantine.
+    barrier: ArcSwapOption<Barrier>,
     /// How often the place was turned.
     turns: AtomicU64,
 }
@@ -196,7 +198,7 @@ impl Serving {
 impl Slot {
     /// Makes an empty place for `id`.
     pub fn new(id: ComponentId) -> Self {
-        Self { id, unit: ArcSwapOption::empty(), turns: AtomicU64::new(0) }
+        Self { id, unit: ArcSwapOption::empty(), barrier: ArcSwapOption::empty(), turns: AtomicU64::new(0) }
     }
 
     /// Returns the component whose place this is.
@@ -207,6 +209,16 @@ impl Slot {
     /// Returns the unit in service.
     pub fn unit(&self) -> Option<Arc<dyn Unit>> {
         self.serving().unit().cloned()
+    }
+
+    /// Returns what stands before the place, if anything does.
+    pub fn barrier(&self) -> Option<Arc<Barrier>> {
+        self.barrier.load_full()
+    }
+
+    /// Puts `barrier` before the place, or takes away what stands there; returns what stood there.
+    pub fn bar(&self, barrier: Option<Arc<Barrier>>) -> Option<Arc<Barrier>> {
+        self.barrier.swap(barrier)
     }
 
     /// Tells how often the place was turned: while the number stays, so does the unit. Read before the unit.
@@ -264,11 +276,11 @@ pub trait Unit: Send + Sync {
     /// Dropping the future discards the instance.
     fn call(&self, request: CallRequest) -> BoxFuture<'_, Result<CallOutcome, EngineError>>;
 
-    /// Asks the component's `health.check`; `None` if it has none.
+    /// Asks the component's `health.check`; `None` if it has none. It has the time that a call has, and no more than `within`.
     ///
     /// # Errors
     /// A [`Failure`] of phase `health`, also when the component answers `err`.
-    fn check_health(&self) -> BoxFuture<'_, Result<Option<()>, Failure>>;
+    fn check_health(&self, within: Option<Duration>) -> BoxFuture<'_, Result<Option<()>, Failure>>;
 
     /// Makes an instance that is to take the place of those of `old`, which stays in service: instantiates it and calls
     /// `state.restore`, `lifecycle.activate` and `health.check`, as far as it has them. Where both units have the state interface, what is

@@ -3,6 +3,7 @@
 //! Adapters implement them (`storage`, `engine`, `capabilities`) and never see each other.
 
 mod backup;
+mod barrier;
 mod blobs;
 mod clock;
 mod engine;
@@ -17,6 +18,7 @@ mod upkeep;
 pub use backup::{
     ArchivePart, ArchivedComponent, ArchivedComponents, ArchivedRegistry, BackupError, BackupPlace, BackupReport,
 };
+pub use barrier::{Barrier, ProbeTurn};
 pub use blobs::{BlobStore, CodeCache, CodeKey, CodeWriter, REFUSAL_LIMITS_BYTES_MAX, Refusal};
 pub use clock::Clock;
 pub use engine::{

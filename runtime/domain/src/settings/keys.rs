@@ -4,12 +4,12 @@ use std::borrow::Cow;
 
 use toml_edit::{Array, InlineTable, Value};
 
-use super::{KindSettings, Settings, instances, quotas};
+use super::{KindSettings, Settings, instances, quotas, supervision};
 use crate::limits::{Limit, LimitUnit};
 use crate::manifest::Kind;
 use crate::manifest::parse::PRECISE;
 use crate::suggest::nearest;
-use crate::units::format_size;
+use crate::units::{format_duration, format_size};
 
 /// The word for as many as there are cores.
 pub(super) const CORES: &str = "cores";
@@ -30,6 +30,9 @@ pub(super) const TABLES: &[&str] = &[
     "engine",
     "activation",
     "instances",
+    "restart",
+    "breaker",
+    "health",
     "compile",
     "output",
 ];
@@ -86,6 +89,29 @@ const KEYS: &[Key] = &[
     key("engine.memory64", Shape::Flag, "Whether memories may have 64-bit addresses"),
     key("engine.stack", Shape::TextOrNumber, "Stack of a guest's functions, 64KiB to 1MiB"),
     key("activation.parallel", Shape::TextOrNumber, "How many activations run at once: a number, or `cores`"),
+    key(
+        "activation.max_retries",
+        Shape::Number,
+        "How often an activation that failed is tried again before it is given up",
+    ),
+    key("activation.retry_delay", Shape::Text, "How long before the first such attempt; twice as long before the next"),
+    key("activation.follow", Shape::Flag, "Whether what loses a dependency goes to `inactive` and comes back with it"),
+    key("restart.policy", Shape::Text, "Whether what failed is made anew: never or on-failure"),
+    key("restart.delay", Shape::Text, "How long after the failure; twice as long with each restart in the window"),
+    key("restart.max_delay", Shape::Text, "How long after the failure at most"),
+    key("restart.max_restarts", Shape::Number, "How often in the window; beyond it the component is in quarantine"),
+    key("restart.window", Shape::Text, "The window in which restarts are counted"),
+    key(
+        "breaker.failures",
+        Shape::TextOrNumber,
+        "How many failures in the window put a component in quarantine, or `never`",
+    ),
+    key("breaker.window", Shape::Text, "The window in which failures are counted"),
+    key("breaker.delay", Shape::Text, "How long a quarantine is; twice as long with each one in a row"),
+    key("breaker.max_delay", Shape::Text, "How long a quarantine is at most"),
+    key("health.interval", Shape::Text, "How often a live registry asks its components how they are"),
+    key("health.deadline", Shape::Text, "How long a component may take to answer"),
+    key("health.threshold", Shape::Number, "Below which percentage of healthy components a warning is given"),
     key("instances.max_size", Shape::TextOrNumber, "Most instances kept alive in the process, or `none` for no bound"),
     key(
         "instances.ttl",
@@ -249,12 +275,18 @@ impl Settings {
             "engine.memory64" => self.engine.memory64.into(),
             "engine.stack" => format_size(self.engine.stack_bytes).into(),
             "activation.parallel" => self.activation.parallel.map_or_else(|| CORES.into(), |n| i64::from(n).into()),
+            "activation.max_retries" => i64::from(self.activation.max_retries).into(),
+            "activation.retry_delay" => {
+                format_duration(std::time::Duration::from_millis(self.activation.retry_delay_ms)).into()
+            }
+            "activation.follow" => self.activation.follow.into(),
             "output.keep" => format_size(self.output.keep_bytes).into(),
             _ => {
                 let (table, name) = key.split_once('.')?;
                 match table {
                     "compile" => return self.compile.value(name),
                     "instances" => return self.instances.value(name),
+                    "restart" | "breaker" | "health" => return supervision::value(self, table, name),
                     _ => {}
                 }
                 let limits = match table {

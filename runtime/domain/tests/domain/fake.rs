@@ -66,6 +66,7 @@ pub(crate) fn entry(name: &str, version: &str, status: Status) -> Entry {
         waiting: None,
         trail: Vec::new(),
         activation: None,
+        watch: None,
     }
 }
 

@@ -6,6 +6,7 @@ mod fake;
 mod filter;
 mod graph_cases;
 mod limits;
+mod losing;
 mod manifest;
 mod properties;
 mod reducing;

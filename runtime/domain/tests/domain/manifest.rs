@@ -49,12 +49,26 @@ empty = ""
 [instances]
 mode = "per-call"
 
+[restart]
+policy = "on-failure"
+delay = "2s"
+max_delay = "1m"
+max_restarts = 3
+window = "10m"
+
+[breaker]
+failures = 2
+
 [build]
 command = "make"
 output = "calculator.wasm"
 "#,
     )
     .unwrap();
+    let (restart, breaker) = (manifest.restart.in_force(), manifest.breaker.in_force());
+    assert_eq!((restart.policy.as_str(), restart.max_restarts), ("on-failure", 3));
+    assert_eq!((restart.backoff.base.as_secs(), restart.backoff.max.as_secs(), restart.window.as_secs()), (2, 60, 600));
+    assert_eq!((breaker.failures, breaker.window.as_secs()), (Some(2), 60), "what it does not say is as usual");
     assert_eq!(manifest.id.unwrap().as_str(), "acme:calculator");
     assert_eq!(manifest.version.unwrap().to_string(), "1.2.0");
     assert_eq!(manifest.kind.unwrap().as_str(), "skill");
@@ -145,7 +159,7 @@ fn names_an_unknown_key_its_line_and_the_nearest_known_one() {
     check("[build]\ncomand = 'make'", "line 2: unknown key `build.comand` / did you mean `command`?");
     check(
         "limits.fuel = 1\n\"a b\\u001b\" = 1",
-        "line 2: unknown key `\"a b\\u{1b}\"` / known keys here: id, version, kind, description, wasm, metadata, dependencies, bind, callers, limits, grants, config, instances, build",
+        "line 2: unknown key `\"a b\\u{1b}\"` / known keys here: id, version, kind, description, wasm, metadata, dependencies, bind, callers, limits, grants, config, instances, restart, breaker, build",
     );
 }
 
@@ -153,7 +167,7 @@ fn names_an_unknown_key_its_line_and_the_nearest_known_one() {
 fn names_the_first_unknown_key_of_the_file() {
     check(
         "zz = 1\naa = 2\n",
-        "line 1: unknown key `zz` / known keys here: id, version, kind, description, wasm, metadata, dependencies, bind, callers, limits, grants, config, instances, build",
+        "line 1: unknown key `zz` / known keys here: id, version, kind, description, wasm, metadata, dependencies, bind, callers, limits, grants, config, instances, restart, breaker, build",
     );
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use domain::entry::{Need, Unresolved, UnresolvedReason};
 use domain::reduce::{apply, changed_terms, terms};
+use domain::supervision::{Quarantine, Relapse};
 use domain::{Actor, ComponentId, Entry, Event, Failure, FailureKind, Fusion, Grant, Phase, Record, Status, Timestamp};
 
 use crate::fake::{entry, id};
@@ -25,6 +26,7 @@ fn failed(component: &ComponentId) -> Event {
         fuel: None,
         callers: Vec::new(),
         retry_after_ms: None,
+        by_caller: false,
     };
     Event::Failed { component: component.clone(), failure: Box::new(failure), count: 1, keep: None }
 }
@@ -48,6 +50,76 @@ fn an_activation_leaves_no_last_error_but_the_count_of_all() {
     // What fails afterwards is how the entry stands again.
     let again = after(failed(&id), Some(active));
     assert_eq!((again.last_error.as_deref(), again.error_count), (Some("not today"), 2));
+}
+
+fn quarantined(component: &ComponentId) -> Event {
+    let quarantine = Quarantine {
+        since: Timestamp::default(),
+        probe_at: Timestamp::from_micros(10),
+        round: 1,
+        cause: "5 failures within 60s".to_owned(),
+    };
+    let (old_status, error) = (Status::Active, "not today".to_owned());
+    Event::Quarantined { component: component.clone(), old_status, error, quarantine, refused: 0 }
+}
+
+#[test]
+fn a_quarantine_lasts_until_something_else_is_said_of_the_component() {
+    let id = id("a");
+    let active = after(failed(&id), Some(entry("a", "1.0.0", Status::Active)));
+    let kept = after(quarantined(&id), Some(active.clone()));
+    assert_eq!((kept.status, kept.quarantine().map(|quarantine| quarantine.round)), (Status::Error, Some(1)));
+    assert_eq!(
+        after(failed(&id), Some(kept.clone())).quarantine(),
+        kept.quarantine(),
+        "a trial that failed is only that"
+    );
+    let relapse = Relapse { round: 1, until: Timestamp::from_micros(99), proven: true };
+    let recovered = Event::Recovered { component: id.clone(), old_status: Status::Error, relapse, refused: 3 };
+    let recovered = after(recovered, Some(kept.clone()));
+    let watch = recovered.watch.clone().unwrap();
+    assert_eq!((recovered.status, recovered.quarantine(), watch.relapse), (Status::Active, None, Some(relapse)));
+    assert_eq!(watch.counts_after, 1, "what failed before counts no more");
+    let cleared = Event::ErrorsCleared { component: id.clone(), old_status: Status::Error, history: true };
+    let cleared = after(cleared, Some(kept.clone()));
+    assert_eq!((cleared.status, cleared.quarantine()), (Status::Registered, None));
+    let marked = Event::Errored { component: id.clone(), old_status: Status::Error, error: "by hand".to_owned() };
+    assert_eq!(after(marked, Some(kept.clone())).quarantine(), None, "nobody tries what somebody marked");
+    let activated = Event::Activated {
+        component: id,
+        old_status: Status::Error,
+        revision: 1,
+        duration_us: 1,
+        fuel: 1,
+        asked: None,
+        lock: Vec::new(),
+    };
+    assert_eq!(after(activated, Some(kept)).quarantine(), None);
+}
+
+#[test]
+fn who_lost_a_dependency_remembers_it_until_it_is_active_or_told_to_stay() {
+    let a = id("a");
+    let deactivated = |lost: Option<&str>| Event::Deactivated {
+        component: a.clone(),
+        old_status: Status::Active,
+        reason: None,
+        lost: lost.map(id),
+    };
+    let lost = after(deactivated(Some("b")), Some(entry("a", "1.0.0", Status::Active)));
+    assert_eq!((lost.status, lost.lost()), (Status::Inactive, Some(&id("b"))));
+    let stays = after(deactivated(None), Some(lost.clone()));
+    assert_eq!((stays.lost(), stays.watch.as_ref()), (None, None), "nothing to remember is no memory");
+    let activated = Event::Activated {
+        component: a.clone(),
+        old_status: Status::Inactive,
+        revision: 1,
+        duration_us: 1,
+        fuel: 1,
+        asked: None,
+        lock: Vec::new(),
+    };
+    assert_eq!(after(activated, Some(lost)).lost(), None);
 }
 
 #[test]

@@ -37,7 +37,18 @@ components = 3
 memory64 = true
 stack = "1MiB"
 
+[restart]
+policy = "never"
+delay = "2s"
+[breaker]
+failures = "never"
+max_delay = "1s"
+[health]
+interval = "10s"
+threshold = 90
 [activation]
+max_retries = 2
+follow = false
 parallel = 3
 
 [instances]
@@ -141,6 +152,21 @@ fn shows_every_value_as_it_would_be_written() {
     * engine.memory64 = true
     * engine.stack = "1MiB"
     * activation.parallel = 3
+    * activation.max_retries = 2
+      activation.retry_delay = "200ms"
+    * activation.follow = false
+    * restart.policy = "never"
+    * restart.delay = "2s"
+      restart.max_delay = "30s"
+      restart.max_restarts = 5
+      restart.window = "60s"
+    * breaker.failures = "never"
+      breaker.window = "60s"
+      breaker.delay = "10s"
+    * breaker.max_delay = "1s"
+    * health.interval = "10s"
+      health.deadline = "5s"
+    * health.threshold = 90
     * instances.max_size = 100
     * instances.ttl = "3600s"
       instances.drain = "30s"

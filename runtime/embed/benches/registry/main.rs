@@ -9,6 +9,7 @@ mod gates;
 mod instances;
 mod limits;
 mod planning;
+mod quarantine;
 mod restart;
 mod swapping;
 
@@ -23,7 +24,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 /// A bench and what it is called.
 type Bench = (&'static str, fn(&Runtime) -> anyhow::Result<()>);
 
-const BENCHES: [Bench; 8] = [
+const BENCHES: [Bench; 9] = [
     ("adding", adding::run),
     ("planning", planning::run),
     ("restart", restart::run),
@@ -32,6 +33,7 @@ const BENCHES: [Bench; 8] = [
     ("gates", gates::run),
     ("instances", instances::run),
     ("swapping", swapping::run),
+    ("quarantine", quarantine::run),
 ];
 
 /// The medians of both sides, run in turns `runs` times.

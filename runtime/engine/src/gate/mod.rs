@@ -107,7 +107,9 @@ pub(crate) fn link_function(
 fn provider(link: &Link) -> Result<Arc<ComponentUnit>, Unmet> {
     let id = link.provider.id();
     let unit = link.provider.unit().ok_or_else(|| {
-        (FailureKind::Dependency, format!("{id}, which provides `{}`, is not active", shown(&link.import)))
+        let barrier = link.provider.barrier();
+        let standing = barrier.as_ref().map_or("not active", |barrier| barrier.reason());
+        (FailureKind::Dependency, format!("{id}, which provides `{}`, is {standing}", shown(&link.import)))
     })?;
     component_unit(unit).map_err(|message| (FailureKind::Host, message))
 }

@@ -286,8 +286,17 @@ impl Gate {
         Ok(Some(first))
     }
 
+    /// Says why there is nobody to call.
+    #[cold]
     fn absent(&self) -> Interrupt {
-        Interrupt::Absent { id: self.slot.id().clone() }
+        let id = self.slot.id().clone();
+        match self.slot.barrier() {
+            Some(barrier) => {
+                barrier.refuse();
+                Interrupt::Barred { id, reason: barrier.reason().to_owned() }
+            }
+            None => Interrupt::Absent { id },
+        }
     }
 
     fn dependency(&self, message: String) -> Interrupt {

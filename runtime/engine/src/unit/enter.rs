@@ -234,6 +234,21 @@ impl ComponentUnit {
         if own < entrance.deadline { (own, limit) } else { (entrance.deadline, entrance.time) }
     }
 
+    /// Tells whether a call ended at a bound that its caller set below the component's own. Who calls on behalf of another call leaves
+    /// what it has not used of its own time: the component is to blame if that was half of what it may take.
+    #[cold]
+    fn is_lowered(&self, kind: FailureKind, bounds: &Bounds, entrance: &Entrance<'_>) -> bool {
+        let limit = self.spec.limits.deadline();
+        match kind {
+            FailureKind::Fuel => bounds.fuel < self.spec.limits.fuel,
+            FailureKind::Deadline if bounds.time < limit => true,
+            FailureKind::Deadline if !entrance.caller.chain.is_empty() && entrance.time <= limit => {
+                entrance.watch.is_some_and(|watch| watch.elapsed() < limit / 2)
+            }
+            _ => false,
+        }
+    }
+
     fn fuel(&self, entrance: &Entrance<'_>) -> u64 {
         entrance.fuel.map_or(self.spec.limits.fuel, |fuel| fuel.min(self.spec.limits.fuel))
     }
@@ -332,7 +347,8 @@ impl ComponentUnit {
             Err(NoTurn::Late) => {
                 let message =
                     format!("other calls kept the component busy for {} ms, this call's deadline", millis(time));
-                failed(FailureKind::Deadline, message)
+                let failure = self.scene(entrance.caller).failure(Phase::Call, FailureKind::Deadline, &message);
+                Err(Stopped::Failed(Box::new(Failure { by_caller: true, ..failure })))
             }
         }
     }
@@ -343,7 +359,9 @@ impl ComponentUnit {
         let used = bounds.fuel.saturating_sub(live.fuel_left());
         called.map(|value| (value, used)).map_err(|error| {
             let allowed = self.allowed(bounds.fuel, bounds.time, live);
-            Box::new(self.scene(entrance.caller).trap(Phase::Call, &error, &allowed, Some(used)))
+            let failure = self.scene(entrance.caller).trap(Phase::Call, &error, &allowed, Some(used));
+            let by_caller = self.is_lowered(failure.kind, bounds, entrance);
+            Box::new(Failure { by_caller, ..failure })
         })
     }
 }

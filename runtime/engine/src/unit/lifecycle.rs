@@ -15,7 +15,7 @@ use super::shelf::{NoTurn, Turn};
 use super::{ComponentUnit, Live, bounded};
 use crate::clock::Stopwatch;
 use crate::epoch::Deadline;
-use crate::failure::Interrupt;
+use crate::failure::{Interrupt, millis};
 use crate::settings::SNAPSHOT_BYTES_MAX;
 
 /// What the functions of `registry:component` answer, apart from `snapshot`.
@@ -143,33 +143,36 @@ impl ComponentUnit {
     }
 
     /// See [`domain::ports::Unit::check_health`].
-    pub(super) async fn ask_health(&self) -> Result<Option<()>, Failure> {
+    pub(super) async fn ask_health(&self, within: Option<Duration>) -> Result<Option<()>, Failure> {
         if self.exports.lifecycle("health", "check").is_none() {
             return Ok(None);
         }
-        let checked = self.checked_health().await;
+        let checked = self.checked_health(within).await;
         if let Err(failure) = &checked {
             self.shared.observer.failed(failure.clone());
         }
         checked.map(Some)
     }
 
-    async fn checked_health(&self) -> Result<(), Failure> {
+    async fn checked_health(&self, within: Option<Duration>) -> Result<(), Failure> {
         let nobody = Arc::<Caller>::default();
-        let deadline = Deadline::after(self.spec.limits.deadline());
+        let limit = self.spec.limits.deadline();
+        let time = within.map_or(limit, |within| within.min(limit));
+        let deadline = Deadline::after(time);
         let (turn, live) = match self.shelf.turn(Some(deadline)).await {
             Ok(turn) => turn,
             Err(reason) => {
                 let (kind, message) = match reason {
                     NoTurn::Late => {
-                        let waited = self.spec.limits.deadline_ms;
+                        let waited = millis(time);
                         (FailureKind::Deadline, format!("calls kept the component busy for {waited} ms"))
                     }
                     NoTurn::Full | NoTurn::Gone | NoTurn::Retired => {
                         (FailureKind::Exhausted, "too many calls wait for the component".to_owned())
                     }
                 };
-                return Err(self.scene(&nobody).failure(Phase::Health, kind, &message));
+                // It works, only not on this.
+                return Err(Failure { by_caller: true, ..self.scene(&nobody).failure(Phase::Health, kind, &message) });
             }
         };
         let live = match live {
@@ -177,7 +180,7 @@ impl ComponentUnit {
             None => self.make(&nobody, Some(deadline)).await?.0,
         };
         let fuel = self.spec.limits.fuel;
-        let mut steps = Steps { unit: self, live, caller: &nobody, deadline, time: self.spec.limits.deadline(), fuel };
+        let mut steps = Steps { unit: self, live, caller: &nobody, deadline, time, fuel };
         steps.begin().map_err(|error| steps.failed(Phase::Health, &error))?;
         match steps.ask(Phase::Health, "health", "check", ()).await {
             Err(failure) if failure.kind != FailureKind::Err => Err(failure),

@@ -166,8 +166,8 @@ impl Unit for ComponentUnit {
         })
     }
 
-    fn check_health(&self) -> BoxFuture<'_, Result<Option<()>, Failure>> {
-        Box::pin(self.ask_health())
+    fn check_health(&self, within: Option<Duration>) -> BoxFuture<'_, Result<Option<()>, Failure>> {
+        Box::pin(self.ask_health(within))
     }
 
     fn take_over<'a>(

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use domain::call::{CallExpression, CallRequest};
 use domain::failure::FailureKind;
-use domain::ports::{Engine as _, InstanceState, Slot, Unit, UnitSpec};
-use domain::{Limits, Phase};
+use domain::ports::{Barrier, Engine as _, InstanceState, Slot, Unit, UnitSpec};
+use domain::supervision::Quarantine;
+use domain::{Limits, Phase, Timestamp};
 use serde_json::json;
 
 use crate::support::{World, call, failure, links_of, slot, wave};
@@ -90,6 +91,18 @@ async fn turning_the_slot_relinks_at_once() {
     let absent = failure(&caller, wave("twice(5)")).await;
     assert_eq!(absent.kind, FailureKind::Dependency);
     insta::assert_snapshot!(absent.message, @"dependency demo:adder is not active");
+    let quarantine = Quarantine {
+        since: Timestamp::default(),
+        probe_at: Timestamp::from_micros(1_000_000),
+        round: 1,
+        cause: "5 failures within 60s".to_owned(),
+    };
+    let barrier = Arc::new(Barrier::new(&quarantine, "it trapped"));
+    slot.bar(Some(barrier.clone()));
+    let refused = failure(&caller, wave("twice(5)")).await;
+    assert_eq!((refused.kind, barrier.refused()), (FailureKind::Dependency, 1));
+    insta::assert_snapshot!(refused.message, @"dependency demo:adder is in quarantine until 1970-01-01T00:00:01.000000Z after 5 failures within 60s, the last: it trapped");
+    slot.bar(None);
     let other = ADDER.replace("\"b\" u32", "\"b\" s32");
     slot.turn(Some(world.unit("demo:adder", &other).await));
     insta::assert_snapshot!(failure(&caller, wave("twice(5)")).await.message, @"dependency demo:adder failed: `add` has another type in its revision 1");

@@ -168,16 +168,16 @@ async fn a_state_that_is_too_big_is_not_kept() {
 async fn health_answers_for_itself() {
     let counter = Counter::new();
     let unit = counter.unit(&[]).await;
-    assert_eq!(unit.check_health().await.unwrap(), Some(()));
+    assert_eq!(unit.check_health(None).await.unwrap(), Some(()));
     let ill = counter.unit(&[("check", ERR)]).await;
     call(&ill, "next()").await;
-    let failed = ill.check_health().await.unwrap_err();
+    let failed = ill.check_health(None).await.unwrap_err();
     assert_eq!((failed.kind, failed.phase), (FailureKind::Err, Phase::Health));
     assert_eq!(ill.instance_state(), InstanceState::Live, "an answer is not a trap");
     assert_eq!(counter.world.heard.failures(), [said(&failed)]);
     let world = World::new();
     let plain = world.unit("demo:adder", include_str!("../fixtures/adder.wat")).await;
-    assert_eq!(plain.check_health().await.unwrap(), None);
+    assert_eq!(plain.check_health(None).await.unwrap(), None);
 }
 
 #[tokio::test]

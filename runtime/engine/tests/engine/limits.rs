@@ -25,9 +25,9 @@ async fn fuel_ends_a_loop_and_a_request_can_only_lower_it() {
     assert_eq!((spin.kind, spin.phase, spin.fuel), (FailureKind::Fuel, Phase::Call, Some(10_000)));
     insta::assert_snapshot!(spin.message, @"the guest used up its fuel of 10000");
     let less = failure(&unit, CallRequest { fuel: Some(100), ..wave("spin()") }).await;
-    assert_eq!(less.fuel, Some(100));
+    assert_eq!((less.fuel, less.by_caller, spin.by_caller), (Some(100), true, false), "whose bound it was");
     let more = failure(&unit, CallRequest { fuel: Some(1_000_000), ..wave("spin()") }).await;
-    assert_eq!(more.fuel, Some(10_000));
+    assert_eq!((more.fuel, more.by_caller), (Some(10_000), false));
     let exact = CallRequest { fuel: Some(4), ..wave("divide(6, 3)") };
     assert_eq!(unit.call(exact).await.unwrap().json, json!(2));
 }
@@ -44,7 +44,7 @@ async fn the_deadline_ends_a_loop_and_others_run_meanwhile() {
         tokio::task::yield_now().await;
         call(&neighbour, "pages()").await
     });
-    assert_eq!((spin.kind, pages.json), (FailureKind::Deadline, json!(1)));
+    assert_eq!((spin.kind, spin.by_caller, pages.json), (FailureKind::Deadline, true, json!(1)));
     insta::assert_snapshot!(spin.message, @"the guest was not done after 100 ms, its deadline");
 }
 
@@ -56,6 +56,7 @@ async fn a_call_that_waits_too_long_for_its_turn_leaves_the_instance_alone() {
     let hurry = CallRequest { timeout: Some(Duration::from_millis(50)), ..wave("pages()") };
     let (spin, waited) = tokio::join!(failure(&unit, wave("spin()")), failure(&unit, hurry));
     assert_eq!((spin.kind, waited.kind), (FailureKind::Deadline, FailureKind::Deadline));
+    assert_eq!((spin.by_caller, waited.by_caller), (false, true), "who waits says nothing of the component");
     insta::assert_snapshot!(waited.message, @"other calls kept the component busy for 50 ms, this call's deadline");
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use domain::plan::{PlanError, plan_activation_in};
 use domain::ports::StateView;
 use domain::resolve::{NOTHING_EXPECTED, Overlay, resolve};
+use domain::supervision::Quarantine;
 use domain::{Bound, ComponentId, Entry, Event, Status, Version};
 
 use super::select::Selection;
@@ -19,6 +20,7 @@ use crate::report::ActivateReport;
 pub(super) struct Started {
     pub(super) duration: std::time::Duration,
     pub(super) fuel: u64,
+    pub(super) attempts: u32,
 }
 
 /// A component that is started, and waits for being said to be active.
@@ -138,6 +140,39 @@ fn revision_decided<'a>(
     events.extend(resolve_waiting(view, &mut overlay, &keys)?);
     refuse_cycles(&overlay, &events)?;
     Ok((events, overlay))
+}
+
+/// Returns the quarantine that ends because `prepared` was tried and did not fail, after checking that nothing it was prepared from has
+/// changed.
+pub(crate) fn decide_recovered(
+    view: &dyn StateView,
+    prepared: &Entry,
+    recipe: Option<&Recipe>,
+) -> Result<Quarantine, RegistryError> {
+    let id = &prepared.id;
+    let entry = view.entry(id)?.ok_or_else(|| unknown(id))?;
+    let changed = || RegistryError::Changed { component: id.clone() };
+    let is_same = entry.status == Status::Error
+        && entry.revision.number == prepared.revision.number
+        && entry.dependencies == prepared.dependencies
+        && entry.grants == prepared.grants
+        && entry.fusion == prepared.fusion;
+    if !is_same || recipe.is_some_and(|recipe| !recipe.is_current(view).unwrap_or(false)) {
+        return Err(changed());
+    }
+    needs_are_active(view, prepared)?;
+    entry.quarantine().cloned().ok_or_else(changed)
+}
+
+fn needs_are_active(view: &dyn StateView, prepared: &Entry) -> Result<(), RegistryError> {
+    for on in prepared.dependency_ids() {
+        let status = view.entry(&on)?.map(|dependency| dependency.status);
+        if status != Some(Status::Active) {
+            let status = status.unwrap_or(Status::Discovered);
+            return Err(RegistryError::NotActive { component: on, status });
+        }
+    }
+    Ok(())
 }
 
 /// Returns the events that make `ready` active, after checking that nothing it was prepared from has changed.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use domain::graph::{Graph, GraphEdge};
 use domain::plan::plan_activation;
 use domain::ports::StateView;
-use domain::{ComponentId, Entry, Event, Failure, FailureKind, Grant, Phase, Status};
+use domain::{Actor, ComponentId, Entry, Event, Failure, FailureKind, Grant, Phase, Status};
 
 use crate::Registry;
 use crate::commit::blocking;
@@ -22,8 +22,8 @@ use crate::instances::Prepared;
 use crate::names::{Target, unknown};
 use crate::parallel::for_each;
 use crate::report::{ActivateReport, Activated};
-pub(crate) use decide::decide_revision;
 use decide::{Ready, Started, decide_active};
+pub(crate) use decide::{decide_recovered, decide_revision};
 use select::Selected;
 pub(crate) use switch::no_revision;
 pub use switch::{Switch, SwitchReport};
@@ -60,10 +60,15 @@ impl Registry {
     /// in the old one, and so do calls on handles that it gave out, for as long as the component's drain time allows. Where the new
     /// revision fails, the old one goes on as if nothing had been. [`Activated::swapped`] says what was moved.
     ///
+    /// An activation that failed is tried again as often as `activation.max_retries` says, after a while. What waited for a component to
+    /// come back, because it needs it, comes back with it.
+    ///
     /// # Cancel safety
     /// Dropping the future leaves each component either activated or as it was.
     pub async fn activate(&self, targets: &[Target]) -> ActivateReport {
-        self.asked_for(targets.iter().map(|target| target.id.clone())).activate_targets(targets).await
+        let report = self.asked_for(targets.iter().map(|target| target.id.clone())).activate_now(targets).await;
+        self.follow_now().await;
+        report
     }
 
     /// Returns the same registry for an activation of `ids`, unless it is part of another one: what that needs nobody asked for.
@@ -72,7 +77,8 @@ impl Registry {
         Self { asked: Some(asked), ..self.clone() }
     }
 
-    async fn activate_targets(&self, targets: &[Target]) -> ActivateReport {
+    /// As [`Registry::activate`], of the targets and what they need alone.
+    pub(crate) async fn activate_now(&self, targets: &[Target]) -> ActivateReport {
         let mut report = ActivateReport::default();
         let Selected { current, replacing, refused, failed } = self.select_all(targets).await;
         report.failed.extend(failed);
@@ -130,7 +136,14 @@ impl Registry {
     /// [`RegistryError::Storage`] if the state cannot be read.
     pub async fn resume(&self) -> Result<ActivateReport, RegistryError> {
         let as_of = self.last_seq();
-        let waves = active_waves(self.active_entries().await?)?;
+        let mut active = self.active_entries().await?;
+        self.find_lost(&active);
+        self.follow().await?;
+        if self.last_seq() != as_of {
+            active = self.active_entries().await?;
+        }
+        let as_of = self.last_seq();
+        let waves = active_waves(active)?;
         let mut report = ActivateReport::default();
         for wave in waves {
             report.waves.push(wave.iter().map(|entry| entry.id.clone()).collect());
@@ -149,6 +162,7 @@ impl Registry {
         }
         report.order = report.waves.concat();
         self.flush_failures().await?;
+        self.follow().await?;
         Ok(report)
     }
 
@@ -181,10 +195,12 @@ impl Registry {
                 duration: self.inner.clock.now().since(begun),
                 fuel,
                 swapped: None,
+                attempts: 1,
             }),
             Err(failure) => {
                 self.slot(&entry.id).turn(None);
-                Err(self.fail_activation(failure).await)
+                // Nobody asked for it just now: it is the registry that makes it anew.
+                Err(self.with_actor(Actor::System).fail_activation(failure).await)
             }
         }
     }
@@ -273,12 +289,12 @@ impl Registry {
             }
         }
         self.prepare_imports(&entry).await?;
-        let (prepared, fuel) = match self.prepare_and_start(&entry).await {
+        let (prepared, fuel, attempts) = match self.attempt(&entry).await? {
             Ok(started) => started,
-            Err(failure) => return Err(self.fail_activation(failure).await),
+            Err(failure) => return Err(self.fail_activation(*failure).await),
         };
         let duration = self.inner.clock.now().since(begun);
-        self.put_active(&entry, prepared, Started { duration, fuel }).await.map(Some)
+        self.put_active(&entry, prepared, Started { duration, fuel, attempts }).await.map(Some)
     }
 
     /// Puts the units that `entry` imports from in service, where another process activated them.
@@ -287,6 +303,26 @@ impl Registry {
             self.unit(&edge.on).await?;
         }
         Ok(())
+    }
+
+    /// Prepares and starts an instance, again and again if need be, and returns it with its fuel and the number of attempts. Each that is
+    /// followed by another one is in the history.
+    async fn attempt(&self, entry: &Arc<Entry>) -> Result<Result<(Prepared, u64, u32), Box<Failure>>, RegistryError> {
+        let activation = self.settings().activation;
+        let mut retries = 0;
+        loop {
+            let failure = match self.prepare_and_start(entry).await {
+                Ok((prepared, fuel)) => return Ok(Ok((prepared, fuel, retries + 1))),
+                Err(failure) => failure,
+            };
+            if retries >= activation.max_retries || !failure.kind.may_pass() {
+                return Ok(Err(Box::new(failure)));
+            }
+            self.record_failure(failure).await?;
+            let delay = activation.backoff().delay(retries, self.inner.supervisor.draw());
+            retries += 1;
+            tokio::time::sleep(delay).await;
+        }
     }
 
     async fn prepare_and_start(&self, entry: &Arc<Entry>) -> Result<(Prepared, u64), Failure> {
@@ -351,6 +387,7 @@ impl Registry {
             duration: started.duration,
             fuel: started.fuel,
             swapped: None,
+            attempts: started.attempts,
         })
     }
 
@@ -364,7 +401,10 @@ impl Registry {
             Ok((vec![failed, errored], ()))
         });
         match written.await {
-            Ok(()) => RegistryError::Activation(Box::new(failure)),
+            Ok(()) => {
+                self.plan_activation_again(&failure);
+                RegistryError::Activation(Box::new(failure))
+            }
             Err(error) => error,
         }
     }

@@ -54,7 +54,7 @@ impl Registry {
         let planned = self.read(move |view| replaced_entry(view, &key, number)).await?;
         let needs: Vec<_> = planned.dependency_ids().into_iter().map(Target::from).collect();
         // Boxed: an activation may replace, a replacement activates.
-        let dependencies = Box::pin(self.activate(&needs)).await;
+        let dependencies = Box::pin(self.activate_now(&needs)).await;
         report.order.extend(dependencies.order);
         report.waves.extend(dependencies.waves);
         report.activated.extend(dependencies.activated);
@@ -109,7 +109,7 @@ impl Registry {
         };
         self.made_instances(&*unit);
         let duration = self.inner.clock.now().since(begun);
-        let started = Started { duration, fuel: handover.started().fuel };
+        let started = Started { duration, fuel: handover.started().fuel, attempts: 1 };
         let state = handover.state();
         let saved = self.entry_now(id)?.and_then(|entry| entry.state.clone());
         let mut settled = Settled::default();

@@ -94,6 +94,17 @@ pub(super) fn of(error: &RegistryError) -> Vec<String> {
             ],
             _ => vec![format!("`runtime activate {component}` activates it and all that it needs")],
         },
+        RegistryError::Waiting { component, on } => vec![
+            format!("`runtime deps {component} --check` shows what is wrong"),
+            format!("it comes back by itself when `{on}` does"),
+        ],
+        RegistryError::Quarantined { component, .. } => vec![
+            format!("`runtime errors {component}` shows what failed"),
+            "the first call after that time tries it".to_owned(),
+            format!(
+                "`runtime activate {component}` tries it now, `runtime errors --clear {component}` ends the quarantine"
+            ),
+        ],
         RegistryError::Transition { .. } => {
             vec!["statuses follow registered → active ⇄ inactive; an error is cleared to registered".to_owned()]
         }

@@ -161,6 +161,7 @@ pub(crate) fn entry_after(
             waiting: None,
             trail: Vec::new(),
             activation: None,
+            watch: None,
         },
     };
     after.revision = revision.clone();

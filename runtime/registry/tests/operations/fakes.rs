@@ -101,13 +101,15 @@ impl GuestOutput for NoOutput {
 }
 
 /// An engine whose components are lines of text: `import NAME`, `export NAME`, `name N`, `version V`, and what goes wrong:
-/// `fail-link`, `fail-start`, `fail-start-once`, `fail-call`. The instance of one that says `busy` always serves a call. A line that starts with `#` only makes the bytes differ.
+/// `fail-link`, `fail-start`, `fail-start-once`, `fail-call`, `unhealthy`, or `fail-call-while-ill` and so on for as long as the world says. The instance of one that says `busy` always serves a call. A line that starts with `#` only makes the bytes differ.
 pub(crate) struct TextEngine {
     observer: Arc<Tracker>,
     /// What happened to units, in order: `start a:b`, `stop a:b`.
     pub(crate) steps: Arc<Mutex<Vec<String>>>,
     starts: Arc<AtomicUsize>,
     machine: Arc<Machine>,
+    ill: Arc<AtomicBool>,
+    clock: Arc<Ticking>,
 }
 
 impl Engine for TextEngine {
@@ -192,6 +194,8 @@ impl Engine for TextEngine {
                 observer: self.observer.clone(),
                 steps: self.steps.clone(),
                 starts: self.starts.clone(),
+                ill: self.ill.clone(),
+                clock: self.clock.clone(),
             };
             if unit.has("fail-link") {
                 return Err(unit.failure(Phase::Link, FailureKind::Denied, "wasi:sockets/tcp is not granted"));
@@ -241,6 +245,7 @@ fn failure(spec: &UnitSpec, phase: Phase, kind: FailureKind, message: &str) -> F
         fuel: None,
         callers: vec![],
         retry_after_ms: None,
+        by_caller: false,
     }
 }
 
@@ -255,15 +260,19 @@ struct TextUnit {
     observer: Arc<Tracker>,
     steps: Arc<Mutex<Vec<String>>>,
     starts: Arc<AtomicUsize>,
+    ill: Arc<AtomicBool>,
+    clock: Arc<Ticking>,
 }
 
 impl TextUnit {
     fn has(&self, word: &str) -> bool {
-        self.text.lines().any(|line| line == word)
+        let is_ill = self.ill.load(Ordering::SeqCst);
+        let has = |line: &str| line == word || (is_ill && line.strip_suffix("-while-ill") == Some(word));
+        self.text.lines().any(has)
     }
 
     fn failure(&self, phase: Phase, kind: FailureKind, message: &str) -> Failure {
-        failure(&self.spec, phase, kind, message)
+        Failure { at: self.clock.now(), ..failure(&self.spec, phase, kind, message) }
     }
 
     /// Makes the instance or drops it, and returns whether there was one.
@@ -377,6 +386,9 @@ impl Unit for TextUnit {
                 return Err(EngineError::Replaced(Box::new(request)));
             }
             assert!(!request.caller.call_id.is_none(), "each call has an id");
+            let CallExpression::Wave(wave) = request.expression else {
+                return Err(EngineError::BadArguments { reason: "only WAVE here".to_owned(), signature: None });
+            };
             let was_live = self.set_live(true);
             let ok = !self.has("fail-call");
             self.observer.called(CallRecord {
@@ -394,7 +406,6 @@ impl Unit for TextUnit {
                 self.observer.failed(failure.clone());
                 return Err(EngineError::Failed(Box::new(failure)));
             }
-            let CallExpression::Wave(wave) = request.expression else { panic!("only WAVE here") };
             Ok(CallOutcome {
                 function: wave.as_str().into(),
                 // How many others it is made of.
@@ -406,10 +417,10 @@ impl Unit for TextUnit {
         })
     }
 
-    fn check_health(&self) -> BoxFuture<'_, Result<Option<()>, Failure>> {
+    fn check_health(&self, _: Option<Duration>) -> BoxFuture<'_, Result<Option<()>, Failure>> {
         Box::pin(async move {
             if !self.has("unhealthy") {
-                return Ok(None);
+                return Ok(self.text.contains("registry:component/health").then_some(()));
             }
             let failure = self.failure(Phase::Health, FailureKind::Err, "low on air");
             self.observer.failed(failure.clone());
@@ -461,6 +472,8 @@ pub(crate) struct World {
     pub(crate) steps: Arc<Mutex<Vec<String>>>,
     pub(crate) machine: Arc<Machine>,
     pub(crate) tracker: Arc<Tracker>,
+    pub(crate) ill: Arc<AtomicBool>,
+    pub(crate) clock: Arc<Ticking>,
 }
 
 impl World {
@@ -496,13 +509,17 @@ impl World {
         let tracker = Arc::new(Tracker::new(clock.clone()));
         let steps = Arc::new(Mutex::new(Vec::new()));
         let machine = Arc::new(Machine::default());
+        let ill = Arc::new(AtomicBool::new(false));
         let engine = TextEngine {
             observer: tracker.clone(),
             steps: steps.clone(),
             starts: Arc::default(),
             machine: machine.clone(),
+            ill: ill.clone(),
+            clock: clock.clone(),
         };
-        let mut builder = Registry::builder();
+        // What is due is done when a test says so.
+        let mut builder = Registry::builder().unsupervised();
         if let Some(upkeep) = upkeep {
             builder = builder.upkeep(upkeep);
         }
@@ -510,7 +527,7 @@ impl World {
             .state(state)
             .blobs(blobs)
             .engine(Arc::new(engine))
-            .clock(clock)
+            .clock(clock.clone())
             .settings(settings)
             .output(Arc::new(NoOutput))
             .tracker(tracker.clone())
@@ -519,7 +536,7 @@ impl World {
             .open()
             .await
             .unwrap();
-        Self { registry, steps, machine, tracker }
+        Self { registry, steps, machine, tracker, ill, clock }
     }
 
     /// Registers a component given as lines after `component`.

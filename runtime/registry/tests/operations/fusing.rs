@@ -193,7 +193,7 @@ async fn a_part_that_changes_is_in_the_unit_as_it_is_then() {
     assert!(!world.registry.unregister(&[id("demo:c")], false).await.failed.is_empty());
     world.registry.mark_error(&id("demo:c"), "a test").await.unwrap();
     let refused = world.made_of("demo:a").await.unwrap_err();
-    assert!(refused.contains("demo:c, with which it is fused, is not active"), "{refused}");
+    assert!(refused.contains("`demo:a` is inactive: it waits for `demo:c`"), "it went with its part: {refused}");
     world.activate("demo:c").await;
     assert_eq!(world.made_of("demo:a").await, Ok(2));
 }

@@ -23,6 +23,7 @@ mod pruning;
 mod races;
 mod registering;
 mod statuses;
+mod supervising;
 mod swapping;
 mod transfer;
 mod upkeep;

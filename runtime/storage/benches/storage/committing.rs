@@ -100,7 +100,7 @@ impl Change {
             }
             1 => Event::ConfigSet { key: "note".to_owned(), old: None, new: Some(number.to_string()) },
             _ if entry.status == Status::Active => {
-                Event::Deactivated { component, old_status: entry.status, reason: None }
+                Event::Deactivated { component, old_status: entry.status, reason: None, lost: None }
             }
             _ => Event::Activated {
                 component,

@@ -28,7 +28,10 @@ pub(crate) fn apply(rows: &mut Overlay<'_>, record: &Record) -> Result<(), Stora
     match &record.event {
         Event::IndexCreated { key } => return create_index(rows, key),
         Event::IndexDropped { key } => return drop_index(rows, key),
-        Event::Refused { .. } | Event::ConfigSet { .. } => return Ok(()),
+        Event::Refused { .. }
+        | Event::ConfigSet { .. }
+        | Event::HealthDropped { .. }
+        | Event::HealthRestored { .. } => return Ok(()),
         Event::Registered { .. }
         | Event::Unregistered { .. }
         | Event::RevisionSelected { .. }
@@ -38,6 +41,9 @@ pub(crate) fn apply(rows: &mut Overlay<'_>, record: &Record) -> Result<(), Stora
         | Event::Activated { .. }
         | Event::Deactivated { .. }
         | Event::Errored { .. }
+        | Event::Quarantined { .. }
+        | Event::Recovered { .. }
+        | Event::Restarted { .. }
         | Event::ErrorsCleared { .. }
         | Event::Failed { .. }
         | Event::StateSaved { .. }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use domain::entry::{Edge, Entry, Revision, StateRef, Unresolved};
 use domain::failure::LoggedFailure;
 use domain::ports::{StateView, StorageError};
+use domain::supervision::Watch;
 use domain::usage::Usage;
 use domain::{Activation, ComponentId, Fusion, Granted, Status, Timestamp};
 use serde::de::DeserializeOwned;
@@ -45,6 +46,7 @@ pub(super) struct EntryRow {
     trail: Vec<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     activation: Option<Arc<Activation>>,
+    watch: Option<Arc<Watch>>,
 }
 
 fn is_empty(edges: &[Edge]) -> bool {
@@ -71,6 +73,7 @@ pub(crate) fn entry_row(entry: &Entry) -> Result<Vec<u8>, StorageError> {
         waiting: entry.waiting,
         trail: entry.trail.clone(),
         activation: entry.activation.clone(),
+        watch: entry.watch.clone(),
     })
 }
 
@@ -133,6 +136,7 @@ pub(crate) fn entry(rows: &dyn Rows, id: &ComponentId) -> Result<Option<Arc<Entr
         waiting: row.waiting,
         trail: row.trail,
         activation: row.activation,
+        watch: row.watch,
     })))
 }
 

@@ -115,6 +115,7 @@ pub(crate) fn failed(name: &str, message: &str) -> Event {
             fuel: Some(12),
             callers: vec![id("top")],
             retry_after_ms: None,
+            by_caller: false,
         }),
         count: 1,
         keep: None,

@@ -73,7 +73,12 @@ fn write_first_format(folder: &Path) {
     commit(state, vec![Event::IndexCreated { key: "author".to_owned() }, setting("a value")]);
     commit(
         state,
-        vec![Event::Deactivated { component: id("a"), old_status: Status::Active, reason: Some("enough".to_owned()) }],
+        vec![Event::Deactivated {
+            component: id("a"),
+            old_status: Status::Active,
+            reason: Some("enough".to_owned()),
+            lost: None,
+        }],
     );
     storage.close().unwrap();
 }

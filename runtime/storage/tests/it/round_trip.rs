@@ -1,9 +1,11 @@
 use std::os::unix::fs::PermissionsExt;
 
+use domain::event::{Failing, HealthCount};
 use domain::failure::FAILURES_MAX;
 use domain::ports::{
     BlobStore, GuestOutput, OutputLine, OutputSink, OutputStream, SettingsStore, StateStore, StateView,
 };
+use domain::supervision::{Quarantine, Relapse};
 use domain::usage::Usage;
 use domain::{Event, Status, Timestamp};
 use storage::MemoryStore;
@@ -52,6 +54,48 @@ fn answers_after_reopening_as_before() {
     assert_eq!(&*storage.blobs.get(&digest).unwrap(), b"bytes");
     assert_eq!(storage.output.read(&id("top")).unwrap(), [line]);
     assert_eq!(storage.settings.load().unwrap().0.as_deref(), Some("a = 1\n"));
+}
+
+#[test]
+fn keeps_what_the_registry_watches_over() {
+    on_both(|state| {
+        commit(state, vec![registered("a", 1, &[]), registered("b", 1, &["a"]), failed("a", "boom")]);
+        let quarantine = Quarantine {
+            since: Timestamp::from_micros(1),
+            probe_at: Timestamp::from_micros(2),
+            round: 3,
+            cause: "5 failures within 60s".to_owned(),
+        };
+        let (component, old_status, error) = (id("a"), Status::Active, "boom".to_owned());
+        commit(
+            state,
+            vec![
+                Event::Quarantined { component, old_status, error, quarantine: quarantine.clone(), refused: 0 },
+                Event::Deactivated { component: id("b"), old_status, reason: None, lost: Some(id("a")) },
+            ],
+        );
+        let entry = |name: &str| state.entry(&id(name)).unwrap().unwrap();
+        assert_eq!((entry("a").status, entry("a").quarantine()), (Status::Error, Some(&quarantine)));
+        assert_eq!(entry("b").lost(), Some(&id("a")));
+        let relapse = Relapse { round: 3, until: Timestamp::from_micros(9), proven: false };
+        let health = HealthCount { healthy: 1, total: 2 };
+        let failing = vec![Failing { component: id("a"), error: "boom".to_owned() }];
+        let events = vec![
+            Event::Recovered { component: id("a"), old_status: Status::Error, relapse, refused: 7 },
+            Event::Restarted { component: id("a"), restarts: 1, max_restarts: 5, duration_us: 3, fuel: 4 },
+            Event::HealthDropped { health, threshold: 80.0, failing },
+            Event::HealthRestored { health, threshold: 50.0 },
+        ];
+        commit(state, events.clone());
+        let watch = entry("a").watch.clone().unwrap();
+        assert_eq!(
+            (entry("a").status, watch.relapse, watch.quarantine.as_ref()),
+            (Status::Active, Some(relapse), None)
+        );
+        let records = state.records(6, 10).unwrap();
+        assert!(records.iter().all(|record| record.version == 4), "a program that does not know them says so");
+        assert_eq!(records.into_iter().map(|record| record.event).collect::<Vec<_>>(), events);
+    });
 }
 
 #[test]

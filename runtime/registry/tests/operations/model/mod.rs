@@ -38,7 +38,9 @@ fn open(folder: &Path, clock: Arc<Ticking>) -> Storage {
     let options = OpenOptions { lock_timeout: Duration::from_secs(1), ..OpenOptions::default() };
     let storage = Storage::open(folder, &options, clock).unwrap();
     if storage.settings.load().unwrap().0.is_none() {
-        storage.settings.save("durability = \"process\"").unwrap();
+        // Restarts and quarantine have times of their own; dependents that follow are tried by themselves.
+        let settings = "durability = \"process\"\nactivation = { follow = false }\nbreaker = { failures = \"never\" }";
+        storage.settings.save(settings).unwrap();
     }
     storage
 }
