@@ -6,8 +6,8 @@ use crate::id::ComponentId;
 use crate::ports::{StateView, StorageError};
 use crate::status::Status;
 
-/// Returns the active components that need `gone`, directly or through each other, each with the dependency that it loses, `gone` itself if it needs that: dependents
-/// stand before what they need. Reads `gone`'s active dependents and theirs alone.
+/// Returns the active components that need `gone`, directly or through each other, each with the dependency that it loses, `gone` itself
+/// if it needs that: dependents stand before what they need. Reads `gone`'s active dependents and theirs alone.
 ///
 /// # Errors
 /// [`StorageError`] if the state cannot be read.
