@@ -141,9 +141,10 @@ impl Unit for ComponentUnit {
         let limit = self.spec.limits.deadline();
         let time = request.timeout.map_or(limit, |timeout| timeout.min(limit));
         let (fuel, caller) = (request.fuel, Arc::new(request.caller));
-        let (watch, deadline) = (Some(Stopwatch::start()), Deadline::after(time));
         let (expression, wave) = (request.expression, request.wave);
         Box::pin(async move {
+            // Made here and not taken along: a call that fits a kilobyte is allocated faster.
+            let (watch, deadline) = (Some(Stopwatch::start()), Deadline::after(time));
             let entrance = Entrance { fuel, watch, deadline, time, caller: &caller, pin: None };
             let has_result = self.exports.get(prepared.position).is_some_and(|export| export.has_result);
             let values = Values { args: &prepared.args, has_result };
@@ -152,7 +153,8 @@ impl Unit for ComponentUnit {
                 Ok(returned) => returned,
                 Err(Stopped::Failed(failure)) => return Err(EngineError::Failed(failure)),
                 Err(Stopped::Replaced) => {
-                    let (timeout, caller) = (Some(deadline.left()), Arc::unwrap_or_clone(caller));
+                    let (fuel, timeout) = (entrance.fuel, Some(entrance.deadline.left()));
+                    let caller = Arc::unwrap_or_clone(caller);
                     return Err(EngineError::Replaced(Box::new(CallRequest {
                         expression,
                         fuel,

@@ -443,3 +443,11 @@ async fn a_pool_has_as_many_instances_as_before() {
         assert_eq!(call.await.unwrap().json, json!(1));
     }
 }
+
+#[tokio::test]
+async fn a_call_fits_a_kilobyte() {
+    let place = Place::new(&[]).await;
+    let old = place.old();
+    // Allocators are several times slower from there on.
+    assert!(std::mem::size_of_val(&*old.call(wave("next()"))) <= 1_024);
+}
