@@ -15,6 +15,7 @@ use crate::commit::blocking;
 use crate::error::RegistryError;
 use crate::grants::GrantRefusal;
 use crate::names::{Target, unknown};
+use crate::quotas::refuse_beyond;
 use crate::register::{Draft, Numbered, RegisterOutcome, RegisterRequest, numbered};
 use crate::source::ComponentSource;
 
@@ -97,6 +98,7 @@ impl Registry {
             }
             (Numbered::Next(number), Some(_)) => (number, RegisterOutcome::NewRevision),
         };
+        refuse_beyond(view, &self.settings().quotas.of_namespace(draft.id.namespace()), draft, outcome)?;
         let (asks_anew, granted) = draft.grants_of(entry.as_deref(), newest.as_deref())?;
         let had = entry.iter().flat_map(|entry| entry.grants.iter().map(|granted| granted.grant.clone()));
         let has: Vec<_> = had.chain(granted).collect();
