@@ -84,15 +84,32 @@ pub(crate) struct CliError {
     /// The component it is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) component: Option<Box<str>>,
-    /// The failure of the component, where one failed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) failure: Option<Box<FailureDoc>>,
-    /// Who would break, where that is the reason.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) broken: Option<Box<[BrokenDoc]>>,
+    /// What there is to say beyond the message.
+    #[serde(flatten)]
+    pub(crate) detail: Option<Box<DetailDoc>>,
     /// What caused it, outermost first; shown with `-v`.
     #[serde(skip)]
     causes: Vec<String>,
+}
+
+/// What an error says beyond its message, under a field of its own.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum DetailDoc {
+    /// The failure of the component.
+    Failure(FailureDoc),
+    /// Who would break.
+    Broken(Vec<BrokenDoc>),
+}
+
+impl DetailDoc {
+    fn of(error: &RegistryError) -> Option<Box<Self>> {
+        let detail = match error {
+            RegistryError::Breaking { broken, .. } => Self::Broken(broken.iter().map(BrokenDoc::from).collect()),
+            other => Self::Failure(other.failure()?.into()),
+        };
+        Some(Box::new(detail))
+    }
 }
 
 /// Where and how a component failed.
@@ -134,7 +151,7 @@ pub(crate) struct ErrorDoc<'a> {
 
 impl CliError {
     fn new(kind: ErrorKind, code: &'static str, message: String) -> Self {
-        Self { kind, code, message, hints: vec![], component: None, failure: None, broken: None, causes: vec![] }
+        Self { kind, code, message, hints: vec![], component: None, detail: None, causes: vec![] }
     }
 
     /// The arguments are wrong in a way that clap does not see.
@@ -226,15 +243,17 @@ impl CliError {
             message = format!("{}: {message}", escape_line(item));
         }
         terminal.print(&format!("{} {message}\n", terminal.paint().red("error:")));
-        if let Some(broken) = &self.broken {
+        if let Some(DetailDoc::Broken(broken)) = self.detail.as_deref() {
             terminal.print(&broken_text(broken, terminal.paint()));
         }
         if terminal.is_verbose() {
             for cause in &self.causes {
                 terminal.detail(&format!("  caused by: {cause}"));
             }
-            for frame in self.failure.iter().flat_map(|failure| &failure.backtrace) {
-                terminal.detail(&format!("  at {frame}"));
+            if let Some(DetailDoc::Failure(failure)) = self.detail.as_deref() {
+                for frame in &failure.backtrace {
+                    terminal.detail(&format!("  at {frame}"));
+                }
             }
         }
         for hint in &self.hints {
@@ -257,11 +276,7 @@ impl From<&RegistryError> for CliError {
             message: error.to_string(),
             hints: error.hints(),
             component: error.component().map(|id| id.as_str().into()),
-            failure: error.failure().map(|failure| Box::new(failure.into())),
-            broken: match error {
-                RegistryError::Breaking { broken, .. } => Some(broken.iter().map(BrokenDoc::from).collect()),
-                _ => None,
-            },
+            detail: DetailDoc::of(error),
             causes: vec![],
         }
         .caused_by(error)
@@ -317,8 +332,7 @@ impl From<embed::OpenError> for CliError {
             message: error.to_string(),
             hints: error.hints(),
             component: None,
-            failure: None,
-            broken: None,
+            detail: None,
             causes: vec![],
         }
         .caused_by(&error)

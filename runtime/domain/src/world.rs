@@ -185,6 +185,29 @@ impl World {
         self.nodes.len()
     }
 
+    /// Returns about how many bytes of memory it takes.
+    pub fn bytes(&self) -> usize {
+        let of_name = |name: &String| name.len() + size_of::<String>();
+        let of_type = |ty: &Type| match ty {
+            Type::Record(fields) => fields.iter().map(|(name, _)| of_name(name)).sum(),
+            Type::Variant(cases) => cases.iter().map(|(name, _)| of_name(name)).sum(),
+            Type::Enum(names) | Type::Flags(names) => names.iter().map(of_name).sum(),
+            other => other.parts().count() * size_of::<TypeId>(),
+        };
+        let of_item = |item: &Item| match item {
+            Item::Interface(interface) => {
+                let names = interface.functions.keys().chain(interface.types.keys()).chain(interface.resources.keys());
+                let params = interface.functions.values().flat_map(|function| &function.params);
+                names.map(of_name).sum::<usize>() + params.map(|(name, _)| of_name(name)).sum::<usize>()
+            }
+            Item::Function(function) => function.params.iter().map(|(name, _)| of_name(name)).sum(),
+            Item::Type(_) | Item::Other => 0,
+        };
+        let items = self.imports.iter().chain(&self.exports).map(|(name, item)| of_name(name) + of_item(item));
+        let nodes = self.nodes.iter().map(|node| of_type(&node.ty) + size_of::<Node>());
+        items.sum::<usize>() + nodes.sum::<usize>()
+    }
+
     /// Returns an import or export.
     pub fn item(&self, side: Side, name: &str) -> Option<&Item> {
         match side {

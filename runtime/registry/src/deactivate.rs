@@ -27,7 +27,13 @@ impl Stopping {
         }
     }
 
-    fn plan(self, view: &dyn StateView, targets: &[ComponentId], cascade: bool) -> Result<StopPlan, StorageError> {
+    /// Says what stopping `targets` takes.
+    pub(crate) fn plan(
+        self,
+        view: &dyn StateView,
+        targets: &[ComponentId],
+        cascade: bool,
+    ) -> Result<StopPlan, StorageError> {
         match self {
             Self::Deactivate => plan_deactivation(view, targets, cascade),
             Self::Unregister => plan_unregistration(view, targets, cascade),

@@ -11,12 +11,12 @@ const NAME: &str = "demo:log/sink@1.0.0";
 #[derive(Clone, Debug, PartialEq)]
 enum Shape {
     Word(&'static str),
-    List(Box<Shape>),
-    Option(Box<Shape>),
-    Result(Option<Box<Shape>>, Option<Box<Shape>>),
-    Tuple(Vec<Shape>),
-    Record(Vec<Shape>),
-    Variant(Vec<Option<Shape>>),
+    List(Box<Self>),
+    Option(Box<Self>),
+    Result(Option<Box<Self>>, Option<Box<Self>>),
+    Tuple(Vec<Self>),
+    Record(Vec<Self>),
+    Variant(Vec<Option<Self>>),
     Enum(usize),
     Flags(usize),
     Own(&'static str),
@@ -42,7 +42,7 @@ impl Shape {
             Self::Variant(shapes) => {
                 let cases = shapes.iter().enumerate();
                 let case =
-                    |(at, shape): (usize, &Option<Shape>)| (name(at), shape.as_ref().map(|shape| shape.add_to(world)));
+                    |(at, shape): (usize, &Option<Self>)| (name(at), shape.as_ref().map(|shape| shape.add_to(world)));
                 Type::Variant(cases.map(case).collect())
             }
             Self::Enum(count) => Type::Enum((0..*count).map(name).collect()),

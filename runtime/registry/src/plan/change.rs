@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use domain::grant::{self, Revocation};
-use domain::plan::{PlanError, plan_activation_in, plan_deactivation, plan_unregistration};
+use domain::plan::{PlanError, plan_activation_in};
 use domain::ports::StateView;
 use domain::world::{Diff, Side, World, diff};
 use domain::{ComponentId, Entry, Grant, Revision, Status};
@@ -12,9 +12,11 @@ use super::{Broken, Change, ChangePlan, Coming, Judge, PlannedRevision, Reason, 
 use crate::Registry;
 use crate::activate::no_revision;
 use crate::commit::blocking;
+use crate::deactivate::Stopping;
 use crate::error::RegistryError;
 use crate::grants::GrantRefusal;
 use crate::names::{Target, unknown};
+use crate::quotas::refuse_beyond;
 use crate::register::{Draft, Numbered, RegisterOutcome, RegisterRequest, numbered};
 use crate::source::ComponentSource;
 
@@ -36,8 +38,8 @@ impl Registry {
                 Change::RegisterAndActivate(requests) => registry.plan_register(view, requests, true),
                 Change::Activate(targets) => registry.plan_activate(view, &targets),
                 Change::Use { id, revision } => registry.plan_use(view, &id, revision),
-                Change::Deactivate { ids, cascade } => plan_stop(view, &ids, cascade, Status::Active),
-                Change::Unregister { ids, cascade } => plan_stop(view, &ids, cascade, Status::Registered),
+                Change::Deactivate { ids, cascade } => plan_stop(view, &ids, cascade, Stopping::Deactivate),
+                Change::Unregister { ids, cascade } => plan_stop(view, &ids, cascade, Stopping::Unregister),
                 Change::Revoke { id, what } => registry.plan_revoke(view, &id, &what),
             }
         })
@@ -97,6 +99,7 @@ impl Registry {
             }
             (Numbered::Next(number), Some(_)) => (number, RegisterOutcome::NewRevision),
         };
+        refuse_beyond(view, &self.settings().quotas.of_namespace(draft.id.namespace()), draft, outcome)?;
         let (asks_anew, granted) = draft.grants_of(entry.as_deref(), newest.as_deref())?;
         let had = entry.iter().flat_map(|entry| entry.grants.iter().map(|granted| granted.grant.clone()));
         let has: Vec<_> = had.chain(granted).collect();
@@ -288,22 +291,17 @@ impl Registry {
     }
 }
 
-/// Says what would stop: `counts` is the status of dependents that stand in the way, which is any but for [`Status::Active`].
+/// Says what would stop, and who would lose what.
 fn plan_stop(
     view: &dyn StateView,
     ids: &[ComponentId],
     cascade: bool,
-    counts: Status,
+    stopping: Stopping,
 ) -> Result<ChangePlan, RegistryError> {
     for id in ids {
         view.entry(id)?.ok_or_else(|| unknown(id))?;
     }
-    let stop = match counts {
-        Status::Active => plan_deactivation(view, ids, cascade)?,
-        Status::Discovered | Status::Registered | Status::Inactive | Status::Error => {
-            plan_unregistration(view, ids, cascade)?
-        }
-    };
+    let stop = stopping.plan(view, ids, cascade)?;
     let mut plan = ChangePlan { stops: stop.waves.concat(), ..ChangePlan::default() };
     for (id, error) in stop.blocked {
         if let PlanError::Dependents { dependents, .. } = &error {

@@ -11,8 +11,8 @@ use crate::error::RegistryError;
 
 /// Most components of which the types are kept.
 const KEPT_MAX: usize = 512;
-/// Most types that are kept, those of all components together.
-const TYPES_KEPT_MAX: usize = 200_000;
+/// Most bytes that the types of all of them may take.
+const BYTES_KEPT_MAX: usize = 32 << 20;
 
 /// The types of the components that were looked at last, by digest.
 #[derive(Default)]
@@ -21,9 +21,9 @@ pub(crate) struct Worlds(Mutex<Kept>);
 #[derive(Default)]
 struct Kept {
     worlds: HashMap<Digest, Arc<World>>,
-    /// Oldest first.
-    order: VecDeque<Digest>,
-    types: usize,
+    /// Oldest first, with the bytes that each takes.
+    order: VecDeque<(Digest, usize)>,
+    bytes: usize,
 }
 
 impl Worlds {
@@ -32,17 +32,17 @@ impl Worlds {
     }
 
     fn keep(&self, digest: Digest, world: &Arc<World>) {
+        let bytes = world.bytes();
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if world.type_count() > TYPES_KEPT_MAX || kept.worlds.insert(digest, world.clone()).is_some() {
+        if bytes > BYTES_KEPT_MAX || kept.worlds.insert(digest, world.clone()).is_some() {
             return;
         }
-        kept.order.push_back(digest);
-        kept.types += world.type_count();
-        while kept.order.len() > KEPT_MAX || kept.types > TYPES_KEPT_MAX {
-            let Some(oldest) = kept.order.pop_front() else { return };
-            if let Some(gone) = kept.worlds.remove(&oldest) {
-                kept.types -= gone.type_count();
-            }
+        kept.order.push_back((digest, bytes));
+        kept.bytes += bytes;
+        while kept.order.len() > KEPT_MAX || kept.bytes > BYTES_KEPT_MAX {
+            let Some((oldest, bytes)) = kept.order.pop_front() else { return };
+            kept.worlds.remove(&oldest);
+            kept.bytes -= bytes;
         }
     }
 }
@@ -62,5 +62,22 @@ impl Registry {
         let world = Arc::new(world);
         self.inner.worlds.keep(*digest, &world);
         Ok(world)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_go_where_there_are_too_many() {
+        let worlds = Worlds::default();
+        let digest = |number: usize| Digest::of(&number.to_le_bytes());
+        for number in 0..KEPT_MAX + 3 {
+            worlds.keep(digest(number), &Arc::default());
+            worlds.keep(digest(number), &Arc::default());
+        }
+        let kept = (0..KEPT_MAX + 3).filter(|number| worlds.get(&digest(*number)).is_some());
+        assert_eq!(kept.collect::<Vec<_>>(), (3..KEPT_MAX + 3).collect::<Vec<_>>());
     }
 }
