@@ -85,11 +85,14 @@ fn id(text: &str) -> ComponentId {
 }
 
 /// A chain of three: `first` relays to `second`, which relays to `third`, which answers what it is given.
+/// However often it fails, it is called again.
+const PATIENT: &str = "[breaker]\nfailures = \"never\"\n";
+
 fn chain() -> World {
     let world = World::new();
-    world.have("test:third", "", &echo("test:chain/c@1.0.0"));
-    world.have("test:second", "", &relay("test:chain/b@1.0.0", "test:chain/c@1.0.0"));
-    world.have("test:first", "", &relay("test:chain/a@1.0.0", "test:chain/b@1.0.0"));
+    world.have("test:third", PATIENT, &echo("test:chain/c@1.0.0"));
+    world.have("test:second", PATIENT, &relay("test:chain/b@1.0.0", "test:chain/c@1.0.0"));
+    world.have("test:first", PATIENT, &relay("test:chain/a@1.0.0", "test:chain/b@1.0.0"));
     world.activate("test:first").unwrap();
     world
 }
@@ -239,10 +242,10 @@ fn a_new_revision_of_a_part_is_in_the_unit_from_the_next_call_on() {
     assert!(report.failed.is_empty(), "{report:?}");
     assert_eq!(world.call("test:whole", "get", &[]), Ok(json!(2)));
     assert_eq!(world.call("test:part", "get", &[]), Ok(json!(2)));
-    // Out of service it takes along what it is part of, as it would at a gate, and both come back.
+    // Out of service it takes along what it is part of, as whoever needs it, and both come back.
     world.runtime.block_on(world.registry.mark_error(&id("test:part"), "a test")).unwrap();
-    assert_eq!(world.call("test:whole", "get", &[]), Err(ErrorKind::Guest));
-    assert_eq!(world.view("test:whole").entry.status, Status::Active);
+    assert_eq!(world.call("test:whole", "get", &[]), Err(ErrorKind::Conflict));
+    assert_eq!(world.view("test:whole").entry.status, Status::Inactive);
     world.activate("test:part").unwrap();
     assert_eq!(world.call("test:whole", "get", &[]), Ok(json!(2)));
 }

@@ -8,7 +8,7 @@ use domain::entry::EdgeKind;
 use domain::{Phase, Status};
 use registry::Target;
 
-use crate::fakes::{World, id};
+use crate::fakes::{World, component, id};
 
 fn call() -> CallRequest {
     CallRequest { expression: CallExpression::Wave("f()".to_owned()), ..CallRequest::default() }
@@ -100,7 +100,8 @@ async fn a_dependent_whose_provider_is_another_one_is_linked_anew() {
     world.have("name demo:base\nversion 1.0.0\nexport demo:base/x@1.0.0").await;
     world.have("name demo:user\nversion 1.0.0\nimport demo:base/x@1.0.0\nexport demo:user/x").await;
     world.activate("demo:user").await;
-    world.have("name demo:base\nversion 2.0.0\nexport demo:base/x@2.0.0").await;
+    let breaking = component("name demo:base\nversion 2.0.0\nexport demo:base/x@2.0.0");
+    world.registry.with_force(true).register(breaking).await.unwrap();
     let report = world.activate("demo:base@2.0.0").await;
     assert_eq!(report.failed[0].1.kind(), domain::ErrorKind::Conflict, "nobody is left behind: {:?}", report.failed);
     assert_eq!(serving(&world, "demo:base").await, "f() by revision 1");
