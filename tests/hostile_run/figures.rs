@@ -56,7 +56,7 @@ impl Figures {
 
     /// Adds the end of a run.
     pub(crate) fn end_run(&mut self, host: &Host) {
-        self.ends.push((host.memory(), host.files()));
+        self.ends.push((host.settled_memory(), host.files()));
     }
 
     /// Prints the table and returns which bounds were not kept; a single run is too short to hold against them.

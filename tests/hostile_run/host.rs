@@ -24,6 +24,10 @@ const COMMAND_MAX: Duration = Duration::from_secs(60);
 const LOOKS: usize = 300;
 const LOOK_EVERY: Duration = Duration::from_millis(3);
 
+/// How often resident memory is looked at until it is taken to have settled, and how long apart.
+const SETTLE_LOOKS: usize = 20;
+const SETTLE_EVERY: Duration = Duration::from_millis(100);
+
 /// The id of the neighbour that is called after each case.
 const NEIGHBOUR: &str = "neighbour:plain";
 
@@ -153,6 +157,15 @@ impl Host {
         let (child, log) = serve(self.place.path());
         (self.child, self.log) = (child, Some(log));
         said
+    }
+
+    /// Resident memory once it has settled, in bytes: the allocator gives what was freed back to the system within a second or two.
+    pub(crate) fn settled_memory(&self) -> u64 {
+        let look = |_| {
+            std::thread::sleep(SETTLE_EVERY);
+            self.memory()
+        };
+        (0..SETTLE_LOOKS).map(look).min().unwrap_or(0)
     }
 
     /// Resident memory, in bytes.
