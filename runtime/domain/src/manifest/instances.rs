@@ -42,7 +42,7 @@ pub struct InstanceSettings {
     /// How the component is linked to those that it imports from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub link: Option<InstanceLink>,
-    /// For how many milliseconds running calls and handles go on when another revision takes its place, at most [`DRAIN_MAX_MS`].
+    /// For how many milliseconds running calls and handles go on when another revision takes its place, at most an hour.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub drain_ms: Option<u64>,
 }
@@ -102,7 +102,7 @@ pub struct InstancesInForce {
     pub activation: InstanceActivation,
     /// How the component is linked to those that it imports from.
     pub link: InstanceLink,
-    /// For how many milliseconds what a revision has begun goes on when another takes its place; `None` is [`DRAIN_DEFAULT_MS`].
+    /// For how many milliseconds what a revision has begun goes on when another takes its place; `None` is 30 s.
     pub drain_ms: Option<u64>,
 }
 
