@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use domain::ports::{CallRecord, Clock, EngineObserver, Exhausted, GateUsage};
@@ -31,12 +31,27 @@ pub struct Tracker {
     failures: Mutex<Vec<(Failure, u64)>>,
     /// Held by the one task that writes failures: whoever finds none to write waits until those taken before are written.
     writing: Semaphore,
-    usage: Mutex<HashMap<ComponentId, Gathered>>,
+    /// In shares by the component's id: threads that call different components seldom meet.
+    usage: [Share; SHARES],
     lost: AtomicU64,
     pub(crate) meters: Meters,
     pub(crate) room: Room,
     /// The registry that this hears for, once it is open.
     registry: OnceLock<Weak<Inner>>,
+}
+
+/// How many shares the counters are in.
+const SHARES: usize = 32;
+
+/// Counters of some components; on cache lines of its own.
+#[derive(Default)]
+#[repr(align(128))]
+struct Share(Mutex<HashMap<ComponentId, Gathered>>);
+
+impl Share {
+    fn lock(&self) -> MutexGuard<'_, HashMap<ComponentId, Gathered>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Counters of one component that are not written yet.
@@ -67,7 +82,7 @@ impl Tracker {
             clock,
             failures: Mutex::default(),
             writing: Semaphore::new(1),
-            usage: Mutex::default(),
+            usage: std::array::from_fn(|_| Share::default()),
             lost: AtomicU64::new(0),
             meters: Meters::default(),
             room: Room::default(),
@@ -99,7 +114,7 @@ impl Tracker {
 
     /// Returns the counters of `id` that are not saved yet.
     pub(crate) fn pending(&self, id: &ComponentId) -> Usage {
-        let gathered = self.usage.lock().unwrap_or_else(PoisonError::into_inner);
+        let gathered = self.share(id).lock();
         gathered.get(id).map(|gathered| gathered.usage(&*self.clock)).unwrap_or_default()
     }
 
@@ -108,11 +123,18 @@ impl Tracker {
     }
 
     fn gather(&self, id: &ComponentId, change: impl FnOnce(&mut Gathered)) {
-        let mut usage = self.usage.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut usage = self.share(id).lock();
         match usage.get_mut(id) {
             Some(gathered) => change(gathered),
             None => change(usage.entry(id.clone()).or_default()),
         }
+    }
+
+    fn share(&self, id: &ComponentId) -> &Share {
+        let mixed =
+            id.as_str().bytes().fold(0_usize, |mixed, byte| mixed.wrapping_mul(31).wrapping_add(usize::from(byte)));
+        let [first, ..] = &self.usage;
+        self.usage.get(mixed % SHARES).unwrap_or(first)
     }
 
     /// Counts an access of the component that is not a call.
@@ -125,7 +147,7 @@ impl Tracker {
     }
 
     pub(crate) fn forget(&self, id: &ComponentId) {
-        self.usage.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+        self.share(id).lock().remove(id);
         self.failures.lock().unwrap_or_else(PoisonError::into_inner).retain(|(f, _)| f.component != *id);
     }
 
@@ -272,10 +294,8 @@ impl Registry {
     /// Writes the counters of use gathered so far.
     pub(crate) async fn flush_usage(&self) -> Result<(), RegistryError> {
         self.take_gate_usage();
-        let pending = {
-            let mut usage = self.inner.tracker.usage.lock().unwrap_or_else(PoisonError::into_inner);
-            std::mem::take(&mut *usage)
-        };
+        let shares = self.inner.tracker.usage.iter();
+        let pending: Vec<_> = shares.flat_map(|share| std::mem::take(&mut *share.lock())).collect();
         if pending.is_empty() {
             return Ok(());
         }
