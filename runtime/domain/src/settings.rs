@@ -65,7 +65,7 @@ use std::time::Duration;
 
 use crate::document::{self, DocumentError, Item, Table};
 use crate::interface::InterfaceName;
-use crate::limits::{LimitRequests, Limits, LimitsInForce};
+use crate::limits::{Limit, LimitRequests, Limits, LimitsInForce};
 use crate::manifest::instances::read_instances;
 use crate::manifest::parse::{read_bytes, read_config, read_grants, read_limits, read_word};
 use crate::manifest::{
@@ -256,6 +256,13 @@ impl Settings {
         found
     }
 
+    /// Returns one of the limits in force for a component with this manifest.
+    pub fn limit_for(&self, limit: Limit, manifest: &ComponentManifest, profile: &LimitRequests) -> u64 {
+        let of_kind = || profile.get(limit).or_else(|| self.kinds.get(&manifest.kind())?.limits.get(limit));
+        let value = manifest.limits.get(limit).or_else(of_kind).unwrap_or_else(|| self.limits.get(limit));
+        value.min(self.ceilings.get(limit))
+    }
+
     /// Returns what `wasi:config/store` answers a component: its manifest's values over those of its kind.
     pub fn config_for(&self, manifest: &ComponentManifest) -> BTreeMap<String, String> {
         let mut config = self.kinds.get(&manifest.kind()).map(|kind| kind.config.clone()).unwrap_or_default();
@@ -264,17 +271,17 @@ impl Settings {
     }
 
     /// Returns how a component's instances are kept: key by key as its manifest says, else as its kind does, else as is usual.
-    /// `profile` is what a program says of the kind, which goes before what the settings say; `limits` are those in force.
+    /// `profile` is what a program says of the kind, which goes before what the settings say; `calls` is how many may be under way.
     ///
     /// What the registry says of all instances, [`CacheSettings::ttl_ms`], is not in it: that may change at any time.
     pub fn instances_for(
         &self,
         manifest: &ComponentManifest,
         profile: &InstanceSettings,
-        limits: &Limits,
+        calls: u64,
     ) -> InstancesInForce {
         let kind = self.kinds.get(&manifest.kind()).map(|kind| kind.instances).unwrap_or_default();
-        manifest.instances.or(profile).or(&kind).in_force(limits)
+        manifest.instances.or(profile).or(&kind).in_force(calls)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use domain::limits::{LimitRequests, LimitsInForce};
+use domain::limits::{Limit, LimitRequests, LimitsInForce};
 use domain::manifest::{ComponentManifest, GrantRequests, InstanceSettings, InstancesInForce, Kind};
 use domain::ports::{BoxFuture, UnitSpec};
 use domain::{ComponentId, Entry};
@@ -83,8 +83,10 @@ impl Registry {
     }
 
     fn instances_for(&self, manifest: &ComponentManifest) -> InstancesInForce {
-        let profile = self.inner.kinds.get(&manifest.kind()).map(|profile| profile.instances).unwrap_or_default();
-        self.settings().instances_for(manifest, &profile, &self.limits_for(manifest).limits)
+        let profile = self.inner.kinds.get(&manifest.kind());
+        let (limits, instances) = profile.map(|profile| (profile.limits, profile.instances)).unwrap_or_default();
+        let settings = self.settings();
+        settings.instances_for(manifest, &instances, settings.limit_for(Limit::Calls, manifest, &limits))
     }
 
     /// Checks that a component that keeps state has one instance at a time.

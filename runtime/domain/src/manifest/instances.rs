@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 
 use super::parse::{read_millis, read_word};
 use crate::document::{DocumentError, Item, Table};
-use crate::limits::Limits;
 use crate::ports::InstancePolicy;
 
 /// Most instances of one component that can be asked for.
@@ -68,10 +67,10 @@ impl InstanceSettings {
 
     /// Returns what is in force, with the gaps filled by defaults: shared, eager, isolated, and never dropped for being idle.
     ///
-    /// A pool has at most [`POOL_DEFAULT`] instances, or fewer if fewer calls may be under way at once. Where each call has an instance,
-    /// there are as many as calls may be under way, at most [`INSTANCES_MAX`].
-    pub fn in_force(&self, limits: &Limits) -> InstancesInForce {
-        let calls = u32::try_from(limits.calls).unwrap_or(u32::MAX).clamp(1, INSTANCES_MAX);
+    /// A pool has at most [`POOL_DEFAULT`] instances, or fewer if fewer calls than that may be under way at once (`calls`). Where each call has an
+    /// instance, there are as many as calls may be under way, at most [`INSTANCES_MAX`].
+    pub fn in_force(&self, calls: u64) -> InstancesInForce {
+        let calls = u32::try_from(calls).unwrap_or(u32::MAX).clamp(1, INSTANCES_MAX);
         let mode = self.mode.unwrap_or_default();
         let max = match mode {
             InstanceMode::Shared => 1,
@@ -270,12 +269,13 @@ pub(crate) fn read_drain(item: &Item<'_>) -> Result<u64, DocumentError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::Limits;
 
     #[test]
     fn each_mode_has_a_bound_of_its_own() {
         let max = |mode, max, calls| {
             let settings = InstanceSettings { mode: Some(mode), max, ..InstanceSettings::default() };
-            settings.in_force(&Limits { calls, ..Limits::DEFAULT }).max
+            settings.in_force(calls).max
         };
         assert_eq!(max(InstanceMode::Shared, Some(9), 64), 1);
         assert_eq!(max(InstanceMode::Pool, None, 64), POOL_DEFAULT);
@@ -287,7 +287,7 @@ mod tests {
 
     #[test]
     fn what_is_not_said_is_shared_eager_isolated_and_kept() {
-        let in_force = InstanceSettings::default().in_force(&Limits::DEFAULT);
+        let in_force = InstanceSettings::default().in_force(Limits::DEFAULT.calls);
         assert_eq!(in_force.policy(), InstancePolicy::default());
         assert_eq!((in_force.idle_ttl(), in_force.is_lazy(), in_force.link), (None, false, InstanceLink::Isolated));
     }
@@ -303,7 +303,7 @@ mod tests {
             link: None,
             drain_ms: Some(5_000),
         };
-        let in_force = own.or(&kind).in_force(&Limits::DEFAULT);
+        let in_force = own.or(&kind).in_force(Limits::DEFAULT.calls);
         assert_eq!(
             (in_force.policy(), in_force.is_lazy()),
             (InstancePolicy { mode: InstanceMode::Pool, max: 3 }, true)

@@ -107,6 +107,11 @@ fn a_kind_gives_defaults_that_a_manifest_overrides_and_a_ceiling_caps() {
     let own = manifest("kind = 'skill'\n[limits]\nfuel = 9\nmemory = '1GiB'\n[config]\nlevel = 'debug'");
     let limits = limits_for(&own);
     assert_eq!((limits.fuel, limits.memory_bytes, limits.deadline_ms), (9, 128 << 20, 250));
+    for manifest in [own.clone(), manifest("kind = 'skill'"), manifest("")] {
+        for (limit, value, _) in settings.limits_for(&manifest, &profile).iter() {
+            assert_eq!(settings.limit_for(limit, &manifest, &profile), value, "{limit:?}");
+        }
+    }
     let config = settings.config_for(&own);
     assert_eq!((config["level"].as_str(), config["a.b"].as_str()), ("debug", "c"));
 }
@@ -116,7 +121,7 @@ fn instances_are_kept_key_by_key_as_manifest_profile_kind_and_registry_say() {
     let settings = Settings::parse(FILE).unwrap();
     let kept = |text: &str, profile: InstanceSettings| {
         let manifest = ComponentManifest::parse(text).unwrap();
-        settings.instances_for(&manifest, &profile, &Limits::DEFAULT)
+        settings.instances_for(&manifest, &profile, Limits::DEFAULT.calls)
     };
     let nothing = InstanceSettings::default();
     let of_kind = kept("kind = 'skill'", nothing);

@@ -420,10 +420,9 @@ async fn drop_held(mut store: StoreContextMut<'_, StoreState>, number: u32) -> w
     if held.tether.is_gone() {
         return Ok(());
     }
-    let Some(handle) = held.give_back() else { return Ok(()) };
     let ServedCall { deadline, time, .. } = *state.call();
     let caller = Arc::clone(state.onward().0);
     let pin = Some(&held.tether);
     let entrance = Entrance { fuel: None, watch: None, deadline, time, caller: &caller, pin };
-    held.unit.drop_handle(handle, &entrance).await.map_err(|failure| passed_on(&failure).into())
+    held.unit.drop_handle(&held, &entrance).await.map_err(|failure| passed_on(&failure).into())
 }

@@ -148,12 +148,16 @@ impl Held {
 impl Drop for Held {
     /// Whoever held it went away: the instance that made it drops it when it is free to, or before its next call.
     fn drop(&mut self) {
-        let Some(handle) = self.give_back() else { return };
+        let Some(handle) = self.lend() else { return };
+        if !self.tether.is_gone() {
+            // Before it counts as held no more: an instance on its way out drops what it finds here.
+            self.tether.inner().orphans.push(handle);
+            self.tether.has_orphans.store(true, Ordering::Release);
+        }
+        self.give_back();
         if self.tether.is_gone() {
             return;
         }
-        self.tether.inner().orphans.push(handle);
-        self.tether.has_orphans.store(true, Ordering::Release);
         if let Ok(runtime) = Handle::try_current() {
             let (unit, tether) = (Arc::clone(&self.unit), Arc::clone(&self.tether));
             runtime.spawn(async move {

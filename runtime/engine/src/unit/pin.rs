@@ -11,22 +11,30 @@ use wasmtime::component::ResourceAny;
 use super::enter::{Entrance, Stopped, bounded};
 use super::{ComponentUnit, Live};
 use crate::epoch::Deadline;
-use crate::resource::Tether;
+use crate::resource::{Held, Tether};
 
 /// How many times as many instances as may serve calls may exist, where each call gets its own and others hold handles of it.
 const HELD_FACTOR: usize = 4;
 
 impl ComponentUnit {
     /// Drops a handle of a resource that this component made, in the instance that made it; its destructor runs.
-    pub(crate) async fn drop_handle(&self, handle: ResourceAny, entrance: &Entrance<'_>) -> Result<(), Box<Failure>> {
+    ///
+    /// It counts as held until the instance is there: one that is on its way out waits for those who hold handles of it.
+    pub(crate) async fn drop_handle(&self, held: &Held, entrance: &Entrance<'_>) -> Result<(), Box<Failure>> {
         let (deadline, time) = self.deadline(entrance);
         let (turn, live) = match self.wait(entrance, deadline, time).await {
             Ok(turn) => turn,
+            // With its instance, the resource is gone already.
+            Err(Stopped::Failed(_)) if held.tether.is_gone() => return Ok(()),
             Err(Stopped::Failed(failure)) => return Err(failure),
             // Who asks for one instance gets that one, or hears that it is gone.
             Err(Stopped::Replaced) => return Ok(()),
         };
         let Some(mut live) = live else { return Ok(()) };
+        let Some(handle) = held.give_back() else {
+            self.put(live, turn).await;
+            return Ok(());
+        };
         match self.drop_one(&mut live, handle, entrance.caller, deadline).await {
             Ok(()) => {
                 self.put(live, turn).await;

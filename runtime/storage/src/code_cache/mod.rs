@@ -1,5 +1,6 @@
 //! Compiled native code, in private files `cache/ab/<hex>-<engine>.cwasm`, and beside it what was refused, in `….refused`.
 
+mod checked;
 mod refusals;
 mod writer;
 
@@ -8,13 +9,14 @@ use std::mem::MaybeUninit;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use domain::Timestamp;
 use domain::ports::{CodeCache, CodeKey, CodeWriter, Refusal, StorageError};
 
 use crate::files;
+use checked::{is_marked, put_mark};
 use writer::FileWriter;
 
 pub(crate) use refusals::forget_all as forget_refusals;
@@ -41,7 +43,7 @@ const READ_BYTES: usize = 32 << 10;
 /// Compiled code in the folder `cache` of the data folder, safe to delete at any moment.
 ///
 /// Native code is run as it is found, so a file counts only if it is a plain file of this user that nobody else can write, and has the
-/// checksum that was written with it.
+/// checksum that was written with it. It is read for that once in each start of the machine, and whenever it has changed.
 #[derive(Debug)]
 pub struct FileCodeCache {
     folder: PathBuf,
@@ -64,9 +66,19 @@ impl FileCodeCache {
 
     fn path(&self, key: &CodeKey, ending: &str) -> PathBuf {
         let hex = key.component.to_hex();
+        let mut path = PathBuf::with_capacity(self.folder.as_os_str().len() + 160);
+        path.push(&self.folder);
+        path.push(hex.get(..2).unwrap_or_default());
         // Letters and digits alone, so that no word of an engine leads out of the folder.
-        let engine: String = key.engine.chars().filter(char::is_ascii_alphanumeric).take(64).collect();
-        self.folder.join(hex.get(..2).unwrap_or_default()).join(format!("{hex}-{engine}.{ending}"))
+        let engine = key.engine.chars().filter(char::is_ascii_alphanumeric).take(64);
+        let mut name = hex;
+        name.reserve(80);
+        name.push('-');
+        name.extend(engine);
+        name.push('.');
+        name.push_str(ending);
+        path.push(name);
+        path
     }
 
     /// Adds `stored` bytes to the known size and drops the oldest files when it passes the bound.
@@ -100,8 +112,12 @@ impl FileCodeCache {
     /// Opens a file that nobody else can have written, nor put in its place.
     fn open_private(&self, key: &CodeKey, path: &Path) -> Option<(File, std::fs::Metadata)> {
         let file = open(path)?;
-        let metadata = file.metadata().ok().filter(|metadata| metadata.is_file() && is_private(metadata))?;
-        self.is_private_folder(key, path.parent()?).then_some((file, metadata))
+        let metadata = file.metadata().ok()?;
+        self.is_private_file(key, path, &metadata).then_some((file, metadata))
+    }
+
+    fn is_private_file(&self, key: &CodeKey, path: &Path, metadata: &std::fs::Metadata) -> bool {
+        metadata.is_file() && is_private(metadata) && path.parent().is_some_and(|it| self.is_private_folder(key, it))
     }
 
     /// Tells whether nobody else can put a file into the folder of `key`.
@@ -185,31 +201,32 @@ fn is_sealed(file: &File, size: u64) -> bool {
 
 /// Tells whether nobody but this user can have written to what `metadata` is of.
 fn is_private(metadata: &std::fs::Metadata) -> bool {
-    let mine = metadata.uid() == rustix::process::geteuid().as_raw();
+    static USER: LazyLock<u32> = LazyLock::new(|| rustix::process::geteuid().as_raw());
+    let mine = metadata.uid() == *USER;
     let kind = metadata.file_type();
     let closed = metadata.mode() & 0o022 == 0;
     (kind.is_file() || kind.is_dir()) && mine && closed
 }
 
-/// Marks the file as used now, so that it is not the next to go.
-fn mark_used(path: &Path, metadata: &std::fs::Metadata) {
-    let now = SystemTime::now();
-    let is_old = metadata.modified().is_ok_and(|used| now.duration_since(used).is_ok_and(|age| age > MARK_AGE));
-    if is_old {
-        // Without the mark the file goes a little earlier; nothing else is lost.
-        let _ = File::options().append(true).open(path).and_then(|file| file.set_modified(now));
-    }
+/// Tells whether the file has to be marked as used now, so that it is not the next to go.
+fn is_used_long_ago(metadata: &std::fs::Metadata) -> bool {
+    metadata.modified().is_ok_and(|used| used.elapsed().is_ok_and(|age| age > MARK_AGE))
 }
 
 impl CodeCache for FileCodeCache {
     fn find(&self, key: &CodeKey) -> Option<PathBuf> {
         let path = self.path(key, CODE);
+        let metadata = std::fs::symlink_metadata(&path).ok()?;
+        let is_checked = is_marked(&metadata) && self.is_private_file(key, &path, &metadata);
+        if is_checked && !is_used_long_ago(&metadata) {
+            return Some(path);
+        }
         let (file, metadata) = self.open_private(key, &path)?;
         if !is_sealed(&file, metadata.len()) {
             self.remove(key);
             return None;
         }
-        mark_used(&path, &metadata);
+        put_mark(&file, &metadata, is_used_long_ago(&metadata).then(SystemTime::now));
         Some(path)
     }
 
@@ -311,6 +328,29 @@ mod tests {
         }
         cache.store(&key("a"), &code).unwrap();
         assert_eq!(cache.find(&key("a")), Some(path));
+    }
+
+    #[test]
+    fn what_was_found_whole_is_read_again_once_it_changed() {
+        let (_folder, cache) = cache(1_000);
+        let path = cache.store(&key("a"), b"native code").unwrap();
+        let is_checked = || is_marked(&path.symlink_metadata().unwrap());
+        assert!(!is_checked());
+        assert!(cache.find(&key("a")).is_some());
+        assert!(is_checked());
+        assert!(cache.find(&key("a")).is_some());
+        // Another file in its place, even with the same date, and the same file with another byte.
+        let (whole, date) = (std::fs::read(&path).unwrap(), path.metadata().unwrap().modified().unwrap());
+        let other = path.with_extension("other");
+        std::fs::write(&other, &whole).unwrap();
+        File::options().append(true).open(&other).unwrap().set_modified(date).unwrap();
+        std::fs::rename(&other, &path).unwrap();
+        assert!(!is_checked());
+        assert!(cache.find(&key("a")).is_some());
+        assert!(is_checked());
+        std::fs::write(&path, [&b"N"[..], &whole[1..]].concat()).unwrap();
+        assert!(!is_checked());
+        assert_eq!(cache.find(&key("a")), None);
     }
 
     #[test]
