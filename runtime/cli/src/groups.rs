@@ -34,10 +34,9 @@ pub(crate) const GROUPS: &[(&str, &[Line])] = &[
     (
         "Running",
         &[
-            line("activate ID…", "Activate components and all that they need"),
+            line("activate, watch", "Activate components; build and swap in what changes"),
             line("call ID 'f(args)'", "Call a function; arguments and result in WAVE"),
             line("plan, use, rollback", "Foresee who would break; choose a revision; go back"),
-            line("watch DIR…", "Build and put in service what changes"),
             line("deactivate, evict ID", "Take out of service, or drop the instance alone"),
         ],
     ),
