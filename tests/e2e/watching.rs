@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::Child;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use serde_json::{Value, json};
@@ -110,6 +110,16 @@ fn manifest(name: &str, more: &str) -> String {
 
 fn answer(sandbox: &Sandbox, name: &str) -> String {
     sandbox.ok(&["call", &format!("test:{name}"), "answer()"]).trim().to_owned()
+}
+
+/// Waits until a process that was killed is gone, or is only still to be waited for by whoever inherited it.
+fn until_gone(pid: Pid) {
+    let stat = format!("/proc/{}/stat", pid.as_raw_nonzero());
+    let begun = Instant::now();
+    while std::fs::read_to_string(&stat).is_ok_and(|stat| !stat.contains(") Z ")) {
+        assert!(begun.elapsed() < EVENT_MAX, "process {pid:?} is still there");
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 #[test]
@@ -217,9 +227,7 @@ fn a_build_that_never_ends_is_ended_by_the_next_change_by_time_and_with_the_watc
     sandbox.write("all/one/hang", "");
     let second = pid(watch.until("output"));
     assert_eq!(watch.interrupt(), 130);
-    // What inherited it may not have waited for it yet.
-    let gone = || std::fs::read_to_string(format!("/proc/{}/stat", second.as_raw_nonzero()));
-    assert!(gone().map_or(true, |stat| stat.contains(") Z ")), "{:?}", gone());
+    until_gone(second);
 
     let once = sandbox.run_json(&["watch", "all", "--once", "--build-timeout", "100ms"]);
     let failed = once.documents().into_iter().find(|event| event["event"] == "build-failed").unwrap();

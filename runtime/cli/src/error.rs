@@ -78,7 +78,7 @@ pub(crate) struct CliError {
     /// Whose turn it is; decides the exit code.
     pub(crate) kind: ErrorKind,
     /// Tells errors of one kind apart.
-    pub(crate) code: Cow<'static, str>,
+    pub(crate) code: Box<str>,
     /// One sentence.
     pub(crate) message: String,
     /// What to do next.

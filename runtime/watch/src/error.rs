@@ -15,7 +15,7 @@ pub enum WatchError<P> {
         path: PathBuf,
         /// Why.
         #[source]
-        source: RegistryError,
+        source: Box<RegistryError>,
     },
     /// The system does not tell of changes.
     #[error("the system does not tell of changes: {0}")]

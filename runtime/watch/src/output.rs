@@ -29,14 +29,12 @@ pub(crate) fn read_lines(mut from: impl Read, mut line: impl FnMut(String) -> bo
             break;
         }
         for byte in buffer.iter().take(read) {
-            match byte {
-                b'\n' => {
-                    if !shown.take(&mut open, &mut line) {
-                        return Ok(());
-                    }
-                }
-                byte if open.len() < LINE_BYTES_MAX => open.push(*byte),
-                _ => {}
+            let is_end = *byte == b'\n';
+            if is_end && !shown.take(&mut open, &mut line) {
+                return Ok(());
+            }
+            if !is_end && open.len() < LINE_BYTES_MAX {
+                open.push(*byte);
             }
         }
     }

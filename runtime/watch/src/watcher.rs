@@ -120,10 +120,10 @@ impl<'a, S: Service, T: FnMut(Event<'_, S::Problem>)> Watcher<'a, S, T> {
         for path in paths {
             let real = std::fs::canonicalize(path).map_err(|source| WatchError::Folder {
                 path: path.clone(),
-                source: match source.kind() {
+                source: Box::new(match source.kind() {
                     io::ErrorKind::NotFound => RegistryError::NoSuchPath { path: path.clone() },
                     _ => RegistryError::Read { path: path.clone(), source },
-                },
+                }),
             })?;
             roots.push((path.clone(), real));
         }
@@ -295,7 +295,7 @@ impl<'a, S: Service, T: FnMut(Event<'_, S::Problem>)> Watcher<'a, S, T> {
                 }
                 // It may come back; what was there before the first pass is over has to be there.
                 Err(_) if self.is_watching => components.clear(),
-                Err(source) => return Err(WatchError::Folder { path: named.to_owned(), source }),
+                Err(source) => return Err(WatchError::Folder { path: named.to_owned(), source: Box::new(source) }),
             }
             if !self.watch_folders(&std::mem::take(&mut folders))? {
                 break;

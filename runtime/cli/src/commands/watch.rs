@@ -99,7 +99,7 @@ pub(crate) async fn run(session: &Session, args: Args) -> Result<Done, CliError>
         (None, None) => Ok(Done::All),
         (None, Some(Ok(summary))) => Ok(summary.failed.map_or(Done::All, Done::Partly)),
         (None, Some(Err(WatchError::Service(error)))) => Err(error),
-        (None, Some(Err(WatchError::Folder { source, .. }))) => Err(source.into()),
+        (None, Some(Err(WatchError::Folder { source, .. }))) => Err((*source).into()),
         (None, Some(Err(error @ (WatchError::Changes(_) | WatchError::Internal(_))))) => {
             Err(CliError::internal(error.to_string()))
         }
