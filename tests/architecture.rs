@@ -16,7 +16,7 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 /// Crates of others that have an owner in the table.
-const HEAVY: &[&str] = &["petgraph", "sled", "tar", "wasmtime", "wasmtime-wasi", "axum", "clap"];
+const HEAVY: &[&str] = &["petgraph", "sled", "tar", "wasmtime", "wasmtime-wasi", "axum", "clap", "inotify", "ignore"];
 
 /// What the domain must not name, in its sources.
 const NOT_IN_DOMAIN: &[&str] = &[

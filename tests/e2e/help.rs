@@ -17,7 +17,7 @@ fn the_first_screen_groups_the_verbs() {
       list, show, wit ID    List components; show all about one, or its WIT
       versions, diff ID     List revisions; compare two of them
     Running:
-      activate ID…          Activate components and all that they need
+      activate, watch       Activate components; build and swap in what changes
       call ID 'f(args)'     Call a function; arguments and result in WAVE
       plan, use, rollback   Foresee who would break; choose a revision; go back
       deactivate, evict ID  Take out of service, or drop the instance alone

@@ -43,3 +43,5 @@ mod supervising;
 mod swapping;
 mod transfer;
 mod upkeep;
+#[cfg(unix)]
+mod watching;

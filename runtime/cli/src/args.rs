@@ -102,6 +102,7 @@ pub(crate) enum Verb {
     Call(commands::call::Args),
     Use(commands::use_revision::Args),
     Rollback(commands::rollback::Args),
+    Watch(commands::watch::Args),
     Deactivate(commands::deactivate::Args),
     Evict(commands::evict::Args),
     Logs(commands::logs::Args),
@@ -149,6 +150,7 @@ impl Verb {
             Self::Call(_) => false,
             Self::Use(_)
             | Self::Rollback(_)
+            | Self::Watch(_)
             | Self::Deactivate(_)
             | Self::Status(_)
             | Self::Health(_)
@@ -198,9 +200,10 @@ impl Verb {
         }
     }
 
-    /// Tells whether the verb uses a registry that another process may have open.
+    /// Tells whether the verb is run by the process that has the registry open. `watch` asks that one only for what it cannot do itself:
+    /// commands that build components run as those who watch, with their environment.
     pub(crate) fn can_be_served(&self) -> bool {
-        !matches!(self, Self::Serve(_) | Self::Restore(_) | Self::Repair(_) | Self::Completions(_))
+        !matches!(self, Self::Serve(_) | Self::Watch(_) | Self::Restore(_) | Self::Repair(_) | Self::Completions(_))
     }
 
     /// Tells whether guests may run, so that what they print is shown.
@@ -219,7 +222,7 @@ impl Verb {
     /// Tells whether the verb prints a stream that ends when its reader or Ctrl-C ends it.
     pub(crate) fn streams(&self) -> bool {
         match self {
-            Self::Log(_) => true,
+            Self::Log(_) | Self::Watch(_) => true,
             Self::Logs(args) => args.follow,
             _ => false,
         }

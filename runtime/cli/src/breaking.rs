@@ -1,9 +1,11 @@
 //! Who would break and why, in JSON and in words.
 
+use std::borrow::Cow;
+
 use domain::ComponentId;
 use domain::world::{ChangedItem, Diff, ItemDiff, Verdict};
 use registry::{Broken, Reason};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use domain::text::escape_line;
 
@@ -13,17 +15,17 @@ use crate::style::Paint;
 const NAMED_MAX: usize = 8;
 
 /// A component that would break.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct BrokenDoc {
     pub(crate) id: ComponentId,
-    pub(crate) status: &'static str,
+    pub(crate) status: Cow<'static, str>,
     pub(crate) reasons: Vec<ReasonDoc>,
     /// Active components that need it, directly or not.
     pub(crate) affected: Vec<ComponentId>,
 }
 
 /// Why it would.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct ReasonDoc {
     /// The component that it needs.
     pub(crate) on: ComponentId,
@@ -32,7 +34,7 @@ pub(crate) struct ReasonDoc {
     /// The function or type in it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) function: Option<String>,
-    pub(crate) code: &'static str,
+    pub(crate) code: Cow<'static, str>,
     pub(crate) message: String,
     /// The type that is wanted, as WIT.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -46,7 +48,7 @@ impl From<&Broken> for BrokenDoc {
     fn from(broken: &Broken) -> Self {
         Self {
             id: broken.component.clone(),
-            status: broken.status.as_str(),
+            status: broken.status.as_str().into(),
             reasons: broken.reasons.iter().map(ReasonDoc::from).collect(),
             affected: broken.affected.clone(),
         }
@@ -60,7 +62,7 @@ impl From<&Reason> for ReasonDoc {
             on: reason.on.clone(),
             import: reason.import.clone(),
             function: difference.and_then(|difference| difference.item.clone()),
-            code: reason.code,
+            code: reason.code.into(),
             message: reason.message.clone(),
             wanted: difference.and_then(|difference| difference.kind.wanted()).map(str::to_owned),
             offered: difference.and_then(|difference| difference.kind.offered()).map(str::to_owned),

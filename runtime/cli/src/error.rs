@@ -1,10 +1,12 @@
 //! Errors at the command line: exit codes, the JSON document, what people read.
 
+use std::borrow::Cow;
+
 use domain::failure::Failure;
 use domain::text::{escape_block, escape_line};
 use domain::{ComponentId, ErrorKind};
 use registry::RegistryError;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::breaking::{BrokenDoc, broken_text};
 use crate::output::Output;
@@ -71,12 +73,12 @@ impl Done {
 }
 
 /// An error as people and scripts get it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct CliError {
     /// Whose turn it is; decides the exit code.
     pub(crate) kind: ErrorKind,
     /// Tells errors of one kind apart.
-    pub(crate) code: &'static str,
+    pub(crate) code: Box<str>,
     /// One sentence.
     pub(crate) message: String,
     /// What to do next.
@@ -93,7 +95,7 @@ pub(crate) struct CliError {
 }
 
 /// What an error says beyond its message, under a field of its own.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum DetailDoc {
     /// The failure of the component.
@@ -113,17 +115,17 @@ impl DetailDoc {
 }
 
 /// Where and how a component failed.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct FailureDoc {
-    pub(crate) phase: &'static str,
-    pub(crate) kind: &'static str,
+    pub(crate) phase: Cow<'static, str>,
+    pub(crate) kind: Cow<'static, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) function: Option<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) backtrace: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) fuel: Option<u64>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) callers: Vec<ComponentId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) retry_after_ms: Option<u64>,
@@ -132,8 +134,8 @@ pub(crate) struct FailureDoc {
 impl From<&Failure> for FailureDoc {
     fn from(failure: &Failure) -> Self {
         Self {
-            phase: failure.phase.as_str(),
-            kind: failure.kind.as_str(),
+            phase: failure.phase.as_str().into(),
+            kind: failure.kind.as_str().into(),
             function: failure.function.clone(),
             backtrace: failure.backtrace.clone(),
             fuel: failure.fuel,
@@ -151,7 +153,7 @@ pub(crate) struct ErrorDoc<'a> {
 
 impl CliError {
     fn new(kind: ErrorKind, code: &'static str, message: String) -> Self {
-        Self { kind, code, message, hints: vec![], component: None, detail: None, causes: vec![] }
+        Self { kind, code: code.into(), message, hints: vec![], component: None, detail: None, causes: vec![] }
     }
 
     /// The arguments are wrong in a way that clap does not see.
@@ -243,6 +245,11 @@ impl CliError {
             message = format!("{}: {message}", escape_line(item));
         }
         terminal.print(&format!("{} {message}\n", terminal.paint().red("error:")));
+        self.print_more(terminal);
+    }
+
+    /// Prints what there is to say beyond the message, as text on standard error.
+    pub(crate) fn print_more(&self, terminal: &Terminal) {
         if let Some(DetailDoc::Broken(broken)) = self.detail.as_deref() {
             terminal.print(&broken_text(broken, terminal.paint()));
         }
@@ -272,7 +279,7 @@ impl From<&RegistryError> for CliError {
     fn from(error: &RegistryError) -> Self {
         Self {
             kind: error.kind(),
-            code: error.code(),
+            code: error.code().into(),
             message: error.to_string(),
             hints: error.hints(),
             component: error.component().map(|id| id.as_str().into()),
@@ -328,7 +335,7 @@ impl From<embed::OpenError> for CliError {
     fn from(error: embed::OpenError) -> Self {
         Self {
             kind: error.kind(),
-            code: error.code(),
+            code: error.code().into(),
             message: error.to_string(),
             hints: error.hints(),
             component: None,

@@ -34,7 +34,7 @@ pub(crate) const GROUPS: &[(&str, &[Line])] = &[
     (
         "Running",
         &[
-            line("activate ID…", "Activate components and all that they need"),
+            line("activate, watch", "Activate components; build and swap in what changes"),
             line("call ID 'f(args)'", "Call a function; arguments and result in WAVE"),
             line("plan, use, rollback", "Foresee who would break; choose a revision; go back"),
             line("deactivate, evict ID", "Take out of service, or drop the instance alone"),

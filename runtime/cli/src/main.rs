@@ -18,6 +18,7 @@ mod interrupt;
 mod limits;
 mod lock;
 mod output;
+mod placing;
 mod progress;
 #[cfg(test)]
 mod reference;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use domain::text::is_deceptive;
 use serde::Serialize;
+use server::protocol::Display;
 
 use crate::error::CliError;
 use crate::screen::Screen;
@@ -43,6 +44,11 @@ impl Output {
 
     pub(crate) fn paint(&self) -> Paint {
         self.paint
+    }
+
+    /// Says what can be printed.
+    pub(crate) fn display(&self) -> Display {
+        self.screen.display()
     }
 
     /// Prints the verb's one result: `document` as JSON, or what `text` makes of it.

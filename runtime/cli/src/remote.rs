@@ -1,13 +1,14 @@
 //! A verb that is run by the server of its data folder.
 
 use std::cell::RefCell;
+use std::ffi::OsString;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
 use server::Client;
-use server::protocol::{CommandRequest, Frame};
+use server::protocol::{CommandRequest, Display, Frame};
 use tokio::sync::Notify;
 
 use crate::args::Verb;
@@ -75,6 +76,37 @@ pub(crate) async fn run(socket: &Path, verb: &Verb) -> Result<Option<u8>, CliErr
         Some(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(CliError::stdout(&error)),
         _ => Ok(Some(code)),
     }
+}
+
+/// Has the server that listens at `socket` run other words than those of this process, and returns its standard output; `note` gets what
+/// it prints on standard error. `None` if there is no server.
+///
+/// # Errors
+/// As [`run`]. That the verb failed is none: its document says so.
+pub(crate) async fn ask(
+    socket: &Path,
+    words: Vec<OsString>,
+    display: Display,
+    mut note: impl FnMut(&str),
+) -> Result<Option<String>, CliError> {
+    let Some(mut client) = Client::connect(socket).await? else { return Ok(None) };
+    let directory = std::env::current_dir();
+    let request = CommandRequest {
+        id: id(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        args: words,
+        directory: directory.map_err(|error| CliError::internal(format!("cannot tell the present folder: {error}")))?,
+        display,
+        input: None,
+    };
+    let mut answer = String::new();
+    let running = client.run(&request, |frame| match frame {
+        Frame::Out(text) => answer.push_str(&text),
+        Frame::Err(text) => note(&text),
+        Frame::Exit(_) => {}
+    });
+    running.await?;
+    Ok(Some(answer))
 }
 
 /// Prints a frame.

@@ -235,4 +235,7 @@ pub struct BuildSettings {
     /// The file that it makes, relative to the manifest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output: Option<String>,
+    /// Files and folders outside the manifest's folder that the command reads, relative to the manifest.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inputs: Vec<String>,
 }

@@ -109,29 +109,45 @@ impl Registry {
     }
 }
 
-/// Returns the component files and component folders at or below `path`, ordered.
-fn find(path: &Path) -> Result<Vec<PathBuf>, RegistryError> {
+/// What is at or below a path.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Below {
+    /// Component files, and folders with a component manifest; ordered.
+    pub components: Vec<PathBuf>,
+    /// The folders in which there could be more: those that were looked through.
+    pub folders: Vec<PathBuf>,
+    /// One of the links to folders that were not followed.
+    pub linked: Option<PathBuf>,
+}
+
+/// Finds what registering `path` would take, as [`Registry::requests_below`] does, without reading any of it. Blocks on the disk.
+///
+/// # Errors
+/// [`RegistryError::NoSuchPath`], [`RegistryError::Read`], [`RegistryError::BadPath`] where there is too much; a folder without
+/// components is none.
+pub fn components_below(path: &Path) -> Result<Below, RegistryError> {
+    let mut below = Below::default();
     if !source::stat(path)?.is_dir() {
-        return Ok(vec![path.to_owned()]);
+        below.components.push(path.to_owned());
+        return Ok(below);
     }
-    let mut found = Vec::new();
-    let mut linked = None;
     let mut open = vec![(path.to_owned(), 0)];
     while let Some((folder, depth)) = open.pop() {
         if folder.join(MANIFEST_FILE).is_file() {
-            found.push(folder);
+            below.components.push(folder);
             continue;
         }
         for child in children(&folder)? {
             if is_component_file(&child) {
-                found.push(child);
+                below.components.push(child);
             } else if depth < DEPTH_MAX && is_searched(&child) {
                 open.push((child, depth + 1));
-            } else if linked.is_none() && child.is_symlink() && child.is_dir() {
-                linked = Some(child);
+            } else if below.linked.is_none() && child.is_symlink() && child.is_dir() {
+                below.linked = Some(child);
             }
         }
-        if found.len() > CANDIDATES_MAX {
+        below.folders.push(folder);
+        if below.components.len() > CANDIDATES_MAX {
             return Err(RegistryError::BadPath {
                 path: path.to_owned(),
                 reason: format!("the folder holds more than {CANDIDATES_MAX} components"),
@@ -139,11 +155,17 @@ fn find(path: &Path) -> Result<Vec<PathBuf>, RegistryError> {
             });
         }
     }
-    if found.is_empty() {
+    below.components.sort();
+    Ok(below)
+}
+
+/// Returns the component files and component folders at or below `path`, ordered.
+fn find(path: &Path) -> Result<Vec<PathBuf>, RegistryError> {
+    let Below { components, linked, .. } = components_below(path)?;
+    if components.is_empty() {
         return Err(RegistryError::NoComponents { path: path.to_owned(), linked });
     }
-    found.sort();
-    Ok(found)
+    Ok(components)
 }
 
 /// Tells whether a scan goes into `path`. Links are not followed: they could lead in a circle or out of the folder.

@@ -53,7 +53,7 @@ pub use breakable::Breakable;
 pub use builder::{OnWarning, Registry, RegistryBuilder};
 pub use call::InstanceHandle;
 pub use difference::RevisionDiff;
-pub use discover::Candidate;
+pub use discover::{Below, Candidate, components_below};
 pub use error::RegistryError;
 pub use fuse::{FuseChange, FuseRefusal, FusedBy, FusedView, GrantSharing};
 pub use grants::{EffectiveGrants, GrantChange, GrantRefusal, GrantedThrough, GrantsView};

@@ -48,6 +48,7 @@ pub(crate) mod unregister;
 pub(crate) mod use_revision;
 pub(crate) mod verify;
 pub(crate) mod versions;
+pub(crate) mod watch;
 pub(crate) mod why;
 pub(crate) mod wit;
 
@@ -79,6 +80,7 @@ pub(crate) async fn run(session: &Session, verb: Verb) -> Result<Done, CliError>
         Verb::Call(args) => call::run(session, args).await,
         Verb::Use(args) => use_revision::run(session, args).await,
         Verb::Rollback(args) => rollback::run(session, args).await,
+        Verb::Watch(args) => watch::run(session, args).await,
         Verb::Deactivate(args) => deactivate::run(session, args).await,
         Verb::Evict(args) => evict::run(session, args).await,
         Verb::Logs(args) => logs::run(session, args).await,

@@ -60,7 +60,7 @@ const ROOT_KEYS: &[&str] = &[
 ];
 const LIMIT_KEYS: &[&str] = Limit::NAMES;
 const GRANT_KEYS: &[&str] = &["env", "folders", "clocks"];
-const BUILD_KEYS: &[&str] = &["command", "output"];
+const BUILD_KEYS: &[&str] = &["command", "output", "inputs"];
 /// The tables that have keys of their own.
 const TABLES: &[(&str, &[&str])] = &[
     ("limits", LIMIT_KEYS),
@@ -362,9 +362,14 @@ pub(crate) fn read_config(table: &Table<'_>) -> Result<BTreeMap<String, String>,
     Ok(config)
 }
 
+fn read_inputs(item: &Item<'_>) -> Result<Vec<String>, DocumentError> {
+    item.list(ENTRIES_MAX)?.iter().map(|element| element.text_bounded(PATH_BYTES_MAX).map(str::to_owned)).collect()
+}
+
 fn read_build(table: &Table<'_>) -> Result<BuildSettings, DocumentError> {
     table.allow(BUILD_KEYS)?;
     let command = table.require("command")?.text_bounded(PATH_BYTES_MAX)?.to_owned();
     let output = table.get("output").map(|item| item.text_bounded(PATH_BYTES_MAX).map(str::to_owned)).transpose()?;
-    Ok(BuildSettings { command, output })
+    let inputs = table.get("inputs").map(|item| read_inputs(&item)).transpose()?.unwrap_or_default();
+    Ok(BuildSettings { command, output, inputs })
 }

@@ -207,6 +207,7 @@ mod tests {
             [build]
             command = "just"
             output = "out.wasm"
+            inputs = ["../wit"]
         "#;
         let manifest = ComponentManifest::parse(text).unwrap();
         let written = manifest.to_toml().unwrap();
