@@ -70,6 +70,54 @@ fn the_examples_stay_below_half_of_every_bound() {
     }
 }
 
+/// A program that indexes past the end, in a function that is inlined.
+const OUT_OF_BOUNDS: &str = "\
+#[inline(always)]
+fn innermost(table: &[u32], position: usize) -> u32 {
+    table[position]
+}
+
+#[inline(never)]
+fn deeper(position: usize) -> u32 {
+    innermost(&[1, 2, 3], position)
+}
+
+fn main() {
+    deeper(std::env::args().count() + 7);
+}
+";
+
+/// What compilers really write is found again: the lines of an optimised Rust program with debug information.
+#[test]
+fn a_failure_of_a_guest_with_debug_information_has_its_files_and_lines() {
+    let sandbox = Sandbox::new();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let manifest = "[package]\nname = \"program\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[workspace]\n[profile.release]\ndebug = true\n";
+    let manifest = sandbox.write("program/Cargo.toml", manifest);
+    sandbox.write("program/src/main.rs", OUT_OF_BOUNDS);
+    let target = sandbox.work().join("target");
+    let script = "eval \"$(scripts/guest-env)\" && exec cargo build --quiet --release --target wasm32-wasip2 --manifest-path \"$0\"";
+    let built = std::process::Command::new("sh")
+        .args(["-c", script, &text(&manifest)])
+        .current_dir(root)
+        .env("CARGO_TARGET_DIR", &target)
+        .status()
+        .unwrap();
+    assert!(built.success(), "are the tools there? `just setup`");
+    let wasm = target.join("wasm32-wasip2/release/program.wasm");
+    sandbox.ok(&["register", &text(&wasm), "--id", "test:program"]);
+    sandbox.ok(&["activate", "program"]);
+    assert_eq!(sandbox.run(&["call", "program", "run()"]).code, 7);
+    let failures = sandbox.json(&["errors", "program"]);
+    let frames = strings(&failures["errors"][0]["backtrace"]);
+    for (function, place) in [("innermost", "main.rs:3:5"), ("deeper", "main.rs:8:5"), ("main", "main.rs:12:5")] {
+        let is_it = |frame: &&String| frame.contains(&format!("!program::{function} at ")) && frame.ends_with(place);
+        assert_eq!(frames.iter().filter(is_it).count(), 1, "{function} {place}: {frames:#?}");
+    }
+    let shown = sandbox.ok(&["errors", "program"]);
+    assert!(shown.contains("main.rs:3:5"), "{shown}");
+}
+
 /// Makes one call and compares its answer.
 fn answers(sandbox: &Sandbox, call: &toml::Value) {
     let (component, expression) = (call["component"].as_str().unwrap(), call["call"].as_str().unwrap());

@@ -2,6 +2,7 @@
 
 use std::hash::{Hash, Hasher};
 use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Arc, Weak};
 
@@ -19,6 +20,7 @@ use crate::compile::{Broken, Made, Memorable, Order, Sink};
 use crate::engine::Shared;
 use crate::failure::Scene;
 use crate::inspect;
+use crate::lines::{self, SourceLines};
 use crate::settings::OWN_THREADS_FROM;
 
 /// Returns a word that differs whenever the compiler, its settings or this crate's version do.
@@ -44,14 +46,20 @@ impl Hasher for StableHasher {
     }
 }
 
+/// A component's code, and where it comes from.
+pub(crate) struct Loaded {
+    pub(crate) component: Component,
+    pub(crate) lines: SourceLines,
+}
+
 /// Returns the compiled component. What is cached is mapped right here, which costs less than a change of threads; compiling
 /// happens in a worker, or on a thread that may block.
 ///
 /// # Cancel safety
 /// Dropping the future gives up the wait for a place, or ends the worker.
-pub(crate) async fn load(shared: &Arc<Shared>, spec: &UnitSpec) -> Result<Component, Failure> {
+pub(crate) async fn load(shared: &Arc<Shared>, spec: &UnitSpec) -> Result<Loaded, Failure> {
     let nobody = Caller::default();
-    let scene = Scene { shared, component: &spec.id, revision: spec.revision, caller: &nobody };
+    let scene = Scene { shared, component: &spec.id, revision: spec.revision, caller: &nobody, lines: None };
     let failed = |(kind, message): (FailureKind, String)| scene.failure(Phase::Compile, kind, &message);
     let key = CodeKey { component: spec.digest, engine: shared.code_key.clone() };
     let mode = spec.instances.mode;
@@ -90,9 +98,9 @@ pub(crate) async fn load(shared: &Arc<Shared>, spec: &UnitSpec) -> Result<Compon
 }
 
 /// Returns what is known of the component: its code, or why there is none.
-fn known(shared: &Shared, key: &CodeKey, mode: InstanceMode) -> Option<Result<Component, (FailureKind, String)>> {
+fn known(shared: &Shared, key: &CodeKey, mode: InstanceMode) -> Option<Result<Loaded, (FailureKind, String)>> {
     if let Some(component) = cached(shared, key, mode) {
-        return Some(Ok(component));
+        return Some(Ok(Loaded { component, lines: SourceLines::cached(key.clone()) }));
     }
     if shared.compiler.is_here() {
         // Whoever trusts the components wants them tried.
@@ -136,14 +144,14 @@ fn make(
     spec: &UnitSpec,
     key: &CodeKey,
     cancelled: &UnixStream,
-) -> Result<Component, (FailureKind, String)> {
+) -> Result<Loaded, (FailureKind, String)> {
     let bytes = spec.source.bytes(&spec.digest).map_err(|error| match error {
         SourceError::Storage(error) => (FailureKind::Host, format!("the component's bytes cannot be read: {error}")),
         SourceError::Composition(error) => (FailureKind::TypeMismatch, not_composed(&error)),
     })?;
     inspect::precheck(&bytes, shared.compiler.settings()).map_err(|error| invalid(&error.to_string()))?;
     let _reported = Reported::begin(shared, spec);
-    let made = if shared.compiler.is_here() {
+    let (made, lines) = if shared.compiler.is_here() {
         make_here(shared, &bytes, key)?
     } else {
         let order = Order { engine_key: &shared.code_key, settings: shared.settings, wasm: &bytes, cancelled };
@@ -153,19 +161,25 @@ fn make(
         Made::Cached(path) => deserialize_file(engine, path),
         Made::Loose(code) => deserialize(engine, code),
     });
-    loaded.map_err(|error| {
+    let component = loaded.map_err(|error| {
         if let Made::Cached(_) = made {
             shared.code.remove(key);
         }
         (FailureKind::Host, format!("freshly compiled code was refused: {error:#}"))
-    })
+    })?;
+    let lines = match made {
+        Made::Cached(_) => SourceLines::cached(key.clone()),
+        Made::Loose(_) => SourceLines::loose(key.clone(), lines, &shared.lines_room),
+    };
+    Ok(Loaded { component, lines })
 }
 
 /// Has a worker compile. Where the cache cannot be written, code is made for this process alone.
-fn make_apart(shared: &Shared, order: &Order<'_>, key: &CodeKey) -> Result<Made, (FailureKind, String)> {
+fn make_apart(shared: &Shared, order: &Order<'_>, key: &CodeKey) -> Result<Compiled, (FailureKind, String)> {
     let into = |mut sink: Sink<'_>| {
-        shared.compiler.compile(order, &mut sink)?;
-        sink.finish().map_err(Broken::Sink)
+        let lines = shared.compiler.compile(order, &mut sink)?;
+        keep_lines(shared, key, lines.as_deref());
+        Ok((sink.finish().map_err(Broken::Sink)?, lines))
     };
     let made = match Sink::cache(&*shared.code, key).map_err(Broken::Sink).and_then(into) {
         // Without a cache the next process compiles again: slower, not wrong.
@@ -187,10 +201,25 @@ fn make_apart(shared: &Shared, order: &Order<'_>, key: &CodeKey) -> Result<Made,
     })
 }
 
-fn make_here(shared: &Shared, bytes: &[u8], key: &CodeKey) -> Result<Made, (FailureKind, String)> {
+fn make_here(shared: &Shared, bytes: &[u8], key: &CodeKey) -> Result<Compiled, (FailureKind, String)> {
     let code = compile(shared, bytes)?;
+    let make = || lines::are_there(bytes).then(|| lines::make(bytes)).flatten();
+    // They are worth less than the code, whatever befalls whoever reads them.
+    let lines = catch_unwind(AssertUnwindSafe(make)).ok().flatten();
+    keep_lines(shared, key, lines.as_deref());
     // Without a cache the next process compiles again: slower, not wrong.
-    Ok(shared.code.store(key, &code).map_or_else(|_| Made::Loose(code), Made::Cached))
+    Ok((shared.code.store(key, &code).map_or_else(|_| Made::Loose(code), Made::Cached), lines))
+}
+
+/// Code, and the table of its source lines if there is one.
+type Compiled = (Made, Option<Vec<u8>>);
+
+/// Keeps source lines before the code they are of, so that code which is found has its lines.
+fn keep_lines(shared: &Shared, key: &CodeKey, lines: Option<&[u8]>) {
+    if let Some(lines) = lines {
+        // Without them backtraces say less; nothing else is lost.
+        let _ = shared.code.keep_lines(key, lines);
+    }
 }
 
 /// Says that a compilation is over, however it ends.

@@ -74,8 +74,8 @@ pub fn config(settings: &EngineSettings) -> Config {
         .parallel_compilation(true)
         // Only native profilers and debuggers read it; without, code loads 5 to 10 % faster.
         .native_unwind_info(false)
-        // Never read the environment: it would make the same component trap with different texts.
-        .wasm_backtrace_details(WasmBacktraceDetails::Enable)
+        // Else every failure would parse the guest's debug information, in this process and without a bound: `lines` has what it says.
+        .wasm_backtrace_details(WasmBacktraceDetails::Disable)
         .wasm_backtrace_max_frames(std::num::NonZeroUsize::new(BACKTRACE_FRAMES_MAX));
     config
 }

@@ -15,6 +15,7 @@ use crate::capability::Capability;
 use crate::compile::{CompileParts, Compiler};
 use crate::epoch::Ticker;
 use crate::ledger::Ledger;
+use crate::lines::Room;
 use crate::resource::Interner;
 use crate::settings::EngineSettings;
 use crate::{code, compose, config, inspect, link};
@@ -63,6 +64,8 @@ pub(crate) struct Shared {
     pub(crate) compiler: Compiler,
     /// Names everything about this engine that shapes native code.
     pub(crate) code_key: String,
+    /// Memory for source lines.
+    pub(crate) lines_room: Arc<Room>,
     pub(crate) ticker: Ticker,
     pub(crate) ledger: Ledger,
     /// Numbers of the resource types that components define.
@@ -102,6 +105,7 @@ impl WasmtimeEngine {
                 progress: parts.progress,
                 compiler: Compiler::new(parts.compile),
                 code_key,
+                lines_room: Arc::default(),
                 ticker: Ticker::default(),
                 ledger: Ledger::default(),
                 resources: Interner::default(),
@@ -150,9 +154,8 @@ impl Engine for WasmtimeEngine {
 
     fn prepare(&self, spec: UnitSpec) -> BoxFuture<'_, Result<Arc<dyn Unit>, Failure>> {
         Box::pin(async move {
-            let component = code::load(&self.shared, &spec).await?;
-            let unit: Arc<dyn Unit> =
-                Arc::new(link::prepare(&self.shared, spec, component).map_err(|failure| *failure)?);
+            let loaded = code::load(&self.shared, &spec).await?;
+            let unit: Arc<dyn Unit> = Arc::new(link::prepare(&self.shared, spec, loaded).map_err(|failure| *failure)?);
             Ok(unit)
         })
     }

@@ -1,6 +1,6 @@
 //! Turns what wasmtime reports into failures that people can act on.
 
-use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use domain::call::Caller;
@@ -15,6 +15,8 @@ use wasmtime_wasi::I32Exit;
 use crate::config::PLACES;
 use crate::engine::Shared;
 use crate::limiter::Refusal;
+use crate::lines::{SourceLines, Spot, Table};
+use crate::names::readable;
 use crate::settings::BACKTRACE_FRAMES_MAX;
 
 /// Longest line of a backtrace, in bytes.
@@ -137,6 +139,8 @@ pub(crate) struct Scene<'a> {
     pub(crate) component: &'a ComponentId,
     pub(crate) revision: u32,
     pub(crate) caller: &'a Caller,
+    /// Where its code comes from, once there is code.
+    pub(crate) lines: Option<&'a SourceLines>,
 }
 
 impl Scene<'_> {
@@ -161,7 +165,8 @@ impl Scene<'_> {
     /// Makes a failure of what wasmtime returned.
     pub(crate) fn trap(&self, phase: Phase, error: &wasmtime::Error, allowed: &Allowed, fuel: Option<u64>) -> Failure {
         let (kind, message) = classify(error, allowed);
-        Failure { backtrace: backtrace(error), fuel, ..self.failure(phase, kind, &message) }
+        let backtrace = backtrace(error, || self.lines?.table(&*self.shared.code, &self.shared.lines_room));
+        Failure { backtrace, fuel, ..self.failure(phase, kind, &message) }
     }
 }
 
@@ -261,119 +266,50 @@ fn after_refusal(allowed: &Allowed, otherwise: &str) -> (FailureKind, String) {
     }
 }
 
-/// Returns the guest's stack, innermost frame first: `module!function at file:line`.
-fn backtrace(error: &wasmtime::Error) -> Vec<String> {
+/// Returns the guest's stack, innermost frame first: `module!function at file:line:column`. A function that was inlined has a frame of its
+/// own, where the binary's debug information says so.
+fn backtrace<'a>(error: &wasmtime::Error, lines: impl FnOnce() -> Option<&'a Table>) -> Vec<String> {
     let Some(trace) = error.downcast_ref::<WasmBacktrace>() else { return Vec::new() };
-    if trace.frames().iter().any(has_line_feed) {
-        return trace.frames().iter().take(BACKTRACE_FRAMES_MAX).map(raw_name).collect();
-    }
-    let mut frames: Vec<String> = Vec::new();
-    for line in trace.to_string().lines().skip(1) {
-        let line = line.trim();
-        match (line.strip_prefix("at "), frames.last_mut()) {
-            (Some(place), Some(frame)) => {
-                frame.push_str(" at ");
-                frame.push_str(&bounded(place));
+    // Read for those failures alone that have frames.
+    let lines = lines();
+    let mut frames = Vec::with_capacity(trace.frames().len());
+    for frame in trace.frames() {
+        let module = frame.module().name().unwrap_or("<unknown>");
+        let own = frame.func_name().map_or_else(|| format!("<wasm function {}>", frame.func_index()).into(), readable);
+        let spots = lines.zip(place(frame)).map_or_else(Vec::new, |(lines, (start, offset))| lines.find(start, offset));
+        if spots.is_empty() {
+            frames.push(bounded(&format!("{module}!{own}")));
+        }
+        for spot in spots {
+            let mut said = bounded(&format!("{module}!{}", spot.inlined.unwrap_or(&own)));
+            if let Some(at) = at(&spot) {
+                said.push_str(" at ");
+                said.push_str(&at);
             }
-            _ => frames.push(bounded(&without_hash(without_address(line)))),
+            frames.push(said);
         }
     }
     frames.truncate(BACKTRACE_FRAMES_MAX);
     frames
 }
 
-/// Tells whether a name of the guest's would make lines of its own in the printed backtrace.
-fn has_line_feed(frame: &FrameInfo) -> bool {
-    let own = [frame.module().name(), frame.func_name()];
-    let symbols = frame.symbols().iter().flat_map(|symbol| [symbol.name(), symbol.file()]);
-    own.into_iter().chain(symbols).flatten().any(|name| name.contains(['\n', '\r']))
+/// Returns where a frame's function begins and where it was, in the component's bytes.
+fn place(frame: &FrameInfo) -> Option<(u32, u32)> {
+    let offset = frame.module_offset()?;
+    let start = offset.checked_sub(frame.func_offset()?)?;
+    Some((u32::try_from(start).ok()?, u32::try_from(offset).ok()?))
 }
 
-/// Returns the names of a frame as they stand in the binary.
-fn raw_name(frame: &FrameInfo) -> String {
-    let index = || format!("<wasm function {}>", frame.func_index());
-    let function = frame.func_name().map_or_else(index, str::to_owned);
-    bounded(&format!("{}!{function}", frame.module().name().unwrap_or("<unknown>")))
-}
-
-/// Takes the hashes out of a Rust function's name, `::h0123456789abcdef` at its end and `[0123abcd]` behind the names of
-/// crates: they differ with each build and tell people nothing.
-fn without_hash(name: &str) -> Cow<'_, str> {
-    let is_hash = |hash: &str| hash.len() == 16 && hash.bytes().all(|b| b.is_ascii_hexdigit());
-    let name = name.rsplit_once("::h").filter(|(_, hash)| is_hash(hash)).map_or(name, |(name, _)| name);
-    if !name.contains("]::") {
-        return Cow::Borrowed(name);
+/// Returns `file:line:column`, as far as they are known.
+fn at(spot: &Spot<'_>) -> Option<String> {
+    let mut at = bounded(spot.file?);
+    for number in [spot.line, spot.column].into_iter().take_while(|number| *number > 0) {
+        // Writing to a text cannot fail.
+        let _ = write!(at, ":{number}");
     }
-    let mut kept = String::with_capacity(name.len());
-    let mut rest = name;
-    while let Some((before, after)) = rest.split_once('[') {
-        kept.push_str(before);
-        let behind_a_name = before.ends_with(|c: char| c.is_alphanumeric() || c == '_');
-        match after.split_once(']') {
-            Some((hash, path)) if behind_a_name && path.starts_with("::") && is_crate_hash(hash) => rest = path,
-            _ => {
-                kept.push('[');
-                rest = after;
-            }
-        }
-    }
-    kept.push_str(rest);
-    Cow::Owned(kept)
-}
-
-/// Tells whether a text can be the number by which the compiler tells crates of the same name apart.
-fn is_crate_hash(text: &str) -> bool {
-    (1..=16).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'a'..=b'f'))
-}
-
-/// Takes `3:   0x1f - ` off the beginning of a frame's line.
-fn without_address(line: &str) -> &str {
-    let line = line.split_once(": ").filter(|(n, _)| n.parse::<u32>().is_ok()).map_or(line, |(_, rest)| rest).trim();
-    match line.split_once(" - ") {
-        Some((address, rest)) if address.starts_with("0x") => rest,
-        _ => line.strip_prefix("- ").unwrap_or(line),
-    }
+    Some(at)
 }
 
 fn bounded(text: &str) -> String {
     escape_line(&truncate(text, FRAME_TEXT_MAX)).into_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_in_a_backtrace_have_neither_address_nor_hash() {
-        let name = |line| without_hash(without_address(line));
-        assert_eq!(name("3:   0x1f - a.wasm!a::step::hdd88fc334ac95d0f"), "a.wasm!a::step");
-        assert_eq!(name("12:   0x1f - a.wasm!demo:a/b@1.0.0#c"), "a.wasm!demo:a/b@1.0.0#c");
-        assert_eq!(name("0: a.wasm!hello::here"), "a.wasm!hello::here");
-    }
-
-    #[test]
-    fn names_of_crates_in_a_backtrace_have_no_hash() {
-        let cases = [
-            ("a.wasm!flaky[8a1c02d3e4f5a6b7]::deepest", "a.wasm!flaky::deepest"),
-            (
-                "a.wasm!<alloc[1f]::vec::Vec<core[0123abcd]::num::Wrapping<u8>> as std[9]::io::Write>::write",
-                "a.wasm!<alloc::vec::Vec<core::num::Wrapping<u8>> as std::io::Write>::write",
-            ),
-            (
-                "a.wasm!core[ab12]::ops::function::FnOnce::call_once::{closure#0}",
-                "a.wasm!core::ops::function::FnOnce::call_once::{closure#0}",
-            ),
-            // Slices, arrays and methods of resources are not hashes.
-            ("a.wasm!<[f32]>::len", "a.wasm!<[f32]>::len"),
-            ("a.wasm!<[u8; 4]>::fill", "a.wasm!<[u8; 4]>::fill"),
-            ("a.wasm!demo:a/b@1.0.0#[method]thing.add", "a.wasm!demo:a/b@1.0.0#[method]thing.add"),
-            ("a.wasm!name[not-hex]::x", "a.wasm!name[not-hex]::x"),
-            ("a.wasm!name[0123456789abcdef0]::x", "a.wasm!name[0123456789abcdef0]::x"),
-            ("a.wasm!open[", "a.wasm!open["),
-            ("a.wasm![]::[a]::b[", "a.wasm![]::[a]::b["),
-        ];
-        for (name, expected) in cases {
-            assert_eq!(without_hash(name), expected);
-        }
-    }
 }

@@ -13,6 +13,7 @@ use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, Linker};
 
 use crate::capability::Capability;
+use crate::code::Loaded;
 use crate::engine::Shared;
 use crate::failure::Scene;
 use crate::gate;
@@ -27,16 +28,16 @@ const NAMED_MAX: usize = 8;
 pub(crate) fn prepare(
     shared: &Arc<Shared>,
     spec: UnitSpec,
-    component: Component,
+    Loaded { component, lines }: Loaded,
 ) -> Result<ComponentUnit, Box<Failure>> {
     let nobody = Caller::default();
-    let scene = Scene { shared, component: &spec.id, revision: spec.revision, caller: &nobody };
+    let scene = Scene { shared, component: &spec.id, revision: spec.revision, caller: &nobody, lines: None };
     let failed = |(kind, message): Unmet| Box::new(scene.failure(Phase::Link, kind, &message));
     check_grants(shared, &spec).map_err(failed)?;
     let linked = link(shared, &spec, &component).map_err(failed)?;
     let pre = linked.linker.instantiate_pre(&component).map_err(|error| failed(refused_by_linker(&error)))?;
     let exports = unit::Exports::of(&component);
-    Ok(ComponentUnit::new(Arc::clone(shared), spec, pre, exports, linked))
+    Ok(ComponentUnit::new(Arc::clone(shared), spec, (pre, lines), exports, linked))
 }
 
 /// Why an import cannot be met.

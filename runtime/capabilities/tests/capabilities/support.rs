@@ -50,6 +50,14 @@ impl CodeCache for Deaf {
 
     fn remove(&self, _: &CodeKey) {}
 
+    fn lines(&self, _: &CodeKey) -> Option<Vec<u8>> {
+        None
+    }
+
+    fn keep_lines(&self, _: &CodeKey, _: &[u8]) -> Result<(), StorageError> {
+        Err(StorageError::Closed)
+    }
+
     fn refusal(&self, _: &CodeKey, _: &str, _: Timestamp) -> Option<Refusal> {
         None
     }

@@ -51,8 +51,17 @@ pub trait CodeCache: Send + Sync {
         writer.finish()
     }
 
-    /// Forgets the code for `key`, because the engine refused it.
+    /// Forgets the code for `key`, because the engine refused it, and its source lines.
     fn remove(&self, key: &CodeKey);
+
+    /// Returns what was kept of the source lines of the code for `key`, as it was kept; `None` also where it was damaged.
+    fn lines(&self, key: &CodeKey) -> Option<Vec<u8>>;
+
+    /// Keeps a table of source lines, of at most [`LINES_BYTES_MAX`] bytes, beside the code for `key`.
+    ///
+    /// # Errors
+    /// [`StorageError`] if the disk refuses.
+    fn keep_lines(&self, key: &CodeKey, lines: &[u8]) -> Result<(), StorageError>;
 
     /// Returns why no code could be made for `key` under these `limits`, if that was remembered and still holds at `now`.
     fn refusal(&self, key: &CodeKey, limits: &str, now: Timestamp) -> Option<Refusal>;
@@ -76,6 +85,9 @@ pub trait CodeWriter {
     /// [`StorageError`] if the disk refuses; nothing is kept then.
     fn finish(self: Box<Self>) -> Result<PathBuf, StorageError>;
 }
+
+/// Largest table of source lines, in bytes.
+pub const LINES_BYTES_MAX: usize = 16 << 20;
 
 /// Longest word for limits in a [`Refusal`], in bytes.
 pub const REFUSAL_LIMITS_BYTES_MAX: usize = 200;

@@ -19,7 +19,7 @@ pub use backup::{
     ArchivePart, ArchivedComponent, ArchivedComponents, ArchivedRegistry, BackupError, BackupPlace, BackupReport,
 };
 pub use barrier::{Barrier, ProbeTurn};
-pub use blobs::{BlobStore, CodeCache, CodeKey, CodeWriter, REFUSAL_LIMITS_BYTES_MAX, Refusal};
+pub use blobs::{BlobStore, CodeCache, CodeKey, CodeWriter, LINES_BYTES_MAX, REFUSAL_LIMITS_BYTES_MAX, Refusal};
 pub use clock::Clock;
 pub use engine::{
     CompileProgress, Engine, EngineError, FuseLink, FusePart, InstanceCount, InstancePolicy, InstanceState, Link,

@@ -109,12 +109,12 @@ impl Compiler {
         self.places.take(size).await
     }
 
-    /// Has a worker compile `wasm`, and hands the code to `sink` as it comes. Blocks; ends soon after `cancelled` can be read, which it
+    /// Has a worker compile `wasm`, and hands the code to `sink` as it comes. Returns the table of its source lines, if there is one. Blocks; ends soon after `cancelled` can be read, which it
     /// can be once its other end is dropped.
     ///
     /// # Errors
     /// [`Broken`]; what `sink` has got then is worth nothing.
-    pub(crate) fn compile(&self, order: &Order<'_>, sink: &mut Sink<'_>) -> Result<(), Broken> {
+    pub(crate) fn compile(&self, order: &Order<'_>, sink: &mut Sink<'_>) -> Result<Option<Vec<u8>>, Broken> {
         let program = self.program()?;
         let size = order.wasm.len() as u64;
         let allowance = self.allowance(size);
@@ -130,9 +130,9 @@ impl Compiler {
         };
         let cancelled = order.cancelled;
         let request = Request { program, job: &job, wasm: order.wasm, wall: allowance.wall, cancelled };
-        let ready = process::run(&request, &mut |piece| sink.write(piece).map_err(Broken::Sink))?;
-        self.warn(&ready);
-        Ok(())
+        let answered = process::run(&request, &mut |piece| sink.write(piece).map_err(Broken::Sink))?;
+        self.warn(&answered.ready);
+        Ok(answered.lines)
     }
 
     fn program(&self) -> Result<&Path, Broken> {

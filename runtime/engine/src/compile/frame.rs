@@ -16,15 +16,18 @@ pub(super) enum Kind {
     Ready = 2,
     /// From the worker: a piece of native code.
     Code = 3,
-    /// From the worker: that was all of it, as JSON.
+    /// From the worker: that was all of the code, as JSON.
     Done = 4,
     /// From the worker: why there is no code, as JSON.
     Failed = 5,
+    /// From the worker: a piece of the table of source lines.
+    Lines = 6,
 }
 
 impl Kind {
     fn of(byte: u8) -> Option<Self> {
-        [Self::Job, Self::Ready, Self::Code, Self::Done, Self::Failed].into_iter().find(|kind| *kind as u8 == byte)
+        let all = [Self::Job, Self::Ready, Self::Code, Self::Done, Self::Failed, Self::Lines];
+        all.into_iter().find(|kind| *kind as u8 == byte)
     }
 }
 

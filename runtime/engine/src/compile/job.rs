@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Both sides must have the same; raised whenever a frame or a field changes its meaning.
-pub(super) const PROTOCOL: u32 = 1;
+pub(super) const PROTOCOL: u32 = 2;
 
 /// A compilation to be done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +36,9 @@ pub(super) struct Ready {
 pub(super) struct Done {
     /// How many bytes it is.
     pub(super) bytes: u64,
+    /// Whether source lines may follow. Then they end with the worker; without them the code is worth no less.
+    #[serde(default)]
+    pub(super) lines: bool,
 }
 
 /// There is no code.

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
+use domain::ports::LINES_BYTES_MAX;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::SendFlags;
@@ -17,12 +18,16 @@ use super::job::{Done, Failed, Fault, Job, Ready};
 use super::outcome::Broken;
 use super::worker::WORKER_WORD;
 use crate::epoch::Deadline;
+use crate::lines::Table;
 
 /// Bytes read at once from a worker.
 const READ_BYTES: usize = 64 << 10;
 
 /// Most bytes kept of what a worker writes on standard error; what comes later is thrown away.
 const SAID_BYTES_MAX: usize = 4 << 10;
+
+/// How long a worker may take for source lines, once the code is there.
+const LINES_WITHIN: Duration = Duration::from_secs(10);
 
 /// How long a worker that has closed its end may take to be gone.
 const GONE_WITHIN: Duration = Duration::from_secs(2);
@@ -52,13 +57,24 @@ pub(super) struct Request<'a> {
     pub(super) cancelled: &'a UnixStream,
 }
 
-/// Has a worker compile, and hands each piece of code to `sink` as it comes. Returns what the worker said of its confinement.
+/// What a worker answered beside the code.
+pub(super) struct Answered {
+    /// What it said of its confinement.
+    pub(super) ready: Ready,
+    /// The table of source lines, if it made one in time.
+    pub(super) lines: Option<Vec<u8>>,
+}
+
+/// Has a worker compile, and hands each piece of code to `sink` as it comes.
 ///
 /// Blocks, and must stay on one thread: the worker is killed with the thread that started it. No worker is left when it returns.
 ///
 /// # Errors
 /// [`Broken`]; what `sink` has got then is worth nothing.
-pub(super) fn run(request: &Request<'_>, sink: &mut dyn FnMut(&[u8]) -> Result<(), Broken>) -> Result<Ready, Broken> {
+pub(super) fn run(
+    request: &Request<'_>,
+    sink: &mut dyn FnMut(&[u8]) -> Result<(), Broken>,
+) -> Result<Answered, Broken> {
     let head = head(request.job).map_err(|error| no_worker("cannot be asked", &error))?;
     let mut worker = Worker::start(request.program).map_err(|error| {
         let program = request.program.display();
@@ -81,8 +97,11 @@ pub(super) fn run(request: &Request<'_>, sink: &mut dyn FnMut(&[u8]) -> Result<(
                 Ok(0) => return Err(worker.ended(&answer, &mut buffer)),
                 Ok(count) => {
                     answer.decoder.push(buffer.get(..count).unwrap_or_default());
-                    if let Some(ready) = answer.take(sink)? {
-                        return Ok(ready);
+                    if let Some((ready, done)) = answer.take(sink)? {
+                        let until = deadline.min(Deadline::after(LINES_WITHIN));
+                        let lines =
+                            done.lines.then(|| worker.lines(&mut answer.decoder, request.cancelled, until)).flatten();
+                        return Ok(Answered { ready, lines });
                     }
                 }
                 Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
@@ -190,6 +209,33 @@ impl Worker {
         }
     }
 
+    /// Takes the source lines that follow the code. Whatever it does instead, there are none.
+    fn lines(&mut self, decoder: &mut Decoder, cancelled: &UnixStream, until: Deadline) -> Option<Vec<u8>> {
+        let (mut lines, mut buffer) = (Vec::new(), vec![0; READ_BYTES]);
+        loop {
+            while let Some((kind, piece)) = decoder.next().ok()? {
+                lines.extend_from_slice(&piece);
+                if kind != Kind::Lines || lines.len() > LINES_BYTES_MAX {
+                    return None;
+                }
+            }
+            let events = self.wait(cancelled, false, until).ok()?;
+            if events.said {
+                self.listen(&mut buffer);
+            }
+            if !events.readable {
+                continue;
+            }
+            match (&self.socket).read(&mut buffer) {
+                // What is cut is no table.
+                Ok(0) => return Table::read(lines.clone()).map(|_| lines),
+                Ok(count) => decoder.push(buffer.get(..count).unwrap_or_default()),
+                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+                Err(_) => return None,
+            }
+        }
+    }
+
     /// Says why it ended before it was done.
     fn ended(&mut self, answer: &Answer, buffer: &mut [u8]) -> Broken {
         let status = self.gone();
@@ -251,8 +297,8 @@ struct Answer {
 }
 
 impl Answer {
-    /// Takes the whole frames that are there; returns once the last is there.
-    fn take(&mut self, sink: &mut dyn FnMut(&[u8]) -> Result<(), Broken>) -> Result<Option<Ready>, Broken> {
+    /// Takes the whole frames that are there; returns once the code is whole.
+    fn take(&mut self, sink: &mut dyn FnMut(&[u8]) -> Result<(), Broken>) -> Result<Option<(Ready, Done)>, Broken> {
         while let Some((kind, payload)) = self.decoder.next().map_err(|error| garbled(&error))? {
             match (kind, &mut self.ready) {
                 (Kind::Ready, ready @ None) => *ready = Some(parse(&payload)?),
@@ -268,10 +314,10 @@ impl Answer {
                     if done.bytes != self.code_bytes {
                         return Err(garbled(&format_args!("{} bytes of {}", self.code_bytes, done.bytes)));
                     }
-                    return Ok(ready.take());
+                    return Ok(ready.take().map(|ready| (ready, done)));
                 }
                 (Kind::Failed, _) => return Err(failed(parse(&payload)?)),
-                (Kind::Ready | Kind::Code | Kind::Done | Kind::Job, _) => {
+                (Kind::Ready | Kind::Code | Kind::Done | Kind::Lines | Kind::Job, _) => {
                     return Err(garbled(&format_args!("{kind:?} out of turn")));
                 }
             }

@@ -10,7 +10,7 @@ use super::confine::{self, Bounds};
 use super::frame::{self, Kind};
 use super::job::{Done, Failed, Fault, Job, PROTOCOL, Ready};
 use crate::settings::EngineSettings;
-use crate::{code, config};
+use crate::{code, config, lines};
 
 /// The argument with which a program is asked to be a worker.
 pub const WORKER_WORD: &str = "compile-worker";
@@ -111,7 +111,14 @@ impl Prepared {
         let failed = match compiled {
             Ok(Ok(code)) => {
                 frame::write(&mut io::stdout().lock(), Kind::Code, &code)?;
-                return answer(Kind::Done, &Done { bytes: code.len() as u64 });
+                let lines = lines::are_there(&wasm);
+                answer(Kind::Done, &Done { bytes: code.len() as u64, lines })?;
+                drop(code);
+                // Last of all: the host has the code, whatever becomes of this process now.
+                return match lines.then(|| lines::make(&wasm)).flatten() {
+                    Some(lines) => frame::write(&mut io::stdout().lock(), Kind::Lines, &lines),
+                    None => Ok(()),
+                };
             }
             Ok(Err(error)) if error.is::<wasmtime::error::OutOfMemory>() => {
                 Failed { fault: Fault::Memory, reason: String::new() }

@@ -38,6 +38,7 @@ use crate::engine::Shared;
 use crate::epoch::Deadline;
 use crate::failure::{Allowed, Scene};
 use crate::limiter::number;
+use crate::lines::SourceLines;
 use crate::link::Linked;
 use crate::output::Output;
 use crate::resource::ResourceNames;
@@ -51,6 +52,8 @@ pub(crate) struct ComponentUnit {
     /// Those that serve an import; the others have nothing to do in its stores.
     capabilities: Vec<Arc<dyn Capability>>,
     pre: InstancePre<StoreState>,
+    /// Where its code comes from.
+    lines: SourceLines,
     exports: Exports,
     /// What it calls the resource types that others know.
     resources: Arc<ResourceNames>,
@@ -66,7 +69,7 @@ impl ComponentUnit {
     pub(crate) fn new(
         shared: Arc<Shared>,
         spec: UnitSpec,
-        pre: InstancePre<StoreState>,
+        (pre, lines): (InstancePre<StoreState>, SourceLines),
         exports: Exports,
         Linked { capabilities, resources, may_wait, .. }: Linked,
     ) -> Self {
@@ -84,7 +87,7 @@ impl ComponentUnit {
         let is_fresh = spec.instances.mode == InstanceMode::PerCall;
         let shelf = Shelf::new(number(instances.min(spec.limits.calls)), number(spec.limits.queue), is_fresh);
         let owns_state = AtomicBool::new(true);
-        Self { shared, spec, instance_spec, capabilities, pre, exports, resources, may_wait, shelf, owns_state }
+        Self { shared, spec, instance_spec, capabilities, pre, lines, exports, resources, may_wait, shelf, owns_state }
     }
 
     /// Returns who may call `export` if `caller` may not.
@@ -107,7 +110,8 @@ impl ComponentUnit {
     }
 
     fn scene<'a>(&'a self, caller: &'a Caller) -> Scene<'a> {
-        Scene { shared: &self.shared, component: &self.spec.id, revision: self.spec.revision, caller }
+        let (component, revision) = (&self.spec.id, self.spec.revision);
+        Scene { shared: &self.shared, component, revision, caller, lines: Some(&self.lines) }
     }
 
     fn allowed(&self, fuel: u64, time: Duration, live: &Live) -> Allowed {

@@ -11,6 +11,7 @@ mod inspect;
 mod instances;
 mod lifecycle;
 mod limits;
+mod lines;
 mod random_types;
 mod resources;
 mod support;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use domain::call::{CallExpression, CallOutcome, CallRequest};
@@ -98,11 +99,18 @@ pub(crate) struct Folder {
     pub(crate) path: tempfile::TempDir,
     pub(crate) full: bool,
     pub(crate) refusals: Mutex<HashMap<CodeKey, Refusal>>,
+    /// How often source lines were asked for.
+    pub(crate) lines_read: AtomicUsize,
 }
 
 impl Folder {
     pub(crate) fn new() -> Self {
-        Self { path: tempfile::tempdir().unwrap(), full: false, refusals: Mutex::default() }
+        Self {
+            path: tempfile::tempdir().unwrap(),
+            full: false,
+            refusals: Mutex::default(),
+            lines_read: AtomicUsize::new(0),
+        }
     }
 
     fn file(&self, key: &CodeKey) -> PathBuf {
@@ -125,6 +133,19 @@ impl CodeCache for Folder {
 
     fn remove(&self, key: &CodeKey) {
         std::fs::remove_file(self.file(key)).unwrap();
+    }
+
+    fn lines(&self, key: &CodeKey) -> Option<Vec<u8>> {
+        self.lines_read.fetch_add(1, Ordering::Relaxed);
+        std::fs::read(self.file(key).with_extension("lines")).ok()
+    }
+
+    fn keep_lines(&self, key: &CodeKey, lines: &[u8]) -> Result<(), StorageError> {
+        let path = self.file(key).with_extension("lines");
+        if self.full {
+            return Err(StorageError::io(path, std::io::ErrorKind::StorageFull.into()));
+        }
+        std::fs::write(&path, lines).map_err(|e| StorageError::io(&path, e))
     }
 
     fn refusal(&self, key: &CodeKey, limits: &str, now: Timestamp) -> Option<Refusal> {

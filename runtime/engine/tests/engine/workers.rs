@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use domain::settings::CompileSettings;
 use engine::{CompileParts, CompileWith, EngineSettings};
 
-use crate::support::{Folder, World};
+use crate::support::{Folder, World, call};
 
 const ADDER: &str = include_str!("../fixtures/adder.wat");
 
@@ -66,6 +66,36 @@ async fn code_that_is_cut_off_or_no_code_is_never_used() {
         let said = refusal_of(&world).await;
         assert!(said.contains(words), "{end}: {said}");
         assert_eq!(std::fs::read_dir(world.code.path.path()).unwrap().count(), 0, "{end}: nothing of it is kept");
+    }
+}
+
+/// Whatever follows the code, there is code.
+#[tokio::test]
+async fn lines_that_never_come_or_make_no_sense_cost_the_code_nothing() {
+    let maker = World::new();
+    call(&maker.unit("demo:adder", ADDER).await, "add(1, 2)").await;
+    let made = std::fs::read_dir(maker.code.path.path()).unwrap().next().unwrap().unwrap().path();
+    let code = std::fs::read(made).unwrap();
+    let done = format!(r#"{{"bytes":{},"lines":true}}"#, code.len());
+    let frame = |kind: u8, content: &[u8]| {
+        [&[kind], &u32::try_from(content.len()).unwrap().to_le_bytes()[..], content].concat()
+    };
+    let frames = [frame(2, br#"{"missing":[]}"#), frame(3, &code), frame(4, done.as_bytes())].concat();
+    for end in [
+        "",
+        "exit 3",
+        "kill -SEGV $$",
+        r"printf '\006\003\000\000\000abc'",
+        r"printf '\006\377\000\000\000abc'",
+        r"printf '\003\001\000\000\000x'; sleep 60",
+        "echo nonsense; sleep 60",
+        "head -c 20000000 /dev/zero | tr '\\0' x; sleep 60",
+    ] {
+        let (folder, world) = scripted(&format!("cat \"$(dirname \"$0\")/frames\"\n{end}"));
+        std::fs::write(folder.path().join("frames"), &frames).unwrap();
+        let unit = world.unit("demo:adder", ADDER).await;
+        assert_eq!(call(&unit, "add(40, 2)").await.json, serde_json::json!(42), "{end}");
+        assert_eq!(std::fs::read_dir(world.code.path.path()).unwrap().count(), 1, "{end}: no lines are kept");
     }
 }
 

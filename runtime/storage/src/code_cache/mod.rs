@@ -1,6 +1,8 @@
-//! Compiled native code, in private files `cache/ab/<hex>-<engine>.cwasm`, and beside it what was refused, in `….refused`.
+//! Compiled native code, in private files `cache/ab/<hex>-<engine>.cwasm`, and beside it its source lines, in `….lines`, or what was
+//! refused, in `….refused`.
 
 mod checked;
+mod lines;
 mod refusals;
 mod writer;
 
@@ -33,6 +35,9 @@ const SEAL_BYTES: usize = 8;
 
 /// The ending of files with code.
 const CODE: &str = "cwasm";
+
+/// The ending of files with source lines.
+const LINES: &str = "lines";
 
 /// The ending of files that say why there is none.
 const REFUSED: &str = "refused";
@@ -239,6 +244,15 @@ impl CodeCache for FileCodeCache {
     fn remove(&self, key: &CodeKey) {
         // What cannot be removed is refused by the engine again, and replaced by the next store.
         let _ = std::fs::remove_file(self.path(key, CODE));
+        let _ = std::fs::remove_file(self.path(key, LINES));
+    }
+
+    fn lines(&self, key: &CodeKey) -> Option<Vec<u8>> {
+        lines::read(self, key)
+    }
+
+    fn keep_lines(&self, key: &CodeKey, lines: &[u8]) -> Result<(), StorageError> {
+        lines::write(self, key, lines)
     }
 
     fn refusal(&self, key: &CodeKey, limits: &str, now: Timestamp) -> Option<Refusal> {
