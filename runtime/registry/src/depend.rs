@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use domain::entry::{DeclaredBy, EdgeKind};
+use domain::entry::{DeclaredBy, EdgeKind, Need};
 use domain::graph::Cycle;
 use domain::plan::{load_all, load_closure};
 use domain::ports::StateView;
+use domain::reduce::index;
 use domain::resolve::{NOTHING_EXPECTED, Overlay, closed_cycle, resolve};
-use domain::{ComponentId, Edge, Entry, Event, VersionReq};
+use domain::{ComponentId, Edge, Entry, Event, Status, VersionReq};
 
 use crate::Registry;
 use crate::error::RegistryError;
@@ -158,7 +159,8 @@ impl Registry {
             view.entry(&id)?.ok_or_else(|| unknown(&id))?;
             let mut edges = Vec::new();
             let mut seen = BTreeSet::from([id.clone()]);
-            let mut open = std::collections::VecDeque::from([id]);
+            let mut open = std::collections::VecDeque::from(view.find(index::BESIDE, id.as_str())?);
+            open.push_front(id);
             while let Some(at) = open.pop_front() {
                 for dependent in view.dependents(&at)? {
                     let Some(entry) = view.entry(&dependent)? else { continue };
@@ -208,23 +210,34 @@ impl Registry {
 fn decide_add(view: &dyn StateView, id: &ComponentId, edge: Edge) -> Result<(Vec<Event>, bool), RegistryError> {
     let entry = view.entry(id)?.ok_or_else(|| unknown(id))?;
     let dependency = view.entry(&edge.on)?.ok_or_else(|| unknown(&edge.on))?;
-    if entry.dependencies.contains(&edge) {
+    if entry.dependencies.iter().any(|old| old.on.is_same_entry(&edge.on) && old.kind == edge.kind) {
         return Ok((Vec::new(), false));
     }
+    let mut after = Entry::clone(&entry);
+    let dependencies = Arc::make_mut(&mut after.dependencies);
+    dependencies.retain(|old| !(old.on.is_same_entry(&edge.on) && is_operators(old)));
+    dependencies.push(edge.clone());
+    let overlay = Overlay::new(view, &NOTHING_EXPECTED);
+    let resolution = resolve(&overlay, id, &entry.revision, &after.dependencies)?;
+    let is_met = |on: &ComponentId| {
+        let mut others = resolution.dependencies.iter().filter(|edge| edge.on.is_beside() && edge.on.is_same_entry(on));
+        // What is active goes on: a revision that is to be activated first is no help to it.
+        let is_idle = |edge: &Edge| {
+            overlay.entry(&edge.on).is_ok_and(|found| found.is_some_and(|found| found.status != Status::Active))
+        };
+        resolution.unresolved.iter().all(|left| left.need != Need::Component(on.clone()))
+            && !(entry.status == Status::Active && others.any(is_idle))
+    };
     if let EdgeKind::Declared { range, .. } = &edge.kind
         && !range.matches(&dependency.revision.version)
+        && !is_met(&edge.on)
     {
         let found = dependency.revision.version.clone();
         return Err(RegistryError::RangeNotMet { on: edge.on, range: range.clone(), found });
     }
-    let overlay = Overlay::new(view, &NOTHING_EXPECTED);
     if let Some(cycle) = closed_cycle(&overlay, id, std::slice::from_ref(&edge))? {
         return Err(RegistryError::Cycle { cycle });
     }
-    let mut after = Entry::clone(&entry);
-    let dependencies = Arc::make_mut(&mut after.dependencies);
-    dependencies.retain(|old| !(old.on == edge.on && is_operators(old)));
-    dependencies.push(edge.clone());
     let mut events = vec![Event::EdgeAdded { component: id.clone(), edge }];
     events.extend(now_resolved(view, &after)?);
     Ok((events, true))
@@ -240,19 +253,23 @@ fn now_resolved(view: &dyn StateView, entry: &Entry) -> Result<Option<Event>, Re
     let resolution = resolve(&overlay, &entry.id, &entry.revision, &entry.dependencies)?;
     let event = Event::EdgesResolved {
         component: entry.id.clone(),
-        dependencies: resolution.dependencies,
+        dependencies: resolution.dependencies.clone(),
         unresolved: resolution.unresolved.clone(),
     };
-    Ok((resolution.unresolved != entry.unresolved).then_some(event))
+    let leads =
+        |edges: &[Edge]| edges.iter().map(|edge| (edge.on.clone(), edge.label().to_owned())).collect::<BTreeSet<_>>();
+    let is_same =
+        leads(&entry.dependencies) == leads(&resolution.dependencies) && entry.unresolved == resolution.unresolved;
+    Ok((!is_same).then_some(event))
 }
 
 fn decide_remove(view: &dyn StateView, id: ComponentId, on: ComponentId) -> Result<(Vec<Event>, bool), RegistryError> {
     let entry = view.entry(&id)?.ok_or_else(|| unknown(&id))?;
     view.entry(&on)?.ok_or_else(|| unknown(&on))?;
-    let edges: Vec<_> = entry.dependencies.iter().filter(|edge| edge.on == on).collect();
+    let edges: Vec<_> = entry.dependencies.iter().filter(|edge| edge.on.is_same_entry(&on)).collect();
     if edges.iter().any(|edge| is_operators(edge)) {
         let mut after = Entry::clone(&entry);
-        Arc::make_mut(&mut after.dependencies).retain(|edge| !(edge.on == on && is_operators(edge)));
+        Arc::make_mut(&mut after.dependencies).retain(|edge| !(edge.on.is_same_entry(&on) && is_operators(edge)));
         let mut events = vec![Event::EdgeRemoved { component: id, on }];
         events.extend(now_resolved(view, &after)?);
         return Ok((events, true));
