@@ -15,6 +15,7 @@ use crate::Registry;
 use crate::error::RegistryError;
 use crate::fuse::FusedView;
 use crate::names::unknown;
+use crate::register::{entry_after, without_circles};
 use crate::view::{EdgeView, GraphView};
 
 impl Registry {
@@ -217,50 +218,60 @@ fn decide_add(view: &dyn StateView, id: &ComponentId, edge: Edge) -> Result<(Vec
     let dependencies = Arc::make_mut(&mut after.dependencies);
     dependencies.retain(|old| !(old.on.is_same_entry(&edge.on) && is_operators(old)));
     dependencies.push(edge.clone());
-    let overlay = Overlay::new(view, &NOTHING_EXPECTED);
-    let resolution = resolve(&overlay, id, &entry.revision, &after.dependencies)?;
-    let is_met = |on: &ComponentId| {
-        let mut others = resolution.dependencies.iter().filter(|edge| edge.on.is_beside() && edge.on.is_same_entry(on));
-        // What is active goes on: a revision that is to be activated first is no help to it.
-        let is_idle = |edge: &Edge| {
-            overlay.entry(&edge.on).is_ok_and(|found| found.is_some_and(|found| found.status != Status::Active))
-        };
-        resolution.unresolved.iter().all(|left| left.need != Need::Component(on.clone()))
-            && !(entry.status == Status::Active && others.any(is_idle))
-    };
+    let added = Event::EdgeAdded { component: id.clone(), edge: edge.clone() };
+    let (events, overlay) = now_resolved(view, &after, &added)?;
+    let resolved = overlay.entry(id)?.ok_or_else(|| unknown(id))?;
     if let EdgeKind::Declared { range, .. } = &edge.kind
         && !range.matches(&dependency.revision.version)
-        && !is_met(&edge.on)
+        && !is_met(&overlay, &resolved, &edge.on)?
     {
         let found = dependency.revision.version.clone();
         return Err(RegistryError::RangeNotMet { on: edge.on, range: range.clone(), found });
     }
-    if let Some(cycle) = closed_cycle(&overlay, id, std::slice::from_ref(&edge))? {
-        return Err(RegistryError::Cycle { cycle });
-    }
-    let mut events = vec![Event::EdgeAdded { component: id.clone(), edge }];
-    events.extend(now_resolved(view, &after)?);
     Ok((events, true))
+}
+
+/// Tells whether a revision of `on` is in the range that `entry` declares of it, though that in service is not. What is active goes on: one
+/// that is to be activated first is no help to it.
+fn is_met(overlay: &Overlay<'_>, entry: &Entry, on: &ComponentId) -> Result<bool, RegistryError> {
+    if entry.unresolved.iter().any(|unresolved| unresolved.need == Need::Component(on.clone())) {
+        return Ok(false);
+    }
+    for edge in entry.dependencies.iter().filter(|edge| edge.on.is_beside() && edge.on.is_same_entry(on)) {
+        let is_idle = overlay.entry(&edge.on)?.is_some_and(|found| found.status != Status::Active);
+        if entry.status == Status::Active && is_idle {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn is_operators(edge: &Edge) -> bool {
     matches!(edge.kind, EdgeKind::Declared { origin: DeclaredBy::Operator, .. })
 }
 
-/// Returns what brings an entry up to date whose declared edges have changed: a range that was not met may be gone.
-fn now_resolved(view: &dyn StateView, entry: &Entry) -> Result<Option<Event>, RegistryError> {
-    let overlay = Overlay::new(view, &NOTHING_EXPECTED);
-    let resolution = resolve(&overlay, &entry.id, &entry.revision, &entry.dependencies)?;
-    let event = Event::EdgesResolved {
-        component: entry.id.clone(),
-        dependencies: resolution.dependencies.clone(),
-        unresolved: resolution.unresolved.clone(),
-    };
-    let leads =
-        |edges: &[Edge]| edges.iter().map(|edge| (edge.on.clone(), edge.label().to_owned())).collect::<BTreeSet<_>>();
-    let is_same =
-        leads(&entry.dependencies) == leads(&resolution.dependencies) && entry.unresolved == resolution.unresolved;
-    Ok((!is_same).then_some(event))
+/// Returns `change`, what brings `entry` up to date whose declared edges it changes (a range that was not met may be gone, or lead to another
+/// revision), and the state after both.
+fn now_resolved<'a>(
+    view: &'a dyn StateView,
+    entry: &Entry,
+    change: &Event,
+) -> Result<(Vec<Event>, Overlay<'a>), RegistryError> {
+    without_circles(Overlay::new(view, &NOTHING_EXPECTED), &|mut overlay| {
+        let resolution = resolve(&overlay, &entry.id, &entry.revision, &entry.dependencies)?;
+        overlay.put(entry_after(Some(entry), &entry.id, &entry.revision, &resolution));
+        let leads = |edges: &[Edge]| {
+            edges.iter().map(|edge| (edge.on.clone(), edge.label().to_owned())).collect::<BTreeSet<_>>()
+        };
+        let is_same =
+            leads(&entry.dependencies) == leads(&resolution.dependencies) && entry.unresolved == resolution.unresolved;
+        let resolved = Event::EdgesResolved {
+            component: entry.id.clone(),
+            dependencies: resolution.dependencies,
+            unresolved: resolution.unresolved,
+        };
+        Ok((std::iter::once(change.clone()).chain((!is_same).then_some(resolved)).collect(), overlay))
+    })
 }
 
 fn decide_remove(view: &dyn StateView, id: ComponentId, on: ComponentId) -> Result<(Vec<Event>, bool), RegistryError> {
@@ -270,8 +281,7 @@ fn decide_remove(view: &dyn StateView, id: ComponentId, on: ComponentId) -> Resu
     if edges.iter().any(|edge| is_operators(edge)) {
         let mut after = Entry::clone(&entry);
         Arc::make_mut(&mut after.dependencies).retain(|edge| !(edge.on.is_same_entry(&on) && is_operators(edge)));
-        let mut events = vec![Event::EdgeRemoved { component: id, on }];
-        events.extend(now_resolved(view, &after)?);
+        let (events, _) = now_resolved(view, &after, &Event::EdgeRemoved { component: id, on })?;
         return Ok((events, true));
     }
     match edges.first() {

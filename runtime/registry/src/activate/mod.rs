@@ -68,6 +68,7 @@ impl Registry {
     /// Dropping the future leaves each component either activated or as it was.
     pub async fn activate(&self, targets: &[Target]) -> ActivateReport {
         let report = self.asked_for(targets.iter().map(|target| target.id.clone())).activate_now(targets).await;
+        self.settle_activated(&report).await;
         self.follow_now().await;
         report
     }

@@ -13,6 +13,7 @@ use domain::reduce::index;
 
 use crate::Registry;
 use crate::error::RegistryError;
+use crate::report::ActivateReport;
 use crate::view::EntryView;
 pub(crate) use follow::follow;
 pub(crate) use place::{besides, dependents_of_all};
@@ -26,6 +27,15 @@ impl Registry {
         }
         let ids = ids.to_vec();
         self.commit(move |view| Ok((follow::set(view, &ids)?, ()))).await
+    }
+
+    /// Takes revisions beside those in service out of it that an activation brought up for somebody who was not activated in the end.
+    pub(crate) async fn settle_activated(&self, report: &ActivateReport) {
+        let beside = report.activated.iter().map(|activated| &activated.id).filter(|id| id.is_beside());
+        let beside: Vec<_> = beside.cloned().collect();
+        if let Err(error) = self.settle_beside(&beside).await {
+            self.inner.tracker.note_lost(&error);
+        }
     }
 
     /// Takes those of `ids` away, or out of service, that nobody needs.

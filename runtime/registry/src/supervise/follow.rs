@@ -129,7 +129,8 @@ impl Registry {
         }
         let targets: Vec<_> = waiting.iter().map(|entry| Target::from(&entry.id)).collect();
         // What fails is in its history.
-        self.activate_now(&targets).await;
+        let report = self.activate_now(&targets).await;
+        self.settle_activated(&report).await;
         Ok(())
     }
 

@@ -118,7 +118,8 @@ impl Registry {
         let restart = self.effective_restart(&entry);
         let Spent::Taken(_) = self.spend(id, &restart) else { return self.give_up(&entry, &restart).await };
         // One that fails again plans the next attempt.
-        self.activate_now(&[Target::from(id)]).await;
+        let report = self.activate_now(&[Target::from(id)]).await;
+        self.settle_activated(&report).await;
         Ok(())
     }
 
