@@ -12,6 +12,7 @@ mod bad_arguments;
 mod bad_components;
 mod bad_folders;
 mod bad_graphs;
+mod beside;
 #[cfg(unix)]
 mod breaking_off;
 mod callers;

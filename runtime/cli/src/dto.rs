@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use domain::entry::{DeclaredBy, Unresolved, UnresolvedReason};
 use domain::inspection::ExternItem;
 use domain::manifest::{FolderMode, GrantRequests};
+use domain::text::escape_line;
 use domain::{ComponentId, Edge, EdgeKind, Grant, Granted};
-use registry::{ActivateReport, EdgeView, EntryView, FusedView, Outcomes, RegistryError, Swapped};
+use registry::{ActivateReport, BesideView, EdgeView, EntryView, FusedView, Outcomes, RegistryError, Swapped};
 use serde::Serialize;
 
 use crate::error::CliError;
@@ -24,6 +25,9 @@ pub(crate) struct EntryDoc {
     pub(crate) newest_revision: u32,
     /// The revision that waits for its activation, if one does.
     pub(crate) waiting_revision: Option<u32>,
+    /// Revisions beside the one in service.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) beside: Vec<BesideDoc>,
     pub(crate) kind: String,
     pub(crate) status: &'static str,
     pub(crate) healthy: bool,
@@ -74,6 +78,7 @@ impl From<&EntryView> for EntryDoc {
             revision: revision.number,
             newest_revision: entry.newest,
             waiting_revision: entry.waiting,
+            beside: view.beside.iter().map(BesideDoc::from).collect(),
             kind: revision.kind().to_string(),
             status: entry.status.as_str(),
             healthy: entry.is_healthy(),
@@ -436,6 +441,49 @@ pub(crate) struct ActivatedDoc {
     pub(crate) swapped: Option<SwappedDoc>,
 }
 
+/// A revision beside the one in service.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct BesideDoc {
+    pub(crate) id: ComponentId,
+    pub(crate) version: String,
+    pub(crate) revision: u32,
+    pub(crate) status: &'static str,
+    pub(crate) needed_by: Vec<ComponentId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) last_error: Option<String>,
+}
+
+impl From<&BesideView> for BesideDoc {
+    fn from(view: &BesideView) -> Self {
+        Self {
+            id: view.entry.id.clone(),
+            version: view.entry.revision.version.to_string(),
+            revision: view.entry.revision.number,
+            status: view.entry.status.as_str(),
+            needed_by: view.needed_by.clone(),
+            last_error: view.entry.last_error.clone(),
+        }
+    }
+}
+
+impl BesideDoc {
+    /// Says in one line what it is there for.
+    pub(crate) fn words(&self) -> String {
+        let needed_by: Vec<_> = self.needed_by.iter().map(ComponentId::as_str).collect();
+        let error = self.last_error.as_ref().map(|error| format!(": {}", escape_line(error))).unwrap_or_default();
+        if matches!(self.status, "registered" | "inactive") {
+            return format!("{} (revision {}) comes beside it with {}", self.id, self.revision, needed_by.join(", "));
+        }
+        format!(
+            "{} (revision {}) is {} beside it for {}{error}",
+            self.id,
+            self.revision,
+            self.status,
+            needed_by.join(", ")
+        )
+    }
+}
+
 /// How a revision took the place of the one in service.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct SwappedDoc {
@@ -448,6 +496,24 @@ pub(crate) struct SwappedDoc {
     pub(crate) paused_us: u64,
     /// Calls that end in the old revision.
     pub(crate) running_calls: usize,
+    /// Under which id it stays active beside the new one, where it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) kept: Option<KeptDoc>,
+}
+
+/// A revision that stays active beside the one that took its place.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct KeptDoc {
+    pub(crate) id: ComponentId,
+    pub(crate) needed_by: Vec<ComponentId>,
+}
+
+impl KeptDoc {
+    /// Says in words for whom it stays.
+    pub(crate) fn text(&self) -> String {
+        let needed_by: Vec<_> = self.needed_by.iter().map(ComponentId::as_str).collect();
+        format!("{} stays active beside it for {}\n", self.id, needed_by.join(", "))
+    }
 }
 
 impl From<Swapped> for SwappedDoc {
@@ -458,6 +524,7 @@ impl From<Swapped> for SwappedDoc {
             moved_bytes: swapped.moved_bytes,
             paused_us: u64::try_from(swapped.paused.as_micros()).unwrap_or(u64::MAX),
             running_calls: swapped.running,
+            kept: swapped.kept.map(|kept| KeptDoc { id: kept.id, needed_by: kept.needed_by }),
         }
     }
 }

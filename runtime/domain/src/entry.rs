@@ -1,5 +1,6 @@
 //! Entries and their revisions: what the registry knows of one component.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ use crate::id::ComponentId;
 use crate::inspection::ExternItem;
 use crate::manifest::{ComponentManifest, Kind};
 use crate::pattern::IdPattern;
+use crate::reduce::provided_key;
 use crate::status::Status;
 use crate::supervision::{Quarantine, Watch};
 use crate::time::Timestamp;
@@ -55,6 +57,11 @@ impl Revision {
     /// Returns what sort of component this is.
     pub fn kind(&self) -> Kind {
         self.manifest.kind()
+    }
+
+    /// Returns the keys under which others find what it exports.
+    pub fn provided(&self) -> impl Iterator<Item = String> {
+        self.exports.iter().filter_map(provided_key)
     }
 
     /// Tells whether registering `digest` with `manifest` would change nothing.
@@ -116,6 +123,9 @@ pub struct Entry {
     /// The revision that was registered while another one was active, until some revision is chosen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiting: Option<u32>,
+    /// Under which keys others find what revisions of the entry export and the one that it points to does not.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub elsewhere: BTreeSet<String>,
     /// The way to the revision that the entry points to: those that it pointed to before, oldest first, without detours. A rollback
     /// goes back on it. At most [`TRAIL_MAX`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -160,6 +170,14 @@ impl Entry {
         self.waiting.is_some()
     }
 
+    /// Takes notice of what another revision than the one that the entry points to exports.
+    pub fn note_elsewhere(&mut self, other: &Revision) {
+        self.elsewhere.extend(other.provided());
+        for key in self.revision.provided() {
+            self.elsewhere.remove(&key);
+        }
+    }
+
     /// Lets the entry point to `revision`. One that it came by is gone back to, and what came after it is forgotten; before any other
     /// one, the trail has the revision that is left.
     pub fn point_to(&mut self, revision: Arc<Revision>) {
@@ -173,7 +191,8 @@ impl Entry {
             self.trail.push(left);
         }
         self.newest = self.newest.max(chosen);
-        self.revision = revision;
+        let left = std::mem::replace(&mut self.revision, revision);
+        self.note_elsewhere(&left);
         self.waiting = None;
         self.probe = None;
     }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::activation::Bound;
+use crate::activation::{Activation, Bound};
 use crate::entry::{Edge, Revision, StateRef, Unresolved, UnresolvedReason};
 use crate::error::ErrorKind;
 use crate::failure::Failure;
-use crate::grant::Grant;
+use crate::grant::{Grant, Granted};
 use crate::id::ComponentId;
 use crate::status::Status;
 use crate::supervision::{Quarantine, Relapse};
@@ -47,6 +47,29 @@ pub enum Event {
         dependencies: Vec<Edge>,
         /// Its unresolved needs.
         unresolved: Vec<Unresolved>,
+    },
+    /// A revision of an entry is set beside the one in service: others need it that cannot live with that one. It goes by an id of its
+    /// own, [`ComponentId::beside`].
+    SetBeside {
+        /// The revision's id.
+        component: ComponentId,
+        /// The revision.
+        revision: Arc<Revision>,
+        /// Its edges.
+        dependencies: Vec<Edge>,
+        /// Its unresolved needs.
+        unresolved: Vec<Unresolved>,
+        /// What is granted to its entry.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        grants: Vec<Granted>,
+        /// What it takes along where it was in service until now and stays active; `None` where it is to be activated.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        kept: Option<Box<Kept>>,
+    },
+    /// A revision beside the one in service is gone: nobody needs it any more.
+    LeftBeside {
+        /// The revision's id.
+        component: ComponentId,
     },
     /// The edges of the entry were resolved anew, because a provider came or went.
     EdgesResolved {
@@ -277,6 +300,17 @@ pub enum Event {
     },
 }
 
+/// What a revision takes along that was in service and stays active beside the one that took its place.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Kept {
+    /// How it was activated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub activation: Option<Arc<Activation>>,
+    /// The state that its last instance left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<StateRef>,
+}
+
 /// How many components are healthy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HealthCount {
@@ -305,14 +339,16 @@ fn is_zero(number: &u64) -> bool {
 
 /// Newest version of the events' form; a reader refuses records of a later one. Each record has the version of
 /// [`Event::version`], so that an older program reads all that it knows and says of the rest that it is newer.
-pub const EVENT_VERSION: u32 = 4;
+pub const EVENT_VERSION: u32 = 5;
 
 impl Event {
     /// The names of all events.
-    pub const NAMES: [&'static str; 26] = [
+    pub const NAMES: [&'static str; 28] = [
         "registered",
         "unregistered",
         "revision-selected",
+        "set-beside",
+        "left-beside",
         "edges-resolved",
         "edge-added",
         "edge-removed",
@@ -342,6 +378,9 @@ impl Event {
     pub fn version(&self) -> u32 {
         let is_refused = |unresolved: &Unresolved| matches!(unresolved.reason, UnresolvedReason::Refused { .. });
         match self {
+            Self::SetBeside { .. } | Self::LeftBeside { .. } => 5,
+            // An older program does not read such an id.
+            _ if self.names_beside() => 5,
             Self::Activated { asked, lock, .. } if asked.is_some() || !lock.is_empty() => 4,
             Self::Quarantined { .. }
             | Self::Recovered { .. }
@@ -370,6 +409,8 @@ impl Event {
             Self::Registered { .. } => "registered",
             Self::Unregistered { .. } => "unregistered",
             Self::RevisionSelected { .. } => "revision-selected",
+            Self::SetBeside { .. } => "set-beside",
+            Self::LeftBeside { .. } => "left-beside",
             Self::EdgesResolved { .. } => "edges-resolved",
             Self::EdgeAdded { .. } => "edge-added",
             Self::EdgeRemoved { .. } => "edge-removed",
@@ -402,6 +443,7 @@ impl Event {
         match self {
             Self::Registered { revision, .. } if revision.number == 1 => Some((Status::Discovered, Status::Registered)),
             Self::Activated { old_status, .. } => Some((*old_status, Status::Active)),
+            Self::SetBeside { kept: Some(_), .. } => Some((Status::Active, Status::Active)),
             Self::Deactivated { old_status, .. } => Some((*old_status, Status::Inactive)),
             Self::Errored { old_status, .. } | Self::Quarantined { old_status, .. } => {
                 Some((*old_status, Status::Error))
@@ -412,6 +454,8 @@ impl Event {
             Self::Registered { .. }
             | Self::Unregistered { .. }
             | Self::RevisionSelected { .. }
+            | Self::SetBeside { kept: None, .. }
+            | Self::LeftBeside { .. }
             | Self::EdgesResolved { .. }
             | Self::EdgeAdded { .. }
             | Self::EdgeRemoved { .. }
@@ -432,12 +476,30 @@ impl Event {
         }
     }
 
+    /// Tells whether the event has the id of a revision beside the one in service.
+    fn names_beside(&self) -> bool {
+        let leads_there = |edges: &[Edge]| edges.iter().any(|edge| edge.on.is_beside());
+        self.component().is_some_and(ComponentId::is_beside)
+            || match self {
+                Self::Registered { dependencies, .. }
+                | Self::RevisionSelected { dependencies, .. }
+                | Self::EdgesResolved { dependencies, .. } => leads_there(dependencies),
+                Self::EdgeAdded { edge, .. } => edge.on.is_beside(),
+                Self::EdgeRemoved { on, .. } => on.is_beside(),
+                Self::Activated { lock, .. } => lock.iter().any(|bound| bound.edge.on.is_beside()),
+                Self::Deactivated { lost, .. } => lost.as_ref().is_some_and(ComponentId::is_beside),
+                _ => false,
+            }
+    }
+
     /// Returns the component that the event is about, if it is about one.
     pub fn component(&self) -> Option<&ComponentId> {
         match self {
             Self::Registered { component, .. }
             | Self::Unregistered { component }
             | Self::RevisionSelected { component, .. }
+            | Self::SetBeside { component, .. }
+            | Self::LeftBeside { component }
             | Self::EdgesResolved { component, .. }
             | Self::EdgeAdded { component, .. }
             | Self::EdgeRemoved { component, .. }

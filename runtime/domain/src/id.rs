@@ -14,6 +14,10 @@ pub const SEGMENT_MAX: usize = 64;
 ///
 /// Both halves are words of `a`–`z` and `0`–`9` joined by single hyphens, at most [`SEGMENT_MAX`] characters each,
 /// so an id is safe in paths, keys and terminals and has no look-alikes. Cheap to clone.
+///
+/// The revision that an entry has in service goes by the entry's id. One that is active *beside* it goes by an id of its own,
+/// `namespace:name@version`, which [`ComponentId::beside`] makes and nobody registers: it is a node of the activation graph as the other
+/// is, with edges, a place, a history and counters of its own.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ComponentId(Arc<str>);
 
@@ -49,6 +53,50 @@ impl ComponentId {
         Self(format!("local:{name}").into())
     }
 
+    /// Returns the id of this component's revision of `version` where that is active beside the one in service.
+    #[must_use]
+    pub fn beside(&self, version: &Version) -> Self {
+        Self(format!("{}@{version}", self.entry_str()).into())
+    }
+
+    /// Returns the id of the entry: this one, or that beside whose revision in service this one is.
+    #[must_use]
+    pub fn entry(&self) -> Self {
+        if self.is_beside() { Self(self.entry_str().into()) } else { self.clone() }
+    }
+
+    /// Tells whether this is the id of a revision beside the one in service.
+    pub fn is_beside(&self) -> bool {
+        self.0.contains('@')
+    }
+
+    /// Tells whether both are revisions of one entry, or that entry.
+    pub fn is_same_entry(&self, other: &Self) -> bool {
+        self.entry_str() == other.entry_str()
+    }
+
+    /// Returns the version of a revision beside the one in service.
+    pub fn version(&self) -> Option<Version> {
+        self.0.split_once('@').and_then(|(_, version)| version.parse().ok())
+    }
+
+    /// Reads an id as it was written, also that of a revision beside the one in service, which [`str::parse`] does not take from people.
+    ///
+    /// # Errors
+    /// As [`str::parse`]; [`IdError::BadVersion`].
+    pub fn read(text: &str) -> Result<Self, IdError> {
+        let Some((id, version)) = text.split_once('@') else { return text.parse() };
+        let id: Self = id.parse()?;
+        let parsed = Version::parse(version);
+        let bad = |error: semver::Error| IdError::BadVersion { text: shown(version), reason: error.to_string() };
+        Ok(id.beside(&parsed.map_err(bad)?))
+    }
+
+    /// Returns the id of the entry as text.
+    pub fn entry_str(&self) -> &str {
+        self.0.split_once('@').map_or(&*self.0, |(entry, _)| entry)
+    }
+
     /// Returns the half before the colon.
     pub fn namespace(&self) -> &str {
         self.0.split_once(':').map_or("", |(namespace, _)| namespace)
@@ -56,7 +104,7 @@ impl ComponentId {
 
     /// Returns the half after the colon.
     pub fn name(&self) -> &str {
-        self.0.split_once(':').map_or("", |(_, name)| name)
+        self.entry_str().split_once(':').map_or("", |(_, name)| name)
     }
 
     /// Returns the whole id.
@@ -92,7 +140,12 @@ impl Serialize for ComponentId {
     }
 }
 
-crate::as_text::from_text!(ComponentId);
+impl<'de> serde::Deserialize<'de> for ComponentId {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        Self::read(&text).map_err(serde::de::Error::custom)
+    }
+}
 
 /// Why a text is not a component id or a reference to one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -247,6 +300,20 @@ mod tests {
         ] {
             assert!(text.parse::<ComponentId>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_revision_beside_the_one_in_service_has_an_id_that_nobody_can_give() {
+        let log: ComponentId = "acme:log".parse().unwrap();
+        let beside = log.beside(&"1.2.0-rc.1+b".parse().unwrap());
+        assert_eq!(beside.as_str(), "acme:log@1.2.0-rc.1+b");
+        assert_eq!((beside.namespace(), beside.name(), beside.entry()), ("acme", "log", log.clone()));
+        assert_eq!(beside.version(), Some("1.2.0-rc.1+b".parse().unwrap()));
+        assert!(beside.is_beside() && !log.is_beside() && beside.is_same_entry(&log));
+        assert_eq!(beside.beside(&"2.0.0".parse().unwrap()).as_str(), "acme:log@2.0.0");
+        assert!(beside.as_str().parse::<ComponentId>().is_err());
+        assert_eq!(ComponentId::read(beside.as_str()).unwrap(), beside);
+        assert!(ComponentId::read("acme:log@").is_err() && ComponentId::read("acme:log@1.0.0@2.0.0").is_err());
     }
 
     #[test]

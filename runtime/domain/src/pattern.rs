@@ -17,12 +17,12 @@ pub enum IdPattern {
 }
 
 impl IdPattern {
-    /// Tells whether `id` is one of those meant.
+    /// Tells whether `id` is one of those meant, or a revision beside one of them.
     pub fn matches(&self, id: &ComponentId) -> bool {
         match self {
             Self::Any => true,
             Self::Namespace(namespace) => id.namespace() == namespace,
-            Self::One(one) => one == id,
+            Self::One(one) => one.is_same_entry(id),
         }
     }
 

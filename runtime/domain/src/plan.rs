@@ -9,6 +9,7 @@ use crate::entry::Entry;
 use crate::graph::{Cycle, Graph, GraphEdge};
 use crate::id::ComponentId;
 use crate::ports::{StateView, StorageError};
+use crate::reduce::index;
 use crate::resolve::Overlay;
 use crate::status::Status;
 
@@ -93,7 +94,7 @@ fn load_closure_by(entry_of: &EntryOf<'_>, targets: &[ComponentId]) -> Result<Cl
     Ok(close(entries, missing.into_iter().collect()))
 }
 
-/// Loads every entry of the registry, page by page.
+/// Loads every entry of the registry, page by page, and the revisions beside those in service.
 ///
 /// # Errors
 /// [`StorageError`] if the state cannot be read.
@@ -109,9 +110,17 @@ pub fn load_all(view: &dyn StateView) -> Result<Closure, StorageError> {
         }
         match page.into_iter().next_back() {
             Some(id) => last = Some(id),
-            None => return Ok(close(entries, Vec::new())),
+            None => break,
         }
     }
+    for (entry, _) in view.index_keys(index::BESIDE)? {
+        for id in view.find(index::BESIDE, &entry)? {
+            if let Some(entry) = view.entry(&id)? {
+                entries.insert(id, entry);
+            }
+        }
+    }
+    Ok(close(entries, Vec::new()))
 }
 
 fn close(entries: HashMap<ComponentId, Arc<Entry>>, missing: Vec<ComponentId>) -> Closure {

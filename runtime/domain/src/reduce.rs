@@ -6,10 +6,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::activation::Activation;
-use crate::entry::{DeclaredBy, Edge, EdgeKind, Entry, Need};
+use crate::entry::{DeclaredBy, Edge, EdgeKind, Entry, Need, Revision, Unresolved};
 use crate::event::{Event, Record};
 use crate::fusion::Fusion;
 use crate::grant::{self, Granted};
+use crate::id::ComponentId;
 use crate::inspection::{ExternItem, ExternKind};
 use crate::status::Status;
 use crate::supervision::Watch;
@@ -20,29 +21,21 @@ use crate::supervision::Watch;
 /// is gone. Records about no entry, or about one that does not exist, change nothing.
 pub fn apply(record: &Record, entry: Option<Entry>) -> Option<Entry> {
     let mut entry = match (&record.event, entry) {
-        (Event::Unregistered { .. }, _) => return None,
+        (Event::Unregistered { .. } | Event::LeftBeside { .. }, _) => return None,
+        (Event::SetBeside { component, revision, dependencies, unresolved, grants, kept }, None) => {
+            let mut entry = new_entry(record, component, revision, dependencies, unresolved);
+            entry.grants.clone_from(grants);
+            // What others are fused with is in service.
+            entry.fusion = Some(Fusion::default());
+            if let Some(kept) = kept {
+                entry.status = Status::Active;
+                entry.activation.clone_from(&kept.activation);
+                entry.state.clone_from(&kept.state);
+            }
+            return Some(entry);
+        }
         (Event::Registered { component, revision, dependencies, unresolved, .. }, None) => {
-            return Some(Entry {
-                id: component.clone(),
-                status: Status::Registered,
-                revision: revision.clone(),
-                newest: revision.number,
-                dependencies: Arc::new(dependencies.clone()),
-                unresolved: unresolved.clone(),
-                registered_at: record.at,
-                changed_at: record.at,
-                changed_seq: record.seq,
-                last_error: None,
-                error_count: 0,
-                state: None,
-                probe: None,
-                grants: Vec::new(),
-                fusion: None,
-                waiting: None,
-                trail: Vec::new(),
-                activation: None,
-                watch: None,
-            });
+            return Some(new_entry(record, component, revision, dependencies, unresolved));
         }
         (_, None) => return None,
         (_, Some(entry)) => entry,
@@ -55,6 +48,38 @@ pub fn apply(record: &Record, entry: Option<Entry>) -> Option<Entry> {
     Some(entry)
 }
 
+/// Returns the entry that begins with `record`.
+fn new_entry(
+    record: &Record,
+    id: &ComponentId,
+    revision: &Arc<Revision>,
+    dependencies: &[Edge],
+    unresolved: &[Unresolved],
+) -> Entry {
+    Entry {
+        id: id.clone(),
+        status: Status::Registered,
+        revision: revision.clone(),
+        newest: revision.number,
+        dependencies: Arc::new(dependencies.to_vec()),
+        unresolved: unresolved.to_vec(),
+        registered_at: record.at,
+        changed_at: record.at,
+        changed_seq: record.seq,
+        last_error: None,
+        error_count: 0,
+        state: None,
+        probe: None,
+        grants: Vec::new(),
+        fusion: None,
+        waiting: None,
+        elsewhere: BTreeSet::new(),
+        trail: Vec::new(),
+        activation: None,
+        watch: None,
+    }
+}
+
 /// Changes `entry` as the record's event says; `false` if the event is not about an entry's state.
 fn apply_to(record: &Record, entry: &mut Entry) -> bool {
     match &record.event {
@@ -64,6 +89,7 @@ fn apply_to(record: &Record, entry: &mut Entry) -> bool {
                 entry.point_to(revision.clone());
             } else {
                 entry.waiting = Some(revision.number);
+                entry.note_elsewhere(revision);
             }
             entry.dependencies = Arc::new(dependencies.clone());
             entry.unresolved.clone_from(unresolved);
@@ -79,12 +105,12 @@ fn apply_to(record: &Record, entry: &mut Entry) -> bool {
         }
         Event::EdgeAdded { edge, .. } => {
             let dependencies = Arc::make_mut(&mut entry.dependencies);
-            dependencies.retain(|old| !(old.on == edge.on && is_operators(old)));
+            dependencies.retain(|old| !(old.on.is_same_entry(&edge.on) && is_operators(old)));
             dependencies.push(edge.clone());
             dependencies.sort_by(|a, b| a.on.cmp(&b.on));
         }
         Event::EdgeRemoved { on, .. } => {
-            Arc::make_mut(&mut entry.dependencies).retain(|edge| !(edge.on == *on && is_operators(edge)));
+            Arc::make_mut(&mut entry.dependencies).retain(|edge| !(edge.on.is_same_entry(on) && is_operators(edge)));
         }
         Event::Activated { revision, asked, lock, .. } => {
             entry.status = Status::Active;
@@ -172,6 +198,9 @@ fn apply_to(record: &Record, entry: &mut Entry) -> bool {
         | Event::IndexCreated { .. }
         | Event::IndexDropped { .. }
         | Event::ConfigSet { .. }
+        // It is there already.
+        | Event::SetBeside { .. }
+        | Event::LeftBeside { .. }
         | Event::Unregistered { .. } => return false,
     }
     true
@@ -212,6 +241,10 @@ pub mod index {
     pub const NAME: &str = "name";
     /// By the [track](crate::InterfaceName::track) of each exported interface, and by the name of each exported function.
     pub const PROVIDES: &str = "provides";
+    /// By what other revisions of the entry export, as in [`PROVIDES`].
+    pub const PROVIDES_ELSEWHERE: &str = "provides-elsewhere";
+    /// Revisions beside the one in service, by the id of their entry; they are found under nothing else.
+    pub const BESIDE: &str = "beside";
     /// By the track of each import that is not resolved, or the id of each missing declared dependency.
     pub const WANTS: &str = "wants";
 
@@ -235,6 +268,13 @@ pub type Term = (String, String);
 pub fn terms(entry: &Entry, custom: &[String]) -> BTreeSet<Term> {
     let revision = &entry.revision;
     let mut terms = BTreeSet::new();
+    if entry.id.is_beside() {
+        terms.insert((index::BESIDE.to_owned(), entry.id.entry().to_string()));
+        for unresolved in &entry.unresolved {
+            terms.insert((index::WANTS.to_owned(), wanted_key(&unresolved.need)));
+        }
+        return terms;
+    }
     let mut add = |index: &str, key: String| {
         terms.insert((index.to_owned(), key));
     };
@@ -252,6 +292,9 @@ pub fn terms(entry: &Entry, custom: &[String]) -> BTreeSet<Term> {
         if let Some(key) = provided_key(export) {
             add(index::PROVIDES, key);
         }
+    }
+    for key in &entry.elsewhere {
+        add(index::PROVIDES_ELSEWHERE, key.clone());
     }
     for unresolved in &entry.unresolved {
         add(index::WANTS, wanted_key(&unresolved.need));
@@ -286,6 +329,12 @@ pub struct ChangedTerm {
 pub fn changed_terms(before: &Entry, after: &Entry) -> Option<Vec<ChangedTerm>> {
     if !Arc::ptr_eq(&before.revision, &after.revision) || before.unresolved != after.unresolved {
         return None;
+    }
+    if before.elsewhere != after.elsewhere {
+        return None;
+    }
+    if before.id.is_beside() {
+        return Some(Vec::new());
     }
     let both = state_terms(before).into_iter().zip(state_terms(after));
     let changed = both.filter(|((_, old), (_, new))| old != new);

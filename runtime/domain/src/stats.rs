@@ -148,7 +148,8 @@ impl StatsReport {
         let mut stats = Vec::new();
         for (id, status, usage) in components {
             all.merge(&usage);
-            active_components += u64::from(status == Status::Active);
+            // What is active beside another revision is the same component.
+            active_components += u64::from(status == Status::Active && !id.is_beside());
             let leads = most.as_ref().is_none_or(|(count, leader)| {
                 usage.access_count > *count || (usage.access_count == *count && id < *leader)
             });
@@ -158,7 +159,7 @@ impl StatsReport {
             stats.push(ComponentStats::of(id, &usage));
         }
         stats.sort_by(|a, b| a.id.cmp(&b.id));
-        let total_components = stats.len() as u64;
+        let total_components = stats.iter().filter(|stats| !stats.id.is_beside()).count() as u64;
         Self {
             total_components,
             active_components,

@@ -16,7 +16,7 @@ use crate::capability::Capability;
 use crate::code::Loaded;
 use crate::engine::Shared;
 use crate::failure::Scene;
-use crate::gate;
+use crate::gate::{self, Route};
 use crate::resource::ResourceNames;
 use crate::state::StoreState;
 use crate::unit::{self, ComponentUnit};
@@ -60,6 +60,8 @@ pub(crate) struct Linked {
     pub(crate) resources: Arc<ResourceNames>,
     /// Whether any import may have to wait.
     pub(crate) may_wait: bool,
+    /// Where imports lead that other components provide.
+    pub(crate) routes: Vec<Arc<Route>>,
 }
 
 fn link(shared: &Arc<Shared>, spec: &UnitSpec, component: &Component) -> Result<Linked, Unmet> {
@@ -67,8 +69,14 @@ fn link(shared: &Arc<Shared>, spec: &UnitSpec, component: &Component) -> Result<
     let mut served = Served::default();
     let resources = gate::resource_names(shared, spec, component);
     let resources = Arc::new(resources);
-    let mut gates =
-        gate::Maker { shared, engine: component.engine(), caller: &spec.id, resources: &resources, gates: 0 };
+    let mut gates = gate::Maker {
+        shared,
+        engine: component.engine(),
+        caller: &spec.id,
+        resources: &resources,
+        gates: 0,
+        routes: Vec::new(),
+    };
     let mut unmet: Vec<Unmet> = Vec::new();
     for (name, item) in component.component_type().imports(component.engine()) {
         let met = match spec.links.iter().find(|link| link.import == name) {
@@ -86,7 +94,8 @@ fn link(shared: &Arc<Shared>, spec: &UnitSpec, component: &Component) -> Result<
             let used = shared.capabilities.iter().enumerate().filter(|(i, _)| served.capabilities.contains(i));
             let may_wait = gates.gates > 0 || served.may_wait;
             let capabilities = used.map(|(_, capability)| Arc::clone(capability)).collect();
-            Ok(Linked { linker, capabilities, resources, may_wait })
+            let routes = gates.routes;
+            Ok(Linked { linker, capabilities, resources, may_wait, routes })
         }
     }
 }

@@ -72,7 +72,7 @@ pub(crate) struct Inner {
     pub(crate) preparing: KeyedLocks,
     pub(crate) tracker: Arc<Tracker>,
     /// Units whose place another took.
-    pub(crate) retiring: Retiring,
+    pub(crate) retiring: Arc<Retiring>,
     /// Held while idle instances are dropped, so that two sweeps do not both drop what one is enough for.
     pub(crate) sweeping: tokio::sync::Mutex<()>,
     pub(crate) supervisor: Arc<Supervisor>,
@@ -297,7 +297,7 @@ impl RegistryBuilder {
                 call_ids: CallIds::default(),
                 life: KeyedLocks::default(),
                 preparing: KeyedLocks::default(),
-                retiring: Retiring::default(),
+                retiring: Arc::default(),
                 refusals: Refusals::new(clock.clone()),
                 hooks: Hooks::default(),
                 kinds: Kinds::default(),

@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use domain::call::{CallId, CallOutcome, CallRequest};
 use domain::inspection::FunctionSignature;
 use domain::ports::{EngineError, Slot, Unit};
-use domain::{ComponentId, Failure};
+use domain::{ComponentId, Failure, Status};
 
 use crate::Registry;
 use crate::error::RegistryError;
+use crate::names::unknown;
 
 /// An active component, ready to be called again and again.
 ///
@@ -63,7 +64,20 @@ impl Registry {
     /// Dropping the future ends the call; the instance is discarded.
     pub async fn call(&self, id: &ComponentId, request: CallRequest) -> Result<CallOutcome, RegistryError> {
         let request = on_behalf_of(&self.principal(), request);
+        if id.is_beside() {
+            self.is_called_beside(id)?;
+        }
         self.call_unit(id, self.unit_in_service(id), request).await
+    }
+
+    /// Checks that a revision beside the one in service is to be called: its unit goes on for a while for those that it was there for.
+    fn is_called_beside(&self, id: &ComponentId) -> Result<(), RegistryError> {
+        let entry = self.entry_now(id)?.ok_or_else(|| unknown(id))?;
+        match entry.status {
+            Status::Active => Ok(()),
+            Status::Error if entry.quarantine().is_some() => Ok(()),
+            status => Err(RegistryError::NotActive { component: id.clone(), status }),
+        }
     }
 
     /// Calls `unit`, or the unit of `id` made ready now.

@@ -8,6 +8,7 @@ use domain::{ComponentId, Entry, Event, Record};
 use tokio::sync::broadcast;
 
 use crate::Registry;
+use crate::beside::follow;
 use crate::builder::EVENTS_BUFFERED;
 use crate::error::RegistryError;
 use crate::grants::Renewal;
@@ -53,7 +54,7 @@ impl Registry {
     pub(crate) async fn commit_and_turn<T, D>(
         &self,
         decide: D,
-        turn: impl FnOnce(&Self) + Send,
+        turn: impl FnOnce(&Self, &[Arc<Record>]) + Send,
     ) -> Result<T, RegistryError>
     where
         T: Send + 'static,
@@ -62,7 +63,7 @@ impl Registry {
         let durability = self.durability.unwrap_or_else(|| self.settings().durability);
         let (records, answer) = self.queue(durability, decide).await?;
         if answer.is_ok() {
-            turn(self);
+            turn(self, &records);
         }
         self.tell(&records);
         self.relink(&records).await;
@@ -82,7 +83,11 @@ impl Registry {
         let answer = Arc::new(Mutex::new(None));
         let slot = answer.clone();
         let decision = Box::new(move |view: &dyn StateView| {
-            let (events, answer) = match decide(view) {
+            let decided = decide(view).and_then(|(mut events, answer)| {
+                events.extend(follow(view, &events)?);
+                Ok((events, answer))
+            });
+            let (events, answer) = match decided {
                 Ok((events, answer)) => (events, Ok(answer)),
                 Err(error) => (Vec::new(), Err(error)),
             };
@@ -150,7 +155,14 @@ impl Registry {
                 Event::EdgesResolved { component, dependencies, .. } if self.is_linked_as(component, dependencies) => {
                     self.renew_made_with(component).await;
                 }
-                Event::EdgesResolved { component, .. } => {
+                Event::EdgesResolved { component, dependencies, .. } => {
+                    if self.is_to_be_led(component, dependencies) {
+                        // Those that it is led to need not be ready yet.
+                        self.make_ready(dependencies).await;
+                        if self.is_linked_as(component, dependencies) {
+                            continue;
+                        }
+                    }
                     if self.unit_in_service(component).is_some() {
                         self.out_of_service(component).await;
                     }
@@ -164,6 +176,10 @@ impl Registry {
                     self.renew(component, Renewal::Code).await;
                 }
                 Event::RevisionSelected { component, .. } => self.renew_made_with(component).await,
+                Event::Deactivated { component, .. } | Event::LeftBeside { component } if component.is_beside() => {
+                    self.take_out_made_with(component).await;
+                    self.retire_beside(component);
+                }
                 // Through a gate it could not be called any more either.
                 Event::Deactivated { component, .. }
                 | Event::Errored { component, .. }

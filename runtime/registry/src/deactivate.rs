@@ -71,8 +71,14 @@ impl Registry {
             outcomes.failed.push((id, error));
         }
         for id in plan.waves.concat() {
+            if id.is_beside() && !matches!(self.entry_now(&id), Ok(Some(_))) {
+                // It went with the last that needed it.
+                continue;
+            }
             let stopped = match stopping {
                 Stopping::Deactivate => self.deactivate_one(&id).await,
+                // It goes with the last that needs it.
+                Stopping::Unregister if id.is_beside() => continue,
                 Stopping::Unregister => self.unregister_one(&id, false).await.map(drop),
             };
             match stopped {
@@ -122,11 +128,14 @@ impl Registry {
 
     /// Drops what this process has of `id`, in order.
     pub(crate) async fn out_of_service(&self, id: &ComponentId) {
-        let unit = self.slot(id).turn(None);
-        if let Some(unit) = unit {
+        let slot = self.slot(id);
+        // Noted before it is out of its place: until it has ended it may call others.
+        let leaving = slot.unit().map(|unit| self.inner.retiring.leave(&unit));
+        if let Some(unit) = slot.turn(None) {
             unit.stop().await;
             self.inner.tracker.room.dropped();
         }
+        drop(leaving);
         self.end_retiring(id).await;
     }
 }

@@ -3,17 +3,19 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use domain::entry::{DeclaredBy, EdgeKind};
+use domain::entry::{DeclaredBy, EdgeKind, Need};
 use domain::graph::Cycle;
 use domain::plan::{load_all, load_closure};
 use domain::ports::StateView;
+use domain::reduce::index;
 use domain::resolve::{NOTHING_EXPECTED, Overlay, closed_cycle, resolve};
-use domain::{ComponentId, Edge, Entry, Event, VersionReq};
+use domain::{ComponentId, Edge, Entry, Event, Status, VersionReq};
 
 use crate::Registry;
 use crate::error::RegistryError;
 use crate::fuse::FusedView;
 use crate::names::unknown;
+use crate::register::{entry_after, without_circles};
 use crate::view::{EdgeView, GraphView};
 
 impl Registry {
@@ -158,7 +160,8 @@ impl Registry {
             view.entry(&id)?.ok_or_else(|| unknown(&id))?;
             let mut edges = Vec::new();
             let mut seen = BTreeSet::from([id.clone()]);
-            let mut open = std::collections::VecDeque::from([id]);
+            let mut open = std::collections::VecDeque::from(view.find(index::BESIDE, id.as_str())?);
+            open.push_front(id);
             while let Some(at) = open.pop_front() {
                 for dependent in view.dependents(&at)? {
                     let Some(entry) = view.entry(&dependent)? else { continue };
@@ -208,53 +211,77 @@ impl Registry {
 fn decide_add(view: &dyn StateView, id: &ComponentId, edge: Edge) -> Result<(Vec<Event>, bool), RegistryError> {
     let entry = view.entry(id)?.ok_or_else(|| unknown(id))?;
     let dependency = view.entry(&edge.on)?.ok_or_else(|| unknown(&edge.on))?;
-    if entry.dependencies.contains(&edge) {
+    if entry.dependencies.iter().any(|old| old.on.is_same_entry(&edge.on) && old.kind == edge.kind) {
         return Ok((Vec::new(), false));
     }
+    let mut after = Entry::clone(&entry);
+    let dependencies = Arc::make_mut(&mut after.dependencies);
+    dependencies.retain(|old| !(old.on.is_same_entry(&edge.on) && is_operators(old)));
+    dependencies.push(edge.clone());
+    let added = Event::EdgeAdded { component: id.clone(), edge: edge.clone() };
+    let (events, overlay) = now_resolved(view, &after, &added)?;
+    let resolved = overlay.entry(id)?.ok_or_else(|| unknown(id))?;
     if let EdgeKind::Declared { range, .. } = &edge.kind
         && !range.matches(&dependency.revision.version)
+        && !is_met(&overlay, &resolved, &edge.on)?
     {
         let found = dependency.revision.version.clone();
         return Err(RegistryError::RangeNotMet { on: edge.on, range: range.clone(), found });
     }
-    let overlay = Overlay::new(view, &NOTHING_EXPECTED);
-    if let Some(cycle) = closed_cycle(&overlay, id, std::slice::from_ref(&edge))? {
-        return Err(RegistryError::Cycle { cycle });
-    }
-    let mut after = Entry::clone(&entry);
-    let dependencies = Arc::make_mut(&mut after.dependencies);
-    dependencies.retain(|old| !(old.on == edge.on && is_operators(old)));
-    dependencies.push(edge.clone());
-    let mut events = vec![Event::EdgeAdded { component: id.clone(), edge }];
-    events.extend(now_resolved(view, &after)?);
     Ok((events, true))
+}
+
+/// Tells whether a revision of `on` is in the range that `entry` declares of it, though that in service is not. What is active goes on: one
+/// that is to be activated first is no help to it.
+fn is_met(overlay: &Overlay<'_>, entry: &Entry, on: &ComponentId) -> Result<bool, RegistryError> {
+    if entry.unresolved.iter().any(|unresolved| unresolved.need == Need::Component(on.clone())) {
+        return Ok(false);
+    }
+    for edge in entry.dependencies.iter().filter(|edge| edge.on.is_beside() && edge.on.is_same_entry(on)) {
+        let is_idle = overlay.entry(&edge.on)?.is_some_and(|found| found.status != Status::Active);
+        if entry.status == Status::Active && is_idle {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn is_operators(edge: &Edge) -> bool {
     matches!(edge.kind, EdgeKind::Declared { origin: DeclaredBy::Operator, .. })
 }
 
-/// Returns what brings an entry up to date whose declared edges have changed: a range that was not met may be gone.
-fn now_resolved(view: &dyn StateView, entry: &Entry) -> Result<Option<Event>, RegistryError> {
-    let overlay = Overlay::new(view, &NOTHING_EXPECTED);
-    let resolution = resolve(&overlay, &entry.id, &entry.revision, &entry.dependencies)?;
-    let event = Event::EdgesResolved {
-        component: entry.id.clone(),
-        dependencies: resolution.dependencies,
-        unresolved: resolution.unresolved.clone(),
-    };
-    Ok((resolution.unresolved != entry.unresolved).then_some(event))
+/// Returns `change`, what brings `entry` up to date whose declared edges it changes (a range that was not met may be gone, or lead to another
+/// revision), and the state after both.
+fn now_resolved<'a>(
+    view: &'a dyn StateView,
+    entry: &Entry,
+    change: &Event,
+) -> Result<(Vec<Event>, Overlay<'a>), RegistryError> {
+    without_circles(Overlay::new(view, &NOTHING_EXPECTED), &|mut overlay| {
+        let resolution = resolve(&overlay, &entry.id, &entry.revision, &entry.dependencies)?;
+        overlay.put(entry_after(Some(entry), &entry.id, &entry.revision, &resolution));
+        let leads = |edges: &[Edge]| {
+            edges.iter().map(|edge| (edge.on.clone(), edge.label().to_owned())).collect::<BTreeSet<_>>()
+        };
+        let is_same =
+            leads(&entry.dependencies) == leads(&resolution.dependencies) && entry.unresolved == resolution.unresolved;
+        let resolved = Event::EdgesResolved {
+            component: entry.id.clone(),
+            dependencies: resolution.dependencies,
+            unresolved: resolution.unresolved,
+        };
+        Ok((std::iter::once(change.clone()).chain((!is_same).then_some(resolved)).collect(), overlay))
+    })
 }
 
 fn decide_remove(view: &dyn StateView, id: ComponentId, on: ComponentId) -> Result<(Vec<Event>, bool), RegistryError> {
     let entry = view.entry(&id)?.ok_or_else(|| unknown(&id))?;
     view.entry(&on)?.ok_or_else(|| unknown(&on))?;
-    let edges: Vec<_> = entry.dependencies.iter().filter(|edge| edge.on == on).collect();
+    let edges: Vec<_> = entry.dependencies.iter().filter(|edge| edge.on.is_same_entry(&on)).collect();
     if edges.iter().any(|edge| is_operators(edge)) {
         let mut after = Entry::clone(&entry);
-        Arc::make_mut(&mut after.dependencies).retain(|edge| !(edge.on == on && is_operators(edge)));
-        let mut events = vec![Event::EdgeRemoved { component: id, on }];
-        events.extend(now_resolved(view, &after)?);
+        Arc::make_mut(&mut after.dependencies).retain(|edge| !(edge.on.is_same_entry(&on) && is_operators(edge)));
+        let (events, _) = now_resolved(view, &after, &Event::EdgeRemoved { component: id, on })?;
         return Ok((events, true));
     }
     match edges.first() {

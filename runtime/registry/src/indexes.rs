@@ -64,7 +64,7 @@ pub(crate) struct FunctionIndexes {
 impl FunctionIndexes {
     /// Brings the indexes up to date with a record.
     pub(crate) fn hear(&self, record: &Record, view: &dyn StateView) {
-        let Some(id) = record.event.component() else { return };
+        let Some(id) = record.event.component().filter(|id| !id.is_beside()) else { return };
         let mut indexes = self.indexes.write().unwrap_or_else(PoisonError::into_inner);
         if indexes.is_empty() {
             return;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use domain::entry::{Edge, EdgeKind};
 use domain::graph::{Graph, GraphEdge};
 use domain::ports::{BlobStore, Link, Slot, SourceError, StateView, Unit, UnitSource, UnitSpec};
+use domain::reduce::index;
 use domain::{
     ComponentId, Digest, Entry, ErrorKind, Failure, FailureKind, GrantSet, InterfaceName, Phase, Status, capability,
     text,
@@ -63,6 +64,11 @@ impl Place {
             since: Instant::now(),
         }
     }
+
+    /// Tells whether the unit is linked to `id`.
+    pub(crate) fn leads_to(&self, id: &ComponentId) -> bool {
+        self.links.iter().any(|(_, on)| on == id)
+    }
 }
 
 impl Registry {
@@ -85,22 +91,47 @@ impl Registry {
         place.since = Instant::now();
         place.slot.turn(Some(unit));
         drop(places);
+        if entry.id.is_beside() {
+            // One that is about to end there need not wait any more.
+            self.inner.retiring.tell();
+        }
         self.inner.tracker.room.expect_ttl(instances.idle_ttl());
         // Its instance was made before, but a sweep could not see it until now.
         self.inner.tracker.room.made();
     }
 
-    /// Tells whether the unit of `id` in service is linked to those who provide its imports by `edges`, its newest, and notes them.
+    /// Tells whether the unit of `id` in service is linked to those who provide its imports by `edges`, its newest, and notes them. Where
+    /// other revisions of the same components provide them, and are ready, it is led there, and goes on as it is.
     pub(crate) fn is_linked_as(&self, id: &ComponentId, edges: &[Edge]) -> bool {
         let mut places = self.inner.places.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(place) = places.get_mut(id).filter(|place| place.slot.unit().is_some()) else { return false };
-        if place.links != links_of(edges) {
-            return false;
+        let Some(place) = places.get(id) else { return false };
+        let Some(unit) = place.slot.unit() else { return false };
+        let links = links_of(edges);
+        if place.links != links {
+            // What is made of several components leads elsewhere for each of them.
+            let Some(moved) = moved(&place.links, &links).filter(|_| place.watched.is_empty()) else { return false };
+            let slot_of =
+                |on: &ComponentId| places.get(on).map(|place| &place.slot).filter(|slot| slot.unit().is_some());
+            let Some(slots) = moved.iter().map(|(_, on)| slot_of(on).cloned()).collect::<Option<Vec<_>>>() else {
+                return false;
+            };
+            for ((import, _), slot) in moved.iter().zip(&slots) {
+                unit.reroute(import, slot);
+            }
         }
+        let Some(place) = places.get_mut(id) else { return false };
+        place.links = links;
         place.needs = edges.iter().map(|edge| edge.on.clone()).collect();
         place.needs.sort();
         place.needs.dedup();
         true
+    }
+
+    /// Tells whether the unit of `id` in service is to be led to other revisions of those that it is linked to.
+    pub(crate) fn is_to_be_led(&self, id: &ComponentId, edges: &[Edge]) -> bool {
+        let places = self.inner.places.lock().unwrap_or_else(PoisonError::into_inner);
+        let in_service = places.get(id).filter(|place| place.slot.unit().is_some() && place.watched.is_empty());
+        in_service.is_some_and(|place| moved(&place.links, &links_of(edges)).is_some())
     }
 
     /// Returns the components in service whose units are, or may come to be, made with the code of `part`.
@@ -328,7 +359,8 @@ impl Registry {
         self.write_failures(vec![(failure, 1)]).await
     }
 
-    /// Drops the live instance of `id` in order; its state is kept if it has any, its status stays. Returns whether there was one.
+    /// Drops the live instances of all revisions of `id` in order; their state is kept if they have any, their status stays. Returns whether
+    /// there was one.
     ///
     /// # Errors
     /// [`RegistryError::NotFound`].
@@ -336,10 +368,15 @@ impl Registry {
         if !self.contains(id).await? {
             return Err(unknown(id));
         }
-        let Some(unit) = self.unit_in_service(id) else { return Ok(false) };
-        let was_live = unit.instance_state() == domain::ports::InstanceState::Live;
-        unit.stop().await;
-        self.inner.tracker.room.dropped();
+        let key = id.clone();
+        let beside = self.read(move |view| Ok(view.find(index::BESIDE, key.as_str())?)).await?;
+        let mut was_live = false;
+        for id in std::iter::once(id).chain(&beside) {
+            let Some(unit) = self.unit_in_service(id) else { continue };
+            was_live |= unit.instance_state() == domain::ports::InstanceState::Live;
+            unit.stop().await;
+            self.inner.tracker.room.dropped();
+        }
         self.flush_failures().await?;
         Ok(was_live)
     }
@@ -401,6 +438,17 @@ fn links_of(edges: &[Edge]) -> Vec<(String, ComponentId)> {
         .collect();
     links.sort();
     links
+}
+
+/// Returns those of `links` that lead to another revision than in `before`; `None` if the same components do not provide the same imports.
+fn moved(before: &[(String, ComponentId)], links: &[(String, ComponentId)]) -> Option<Vec<(String, ComponentId)>> {
+    let is_same = |((one, had), (other, has)): (&(String, ComponentId), &(String, ComponentId))| {
+        one == other && had.is_same_entry(has)
+    };
+    if before.len() != links.len() || !before.iter().zip(links).all(is_same) {
+        return None;
+    }
+    Some(before.iter().zip(links).filter(|(had, has)| had != has).map(|(_, has)| has.clone()).collect())
 }
 
 /// Returns the host interfaces that `entry` needs and that the host has not.

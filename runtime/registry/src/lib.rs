@@ -6,6 +6,7 @@
 //! `register.rs` and `activate.rs`.
 
 mod activate;
+mod beside;
 mod breakable;
 mod builder;
 mod cache;
@@ -64,7 +65,7 @@ pub use plan::{Broken, Change, ChangePlan, PlannedRevision, Reason, RelinkedEdge
 pub use prune::{PruneReport, Unused};
 pub use query::{ImportSource, InspectReport};
 pub use register::{RegisterOutcome, RegisterRequest, Registered};
-pub use report::{ActivateReport, Activated, Outcomes, Swapped};
+pub use report::{ActivateReport, Activated, KeptBeside, Outcomes, Swapped};
 pub use settings::SettingChange;
 pub use source::{ComponentSource, ManifestSource};
 pub use status::{DependencyFault, DependencyProblem, Probe};
@@ -73,5 +74,5 @@ pub use tracker::Tracker;
 pub use transfer::{ExportReport, ImportReport, LeftOut, Relinked, TakeSettings};
 pub use upkeep::{BlobFault, BlobReport, BlobUse};
 pub use versions::{RevisionView, VersionsView};
-pub use view::{EdgeView, EntryView, GraphView, InstanceWord};
+pub use view::{BesideView, EdgeView, EntryView, GraphView, InstanceWord};
 pub use why::{Chain, ImpactReport, Impacted, WhyReport};

@@ -2,7 +2,7 @@
 
 use domain::reduce::index;
 use domain::suggest;
-use domain::{ComponentId, ComponentRef, Version};
+use domain::{ComponentId, ComponentRef, Status, Version};
 
 use crate::Registry;
 use crate::error::RegistryError;
@@ -85,6 +85,33 @@ impl Registry {
             }
         }
         Ok(target)
+    }
+}
+
+impl Registry {
+    /// As [`Registry::resolve`], for a call: where a version is named, the revision of that version that is active, in service or beside
+    /// it, by the id under which it is called.
+    ///
+    /// # Errors
+    /// Those of [`Registry::resolve`], and [`RegistryError::NotInService`].
+    pub async fn resolve_called(&self, name: &str) -> Result<ComponentId, RegistryError> {
+        let target = self.resolve(name).await?;
+        let Some(version) = target.version else { return Ok(target.id) };
+        self.read(move |view| {
+            let entry = view.entry(&target.id)?.ok_or_else(|| unknown(&target.id))?;
+            if entry.revision.version == version {
+                return Ok(target.id);
+            }
+            let beside = target.id.beside(&version);
+            // One in quarantine is called as well: it says so itself.
+            let is_there = |beside: &domain::Entry| beside.status == Status::Active || beside.quarantine().is_some();
+            if view.entry(&beside)?.is_some_and(|beside| is_there(&beside)) {
+                return Ok(beside);
+            }
+            let in_service = entry.revision.version.clone();
+            Err(RegistryError::NotInService { component: target.id, version, in_service })
+        })
+        .await
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use domain::{ComponentId, Entry, Status, Timestamp};
 
 use crate::Registry;
+use crate::beside::dependents_of_all;
 use crate::error::RegistryError;
 use crate::query::each_page;
 
@@ -58,7 +59,8 @@ impl Registry {
                     let mut usage = view.usage(&id)?;
                     usage.merge(&registry.inner.tracker.pending(&id));
                     let Some(unused) = unused(&entry, usage.last_accessed, before) else { continue };
-                    let dependents = view.dependents(&id)?.into_iter().filter(|dependent| *dependent != id).collect();
+                    let dependents =
+                        dependents_of_all(view, &id)?.into_iter().filter(|dependent| *dependent != id).collect();
                     found.insert(id, Candidate { unused, dependents });
                 }
                 Ok(())

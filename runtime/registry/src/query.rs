@@ -213,7 +213,16 @@ impl Registry {
             if let Some(id) = &id {
                 view.entry(id)?.ok_or_else(|| unknown(id))?;
             }
-            Ok(view.failures(id.as_ref(), limit)?)
+            let mut failures = view.failures(id.as_ref(), limit)?;
+            if let Some(id) = id.as_ref().filter(|id| !id.is_beside()) {
+                // A revision beside the one in service has a history of its own.
+                for beside in view.find(index::BESIDE, id.as_str())? {
+                    failures.extend(view.failures(Some(&beside), limit)?);
+                }
+                failures.sort_by_key(|logged| std::cmp::Reverse(logged.seq));
+                failures.truncate(limit);
+            }
+            Ok(failures)
         })
         .await
     }
@@ -313,7 +322,8 @@ fn import_source(view: &dyn StateView, draft: &Draft, import: &ExternItem) -> Re
     let bound =
         bind.get(&import.name).or_else(|| interface.as_ref().and_then(|interface| bind.get(&interface.unversioned())));
     if let Some(to) = bound {
-        let serves = view.entry(to)?.is_some_and(|entry| domain::resolve::serving_export(&entry, import).is_some());
+        let serves =
+            view.entry(to)?.is_some_and(|entry| domain::resolve::serving_export(&entry.revision, import).is_some());
         return Ok(if serves { ImportSource::Components(vec![to.clone()]) } else { ImportSource::Nobody });
     }
     if import.kind == ExternKind::TypesOnly {
@@ -332,7 +342,8 @@ fn import_source(view: &dyn StateView, draft: &Draft, import: &ExternItem) -> Re
     let key = reduce::wanted_key(&domain::entry::Need::Import(import.name.clone()));
     let mut candidates = Vec::new();
     for id in view.find(index::PROVIDES, &key)? {
-        let serves = view.entry(&id)?.is_some_and(|entry| domain::resolve::serving_export(&entry, import).is_some());
+        let serves =
+            view.entry(&id)?.is_some_and(|entry| domain::resolve::serving_export(&entry.revision, import).is_some());
         if serves && id != draft.id {
             candidates.push(id);
         }

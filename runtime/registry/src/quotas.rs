@@ -65,7 +65,7 @@ impl Meters {
         let mut running = self.running();
         let mut counted = Vec::new();
         for (name, key, quota) in [
-            (id.as_str(), "quotas.component", quotas.of_component(id)),
+            (id.entry_str(), "quotas.component", quotas.of_component(&id.entry())),
             (id.namespace(), "quotas.namespace", quotas.of_namespace(id.namespace())),
         ] {
             let mut meter = running.meters.get(name).copied().unwrap_or_default();
@@ -93,7 +93,7 @@ impl Meters {
         let now = clock.now();
         let mut running = self.running();
         for (name, quota) in
-            [(id.as_str(), quotas.of_component(id)), (id.namespace(), quotas.of_namespace(id.namespace()))]
+            [(id.entry_str(), quotas.of_component(&id.entry())), (id.namespace(), quotas.of_namespace(id.namespace()))]
         {
             let mut meter = running.meters.get(name).copied().unwrap_or_default();
             meter.used(&quota, fuel, now);

@@ -71,6 +71,17 @@ pub struct Swapped {
     pub paused: Duration,
     /// Calls that ran in the old revision when the new one came into service; they end there.
     pub running: usize,
+    /// Under which id the old revision stays active beside the new one, and for whom: they cannot live with that.
+    pub kept: Option<KeptBeside>,
+}
+
+/// A revision that stays active beside the one that took its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptBeside {
+    /// Its id from then on.
+    pub id: ComponentId,
+    /// Those that need it, ordered.
+    pub needed_by: Vec<ComponentId>,
 }
 
 /// What was done to each of several components.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use domain::ports::{Drain, Unit};
+use domain::ports::{Drain, Slot, Unit};
 use domain::{ComponentId, Entry};
 use tokio::sync::Notify;
 
@@ -20,14 +20,77 @@ const AS_LONG_AS_IT_TAKES: Duration = Duration::from_secs(365 * 24 * 3_600);
 #[derive(Default)]
 pub(crate) struct Retiring {
     units: Mutex<HashMap<ComponentId, Vec<Arc<dyn Unit>>>>,
+    /// Units that are being stopped.
+    leaving: Mutex<Vec<Arc<dyn Unit>>>,
     /// Told of each that has ended.
     ended: Notify,
 }
 
+/// Says that a unit is being stopped, until it is dropped.
+pub(crate) struct Leaving<'a> {
+    retiring: &'a Retiring,
+    unit: Arc<dyn Unit>,
+}
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        let mut leaving = self.retiring.leaving.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(place) = leaving.iter().position(|unit| Arc::ptr_eq(unit, &self.unit)) {
+            leaving.swap_remove(place);
+        }
+        drop(leaving);
+        self.retiring.tell();
+    }
+}
+
 impl Retiring {
-    fn add(&self, unit: &Arc<dyn Unit>) {
+    /// Notes a unit that is out of its place.
+    pub(crate) fn add(&self, unit: &Arc<dyn Unit>) {
         let mut units = self.units.lock().unwrap_or_else(PoisonError::into_inner);
-        units.entry(unit.id().clone()).or_default().push(Arc::clone(unit));
+        let of_id = units.entry(unit.id().clone()).or_default();
+        if !of_id.iter().any(|known| Arc::ptr_eq(known, unit)) {
+            of_id.push(Arc::clone(unit));
+        }
+    }
+
+    /// Says that a unit is about to be stopped.
+    pub(crate) fn leave(&self, unit: &Arc<dyn Unit>) -> Leaving<'_> {
+        self.leaving.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(unit));
+        Leaving { retiring: self, unit: Arc::clone(unit) }
+    }
+
+    /// Returns the units that are ending and may still call what is in `place`.
+    pub(crate) fn linked_to(&self, place: &Arc<Slot>) -> Vec<Arc<dyn Unit>> {
+        let mut units = self.all();
+        units.extend(self.leaving.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned());
+        units.retain(|unit| unit.leads_to(place));
+        units
+    }
+
+    /// Waits until none of `units` is ending any more.
+    async fn all_ended(&self, units: &[Arc<dyn Unit>]) {
+        for unit in units {
+            loop {
+                let mut ended = std::pin::pin!(self.ended.notified());
+                ended.as_mut().enable();
+                let is_same = |other: &Arc<dyn Unit>| Arc::ptr_eq(other, unit);
+                let is_leaving = self.leaving.lock().unwrap_or_else(PoisonError::into_inner).iter().any(is_same);
+                if !is_leaving && !self.all().iter().any(is_same) {
+                    break;
+                }
+                ended.await;
+            }
+        }
+    }
+
+    /// Has those look anew who wait for an end.
+    pub(crate) fn tell(&self) {
+        self.ended.notify_waiters();
+    }
+
+    /// Tells, once it is awaited or enabled, when another unit has ended.
+    pub(crate) fn ended(&self) -> tokio::sync::futures::Notified<'_> {
+        self.ended.notified()
     }
 
     fn remove(&self, unit: &Arc<dyn Unit>) {
@@ -39,7 +102,7 @@ impl Retiring {
             }
         }
         drop(units);
-        self.ended.notify_waiters();
+        self.tell();
     }
 
     fn of(&self, id: &ComponentId) -> Vec<Arc<dyn Unit>> {
@@ -71,10 +134,20 @@ impl Registry {
 
     /// Lets a unit end that was settled: in a task, which ends when the time is up at the latest, or with [`Registry::close`].
     pub(crate) fn retire(&self, unit: Arc<dyn Unit>, time: Drain) {
+        self.retire_after(unit, Vec::new(), time);
+    }
+
+    /// As [`Self::retire`], after `callers` have ended: they have begun something for which they call it.
+    pub(crate) fn retire_after(&self, unit: Arc<dyn Unit>, callers: Vec<Arc<dyn Unit>>, time: Drain) {
         self.inner.retiring.add(&unit);
         let inner = Arc::downgrade(&self.inner);
         let tracker = self.inner.tracker.clone();
+        let retiring = self.inner.retiring.clone();
         tokio::spawn(async move {
+            if !callers.is_empty() {
+                retiring.all_ended(&callers).await;
+                unit.retire();
+            }
             unit.drain(time).await;
             tracker.room.dropped();
             if let Some(inner) = inner.upgrade() {

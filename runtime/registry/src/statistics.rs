@@ -56,9 +56,15 @@ impl Registry {
             match only {
                 Some(id) => {
                     view.entry(&id)?.ok_or_else(|| unknown(&id))?;
-                    take(vec![id])?;
+                    let beside = view.find(index::BESIDE, id.as_str())?;
+                    take(std::iter::once(id).chain(beside).collect())?;
                 }
-                None => each_page(view, take)?,
+                None => {
+                    each_page(view, &mut take)?;
+                    for (entry, _) in view.index_keys(index::BESIDE)? {
+                        take(view.find(index::BESIDE, &entry)?)?;
+                    }
+                }
             }
             Ok(StatsReport::of(used, lookups, live))
         })

@@ -6,11 +6,12 @@ use domain::resolve::{NOTHING_EXPECTED, Overlay};
 use domain::{ComponentId, Event, Status};
 
 use crate::Registry;
+use crate::beside::dependents_of_all;
 use crate::commit::blocking;
 use crate::deactivate::Stopping;
 use crate::error::RegistryError;
 use crate::names::unknown;
-use crate::register::{refuse_cycles, resolve_waiting, touched_keys};
+use crate::register::{resolve_waiting, touched_keys, without_circles};
 use crate::report::Outcomes;
 
 impl Registry {
@@ -54,7 +55,7 @@ fn decide(view: &dyn StateView, id: &ComponentId, only_idle: bool) -> Result<Vec
     if only_idle && entry.status == Status::Active {
         return Err(RegistryError::Changed { component: id.clone() });
     }
-    let dependents: Vec<_> = view.dependents(id)?.into_iter().filter(|dependent| dependent != id).collect();
+    let dependents: Vec<_> = dependents_of_all(view, id)?.into_iter().filter(|dependent| dependent != id).collect();
     if !dependents.is_empty() {
         return Err(PlanError::Dependents { component: id.clone(), dependents, active_only: false }.into());
     }
@@ -68,10 +69,12 @@ fn decide(view: &dyn StateView, id: &ComponentId, only_idle: bool) -> Result<Vec
         });
     }
     events.push(Event::Unregistered { component: id.clone() });
-    let mut overlay = Overlay::new(view, &NOTHING_EXPECTED);
-    overlay.remove(id);
     let keys = touched_keys(id, entry.revision.exports.iter());
-    events.extend(resolve_waiting(view, &mut overlay, &keys)?);
-    refuse_cycles(&overlay, &events)?;
+    let (events, _) = without_circles(Overlay::new(view, &NOTHING_EXPECTED), &|mut overlay| {
+        overlay.remove(id);
+        let mut events = events.clone();
+        events.extend(resolve_waiting(view, &mut overlay, &keys)?);
+        Ok((events, overlay))
+    })?;
     Ok(events)
 }

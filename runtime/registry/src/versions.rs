@@ -8,6 +8,7 @@ use domain::{Activation, ComponentId, Entry, Grant, Revision, Status};
 use crate::Registry;
 use crate::error::RegistryError;
 use crate::names::unknown;
+use crate::view::BesideView;
 
 /// All revisions of a component.
 #[derive(Clone, Debug)]
@@ -29,6 +30,8 @@ pub struct RevisionView {
     pub is_current: bool,
     /// Whether it is in service.
     pub is_active: bool,
+    /// Whether it is beside the one in service, and for whom.
+    pub beside: Option<BesideView>,
     /// Whether it waits for its activation.
     pub is_waiting: bool,
     /// What it asks for beyond the default set, on behalf of its kind included.
@@ -48,21 +51,28 @@ impl Registry {
         let (registry, id) = (self.clone(), id.clone());
         self.read(move |view| {
             let entry = view.entry(&id)?.ok_or_else(|| unknown(&id))?;
-            let revisions = view.revisions(&id)?.into_iter().map(|revision| registry.revision_view(&entry, revision));
+            let beside = registry.beside_of(view, &entry)?;
+            let revisions = view.revisions(&id)?.into_iter();
+            let revisions = revisions.map(|revision| registry.revision_view(&entry, &beside, revision));
             Ok(VersionsView { revisions: revisions.collect(), rollback_to: entry.trail.last().copied(), entry })
         })
         .await
     }
 
-    fn revision_view(&self, entry: &Entry, revision: Arc<Revision>) -> RevisionView {
+    fn revision_view(&self, entry: &Entry, beside: &[BesideView], revision: Arc<Revision>) -> RevisionView {
         let number = revision.number;
+        let beside = beside.iter().find(|beside| beside.entry.revision.number == number).cloned();
         let requests = self.requests_of(&revision.manifest);
         let is_current = number == entry.revision.number;
-        let activation = entry.activation.clone().filter(|activation| activation.revision == number);
+        let activation = match &beside {
+            Some(beside) => beside.entry.activation.clone(),
+            None => entry.activation.clone().filter(|activation| activation.revision == number),
+        };
         RevisionView {
             is_current,
             is_active: is_current && entry.status == Status::Active,
             is_waiting: entry.waiting == Some(number),
+            beside,
             asks: requests.grants(),
             missing: grant::missing(&requests, &entry.grants),
             activation,

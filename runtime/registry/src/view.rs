@@ -11,6 +11,7 @@ use domain::usage::Usage;
 use domain::{ComponentId, Edge, Entry, Status};
 
 use crate::Registry;
+use crate::beside::{besides, dependents_of_all};
 use crate::error::RegistryError;
 use crate::fuse::FusedView;
 use crate::names::{Target, unknown};
@@ -40,6 +41,17 @@ pub struct EntryView {
     pub count: InstanceCount,
     /// How it is watched over.
     pub supervision: SupervisionView,
+    /// Its revisions beside the one in service, ordered by id.
+    pub beside: Vec<BesideView>,
+}
+
+/// A revision beside the one in service.
+#[derive(Clone, Debug)]
+pub struct BesideView {
+    /// It, by its own id.
+    pub entry: Arc<Entry>,
+    /// Those that it is there for, ordered.
+    pub needed_by: Vec<ComponentId>,
 }
 
 /// Whether this process has an instance of a component.
@@ -124,6 +136,9 @@ impl Registry {
             if revision.number == entry.revision.number {
                 return Ok(registry.view_of(view, entry)?);
             }
+            if let Some(beside) = view.entry(&id.beside(&version))? {
+                return Ok(registry.view_of(view, beside)?);
+            }
             let overlay = Overlay::new(view, &NOTHING_EXPECTED);
             let resolution = resolve(&overlay, &id, revision, &entry.dependencies)?;
             let mut other = entry_after(Some(&entry), &id, revision, &resolution);
@@ -142,7 +157,8 @@ impl Registry {
             Status::Discovered | Status::Registered | Status::Inactive | Status::Error => InstanceCount::default(),
         };
         Ok(EntryView {
-            dependents: view.dependents(&entry.id)?,
+            dependents: dependents_of_all(view, &entry.id)?,
+            beside: self.beside_of(view, &entry)?,
             usage,
             limits: self.effective_limits(&entry),
             asked: self.requests_of(&entry.revision.manifest),
@@ -153,6 +169,19 @@ impl Registry {
             supervision: self.supervision_of(&entry),
             entry,
         })
+    }
+
+    /// Returns the revisions beside the one in service.
+    pub(crate) fn beside_of(&self, view: &dyn StateView, entry: &Entry) -> Result<Vec<BesideView>, StorageError> {
+        // Most have one revision alone: nothing need be looked up for them.
+        if entry.newest <= 1 || entry.id.is_beside() {
+            return Ok(Vec::new());
+        }
+        let mut found = Vec::new();
+        for beside in besides(view, &entry.id)? {
+            found.push(BesideView { needed_by: view.dependents(&beside.id)?, entry: beside });
+        }
+        Ok(found)
     }
 
     fn instance_word(&self, entry: &Entry) -> InstanceWord {

@@ -7,6 +7,7 @@ use domain::ports::StateView;
 use domain::{ComponentId, Edge, Entry, Status};
 
 use crate::Registry;
+use crate::beside::dependents_of_all;
 use crate::error::RegistryError;
 use crate::names::unknown;
 use crate::view::EdgeView;
@@ -78,7 +79,7 @@ impl Registry {
             let mut needed_by = Vec::new();
             for dependent in active_dependents(view, &id)? {
                 let edges = registry.edges_of(view, &dependent)?;
-                needed_by.extend(edges.into_iter().filter(|edge| edge.from == id));
+                needed_by.extend(edges.into_iter().filter(|edge| edge.from.is_same_entry(&id)));
             }
             let (chains, more) = chains(view, &id)?;
             Ok(WhyReport { entry, needed_by, chains, more })
@@ -102,7 +103,7 @@ impl Registry {
 
 fn active_dependents(view: &dyn StateView, id: &ComponentId) -> Result<Vec<Arc<Entry>>, RegistryError> {
     let mut found = Vec::new();
-    for dependent in view.dependents(id)? {
+    for dependent in dependents_of_all(view, id)? {
         found.extend(view.entry(&dependent)?.filter(|entry| entry.status == Status::Active && entry.id != *id));
     }
     Ok(found)
@@ -138,6 +139,11 @@ fn is_root(view: &dyn StateView, entry: &Entry) -> Result<bool, RegistryError> {
     Ok(asked == Some(true) || active_dependents(view, &entry.id)?.is_empty())
 }
 
+/// Tells whether `on` is `at`, or a revision beside it.
+fn is_of(on: &ComponentId, at: &ComponentId) -> bool {
+    on == at || on.entry() == *at
+}
+
 fn path_to(root: &ComponentId, came_from: &BTreeMap<ComponentId, ComponentId>) -> Vec<ComponentId> {
     let mut path = vec![root.clone()];
     let mut at = root;
@@ -158,11 +164,14 @@ fn impacted(view: &dyn StateView, id: &ComponentId) -> Result<Vec<Impacted>, Reg
         distance += 1;
         let mut next = BTreeSet::new();
         for at in &nearer {
-            next.extend(view.dependents(at)?.into_iter().filter(|dependent| !distances.contains_key(dependent)));
+            next.extend(
+                dependents_of_all(view, at)?.into_iter().filter(|dependent| !distances.contains_key(dependent)),
+            );
         }
         for dependent in &next {
             let Some(entry) = view.entry(dependent)? else { continue };
-            let edges = entry.dependencies.iter().filter(|edge| nearer.contains(&edge.on)).cloned();
+            let edges = entry.dependencies.iter().filter(|edge| nearer.iter().any(|at| is_of(&edge.on, at)));
+            let edges = edges.cloned();
             let (id, status) = (dependent.clone(), entry.status);
             found.push(Impacted { id, status, distance, edges: edges.collect() });
         }

@@ -98,6 +98,9 @@ fn took_place(activated: &ActivatedDoc, swapped: &SwappedDoc) -> String {
         text.push_str(&format!("; the old one still serves {}", plural(swapped.running_calls, "call")));
     }
     text.push('\n');
+    if let Some(kept) = &swapped.kept {
+        text.push_str(&kept.text());
+    }
     text
 }
 

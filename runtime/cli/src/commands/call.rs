@@ -1,9 +1,9 @@
 use std::time::Duration;
 
+use domain::ComponentId;
 use domain::call::{CallExpression, CallRequest, Caller};
 use domain::failure::FailureKind;
 use domain::text::escape_block;
-use domain::{ComponentId, ErrorKind};
 use registry::{Registry, RegistryError};
 use serde::Serialize;
 
@@ -15,13 +15,14 @@ use crate::session::Session;
 
 /// Call a function; arguments and result in WAVE
 ///
-/// The component has to be active. A result that is an `err` in WIT is a result like any other: the exit code is 0.
+/// The component has to be active; with a version, the revision of that version, in service or beside the one that is. A result that is an `err` in WIT is a result like any other: the exit code is 0.
 /// Where several interfaces have a function of that name, write `iface#func(…)` or `ns:pkg/iface@1.0.0#func(…)`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   runtime call demo:greeter 'greet(\"Ada\")'
   runtime call demo:calculator 'calc#evaluate(\"2 km + 30 m\")' -o json
   runtime call demo:text words --json-args '[\"one two\"]'
+  runtime call demo:log@1.0.0 'write(\"hello\")'
   runtime call demo:flaky 'spin(10000)' --timeout 500ms --fuel 1_000_000")]
 pub(crate) struct Args {
     #[arg(value_name = "ID", help = ID_HELP)]
@@ -61,16 +62,7 @@ struct CallDoc {
 pub(crate) async fn run(session: &Session, args: Args) -> Result<Done, CliError> {
     let expression = expression(&args)?;
     let registry = session.registry().await?;
-    let target = registry.resolve(&args.id).await?;
-    if let Some(version) = &target.version {
-        let in_service = registry.get(&target.id).await?.entry.revision.version.clone();
-        if in_service != *version {
-            let message = format!("`{}` is in service as {in_service}, not {version}", target.id);
-            return Err(CliError::found(ErrorKind::Conflict, "version-not-active", message)
-                .about(&target.id)
-                .hint(format!("`runtime activate {}@{version}` puts that version in service", target.id)));
-        }
-    }
+    let id = registry.resolve_called(&args.id).await?;
     let request = CallRequest {
         expression,
         fuel: args.fuel,
@@ -79,9 +71,9 @@ pub(crate) async fn run(session: &Session, args: Args) -> Result<Done, CliError>
         wave: true,
     };
     let bounds = (args.fuel, args.timeout);
-    let outcome = match registry.call(&target.id, request).await {
+    let outcome = match registry.call(&id, request).await {
         Ok(outcome) => outcome,
-        Err(error) => return Err(with_own_bounds(registry, &target.id, bounds, error).await),
+        Err(error) => return Err(with_own_bounds(registry, &id, bounds, error).await),
     };
     session.terminal.detail(&format!(
         "{}: {} fuel, {}",
@@ -90,7 +82,7 @@ pub(crate) async fn run(session: &Session, args: Args) -> Result<Done, CliError>
         human_duration(outcome.duration)
     ));
     let document = CallDoc {
-        id: target.id,
+        id,
         function: outcome.function.to_string(),
         result: outcome.json,
         wave: outcome.wave,

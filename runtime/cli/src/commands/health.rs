@@ -123,7 +123,9 @@ async fn document(
 ) -> Result<HealthDoc, CliError> {
     let report = registry.health().await?;
     let threshold = registry.settings().health.threshold;
-    let in_error = registry.by_status(Status::Error).await?;
+    let mut in_error = registry.by_status(Status::Error).await?;
+    // One beside the one in service has a quarantine of its own.
+    in_error.extend(registry.all_beside().await?.into_iter().filter(|view| view.entry.status == Status::Error));
     let quarantined = in_error.iter().filter_map(|view| {
         let quarantine = SupervisionDoc::from(view).quarantine?;
         Some(QuarantinedDoc { id: view.entry.id.clone(), quarantine })

@@ -83,7 +83,7 @@ pub(crate) fn text(entries: &[EntryDoc], paint: Paint) -> String {
         let description = entry.description.as_deref().unwrap_or_default();
         table.row(vec![
             Cell::painted(entry.id.as_str(), paint.bold(entry.id.as_str())),
-            entry.version.clone().into(),
+            versions(entry).into(),
             entry.kind.clone().into(),
             Cell::painted(&word, painted),
             needs(entry).into(),
@@ -98,6 +98,17 @@ pub(crate) fn text(entries: &[EntryDoc], paint: Paint) -> String {
 }
 
 /// Says in a word what the status leaves out.
+/// Returns the version in service, and those that are active beside it.
+fn versions(entry: &EntryDoc) -> String {
+    let active = entry.beside.iter().filter(|beside| beside.status == Status::Active.as_str());
+    let beside: Vec<_> = active.map(|beside| beside.version.as_str()).collect();
+    if beside.is_empty() {
+        entry.version.clone()
+    } else {
+        format!("{}, beside it {}", entry.version, beside.join(", "))
+    }
+}
+
 fn mark(entry: &EntryDoc) -> &'static str {
     match (&entry.supervision.quarantine, &entry.supervision.waits_for) {
         (Some(_), _) => "(quarantine)",

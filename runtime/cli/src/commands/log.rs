@@ -182,6 +182,9 @@ fn extra(event: &Event) -> serde_json::Map<String, serde_json::Value> {
         Event::RevisionSelected { revision, .. } => {
             serde_json::json!({ "version": revision.version, "revision": revision.number, "digest": revision.digest })
         }
+        Event::SetBeside { revision, kept, .. } => serde_json::json!({
+            "version": revision.version, "revision": revision.number, "kept": kept.is_some(),
+        }),
         Event::EdgesResolved { dependencies, unresolved, .. } => serde_json::json!({
             "dependencies": dependencies.iter().map(|edge| &edge.on).collect::<Vec<_>>(),
             "unresolved": unresolved.iter().map(|need| need.need.to_string()).collect::<Vec<_>>(),
@@ -229,6 +232,7 @@ fn extra(event: &Event) -> serde_json::Map<String, serde_json::Value> {
         Event::IndexCreated { key } | Event::IndexDropped { key } => serde_json::json!({ "key": key }),
         Event::ConfigSet { key, old, new } => serde_json::json!({ "key": key, "old": old, "new": new }),
         Event::Unregistered { .. }
+        | Event::LeftBeside { .. }
         | Event::Deactivated { reason: None, .. }
         | Event::Errored { .. }
         | Event::ErrorsCleared { .. } => serde_json::Value::Null,
@@ -269,6 +273,10 @@ fn detail(event: &Event) -> String {
             format!("{} revision {}{waits}", revision.version, revision.number)
         }
         Event::RevisionSelected { revision, .. } => format!("{} revision {}", revision.version, revision.number),
+        Event::SetBeside { revision, kept, .. } => {
+            let kept = if kept.is_some() { ", still active" } else { "" };
+            format!("revision {}{kept}", revision.number)
+        }
         Event::EdgesResolved { dependencies, unresolved, .. } => {
             format!("{} dependencies, {} unresolved", dependencies.len(), unresolved.len())
         }
@@ -331,6 +339,6 @@ fn detail(event: &Event) -> String {
         Event::Unfused { apart, .. } => (if *apart { "although it asks to be fused" } else { "" }).to_owned(),
         Event::IndexCreated { key } | Event::IndexDropped { key } => key.clone(),
         Event::ConfigSet { key, new, .. } => format!("{key} = {}", new.as_deref().unwrap_or("default")),
-        Event::Unregistered { .. } => String::new(),
+        Event::Unregistered { .. } | Event::LeftBeside { .. } => String::new(),
     }
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::breaking::{BrokenDoc, ItemDoc, broken_text, items, items_text};
 use crate::commands::register::{self, Found, Requested};
 use crate::commands::{revoke, use_revision};
-use crate::dto::{FailedDoc, GrantDoc, SkippedDoc, UngrantedDoc};
+use crate::dto::{FailedDoc, GrantDoc, KeptDoc, SkippedDoc, UngrantedDoc};
 use crate::error::{CliError, Done};
 use crate::output::plural;
 use crate::select::{ID_HELP, Selected, resolve_all, resolve_versions};
@@ -111,6 +111,12 @@ struct PlanDoc {
     already_active: Vec<ComponentId>,
     stops: Vec<ComponentId>,
     relinked: Vec<RelinkedDoc>,
+    /// Revisions that would stay active beside those that take their places.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    kept: Vec<KeptDoc>,
+    /// Revisions beside those in service that would end.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ended: Vec<ComponentId>,
     renewed: Vec<ComponentId>,
     broken: Vec<BrokenDoc>,
     /// What would not be done, and why.
@@ -275,6 +281,8 @@ impl PlanDoc {
             waves: plan.waves,
             already_active: plan.already_active,
             stops: plan.stops,
+            kept: plan.kept.into_iter().map(|kept| KeptDoc { id: kept.id, needed_by: kept.needed_by }).collect(),
+            ended: plan.ended,
             renewed: plan.renewed,
             refused,
             not_looked_at: plan.not_looked_at,
@@ -327,6 +335,17 @@ fn text(document: &PlanDoc, paint: Paint) -> String {
     for edge in &document.relinked {
         let import = escape_line(&edge.import);
         text.push_str(&format!("re-links {} for {import} from {}\n", paint.bold(edge.id.as_str()), edge.on));
+    }
+    for kept in &document.kept {
+        let needed_by: Vec<_> = kept.needed_by.iter().map(|id| id.as_str()).collect();
+        text.push_str(&format!(
+            "keeps {} active beside it for {}\n",
+            paint.bold(kept.id.as_str()),
+            needed_by.join(", ")
+        ));
+    }
+    for id in &document.ended {
+        text.push_str(&format!("ends {}, which nothing active would need any more\n", paint.bold(id.as_str())));
     }
     for grant in &document.revoked {
         text.push_str(&format!("revokes {}\n", escape_line(&grant.text)));

@@ -2,7 +2,7 @@ use domain::Status;
 use domain::text::{escape_block, escape_line};
 
 use crate::commands::print_each;
-use crate::dto::{DependencyDoc, EntryDoc, FusedDoc, GrantDoc};
+use crate::dto::{BesideDoc, DependencyDoc, EntryDoc, FusedDoc, GrantDoc};
 use crate::error::{CliError, Done};
 use crate::limits;
 use crate::lock::BoundDoc;
@@ -67,6 +67,7 @@ fn text(entry: &EntryDoc, paint: Paint) -> String {
     sheet.line("instances", &entry.instances.words());
     sheet.lines("supervision", supervision(entry));
     sheet.line("revision", &revision(entry));
+    sheet.lines("beside it", entry.beside.iter().map(beside));
     sheet.line("digest", &entry.digest);
     sheet.line("size", &human_size(entry.size));
     sheet.lines("imports", entry.imports.iter().map(|name| escape_line(name).into_owned()));
@@ -107,6 +108,12 @@ fn revision(entry: &EntryDoc) -> String {
         Some(waiting) => format!("{} (revision {waiting} waits for its activation)", entry.revision),
         None => entry.revision.to_string(),
     }
+}
+
+fn beside(beside: &BesideDoc) -> String {
+    let needed_by: Vec<_> = beside.needed_by.iter().map(|id| id.as_str()).collect();
+    let error = beside.last_error.as_ref().map(|error| format!(": {}", escape_line(error))).unwrap_or_default();
+    format!("{} (revision {}), {}, for {}{error}", beside.id, beside.revision, beside.status, needed_by.join(", "))
 }
 
 fn dependency(edge: &DependencyDoc) -> String {

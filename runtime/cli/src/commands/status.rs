@@ -6,7 +6,7 @@ use registry::{Outcomes, Registry};
 use serde::Serialize;
 
 use crate::commands::{print_each, print_outcomes};
-use crate::dto::{FailedDoc, OutcomesDoc};
+use crate::dto::{BesideDoc, FailedDoc, OutcomesDoc};
 use crate::error::{CliError, Done};
 use crate::instances::InstancesDoc;
 use crate::select::{Selected, resolve_all};
@@ -52,6 +52,9 @@ struct StatusDoc {
     supervision: SupervisionDoc,
     error_count: u64,
     last_error: Option<String>,
+    /// Revisions beside the one in service.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    beside: Vec<BesideDoc>,
 }
 
 pub(crate) async fn run(session: &Session, args: Args) -> Result<Done, CliError> {
@@ -82,6 +85,7 @@ async fn show(session: &Session, registry: &Registry, asked: usize, selected: Se
             supervision: SupervisionDoc::from(&view),
             error_count: view.entry.error_count,
             last_error: view.entry.last_error.clone(),
+            beside: view.beside.iter().map(BesideDoc::from).collect(),
         })
     });
     let (documents, failed) = made.await;
@@ -96,7 +100,8 @@ async fn show(session: &Session, registry: &Registry, asked: usize, selected: Se
         };
         let watched: String =
             document.supervision.words().iter().map(|line| format!("  {}\n", paint.dim(line))).collect();
-        format!("{} {status}{health}{instances}{}\n{watched}", document.id, error.unwrap_or_default())
+        let beside: String = document.beside.iter().map(|beside| format!("  {}\n", beside.words())).collect();
+        format!("{} {status}{health}{instances}{}\n{watched}{beside}", document.id, error.unwrap_or_default())
     })
 }
 

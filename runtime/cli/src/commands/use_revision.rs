@@ -3,7 +3,7 @@ use registry::SwitchReport;
 use serde::Serialize;
 
 use crate::commands::activate;
-use crate::dto::ActivationDoc;
+use crate::dto::{ActivationDoc, KeptDoc};
 use crate::error::{CliError, Done};
 use crate::session::Session;
 use crate::style::Paint;
@@ -11,8 +11,9 @@ use crate::style::Paint;
 /// Choose the revision of a component
 ///
 /// An active component is replaced while it is called: what the revision needs is activated, its first instance is made, then calls go
-/// there; on any failure the old one stays. A component that is not active only points to it. Refused where active components would
-/// break, which `runtime plan use` explains.
+/// there; on any failure the old one stays. Active components that say, by a range or the version of an interface, that they do not go with
+/// it keep the old one beside it. A component that is not active only points to it. Refused where active components would break, which
+/// `runtime plan use` explains.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   runtime use demo:log@1.2.0
@@ -99,7 +100,13 @@ fn text(document: &SwitchDoc, paint: Paint) -> String {
     let (version, revision) = (&document.version, document.revision);
     let before = format!("{} (revision {})", document.previous_version, document.previous_revision);
     match document.outcome {
-        "replaced" => format!("{id} {version} (revision {revision}) is active in the place of {before}\n"),
+        "replaced" => {
+            let activated = document.activation.iter().flat_map(|activation| &activation.activated);
+            let swapped =
+                activated.filter(|activated| activated.id == document.id).filter_map(|one| one.swapped.as_ref());
+            let kept: String = swapped.filter_map(|swapped| swapped.kept.as_ref()).map(KeptDoc::text).collect();
+            format!("{id} {version} (revision {revision}) is active in the place of {before}\n{kept}")
+        }
         "selected" => format!("{id} points to {version} (revision {revision}) in the place of {before}\n"),
         _ => format!("unchanged {id} {version} (revision {revision})\n"),
     }

@@ -5,7 +5,7 @@ use serde::Serialize;
 use domain::text::escape_line;
 
 use crate::commands::print_each;
-use crate::dto::GrantDoc;
+use crate::dto::{BesideDoc, GrantDoc};
 use crate::error::{CliError, Done};
 use crate::lock::{BoundDoc, LastActivationDoc};
 use crate::output::human_size;
@@ -49,6 +49,9 @@ struct RevisionDoc {
     current: bool,
     /// Whether it is in service.
     active: bool,
+    /// What it is beside the one in service, where it is there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    beside: Option<BesideDoc>,
     /// Whether it waits for its activation.
     waiting: bool,
     asks: Vec<GrantDoc>,
@@ -88,6 +91,7 @@ impl From<&RevisionView> for RevisionDoc {
             registered_at: revision.registered_at.to_string(),
             current: view.is_current,
             active: view.is_active,
+            beside: view.beside.as_ref().map(BesideDoc::from),
             waiting: view.is_waiting,
             asks: view.asks.iter().map(GrantDoc::from).collect(),
             ungranted: view.missing.iter().map(GrantDoc::from).collect(),
@@ -126,6 +130,9 @@ fn text(document: &VersionsDoc, paint: Paint) -> String {
         ]);
     }
     text.push_str(&table.render());
+    for beside in document.revisions.iter().filter_map(|revision| revision.beside.as_ref()) {
+        text.push_str(&format!("  {}\n", beside.words()));
+    }
     for revision in &document.revisions {
         for bound in revision.lock.iter().flatten() {
             let (need, on) = (bound.need_text(), bound.on());
@@ -146,6 +153,7 @@ fn seconds(at: &str) -> String {
 fn state(document: &VersionsDoc, revision: &RevisionDoc) -> &'static str {
     match (revision.active, revision.current, revision.waiting) {
         (true, _, _) => "active",
+        _ if revision.beside.as_ref().is_some_and(|beside| beside.status == "active") => "beside",
         (_, true, _) => "current",
         (_, _, true) => "waiting",
         _ if document.rollback_to == Some(revision.revision) => "before",

@@ -81,7 +81,8 @@ fn text(document: &WhyDoc, paint: Paint) -> String {
     }
     for edge in &document.needed_by {
         let interface = edge.interface.as_ref().map(|name| format!(" for {}", escape_line(name))).unwrap_or_default();
-        text.push_str(&format!("  {} needs it{interface}\n", paint.bold(edge.to.as_str())));
+        let it = if edge.from == document.id { "it" } else { edge.from.as_str() };
+        text.push_str(&format!("  {} needs {it}{interface}\n", paint.bold(edge.to.as_str())));
     }
     for chain in &document.chains {
         let path: Vec<_> = chain.path.iter().map(|id| id.as_str()).collect();

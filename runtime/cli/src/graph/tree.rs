@@ -120,7 +120,8 @@ impl Printer<'_> {
         }
         self.out.push_str(&escape_line(shown.id()));
         if let Item::Entry(node) = shown
-            && !node.version.is_empty()
+            // The id of a revision beside the one in service has it.
+            && !(node.version.is_empty() || node.id.contains('@'))
         {
             self.out.push('@');
             self.out.push_str(&escape_line(&node.version));

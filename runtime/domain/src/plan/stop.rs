@@ -8,6 +8,7 @@ use crate::entry::Entry;
 use crate::graph::{Graph, GraphEdge};
 use crate::id::ComponentId;
 use crate::ports::{StateView, StorageError};
+use crate::reduce::index;
 use crate::status::Status;
 
 /// What deactivating or unregistering some targets takes.
@@ -84,6 +85,9 @@ fn plan_stop(
     let mut unchanged = BTreeSet::new();
     let mut blocked = BTreeMap::new();
     for id in targets {
+        let besides = besides(view, id, scope)?;
+        let goes_beside = !besides.is_empty();
+        selected.extend(besides);
         match view.entry(id)? {
             None => {
                 blocked.insert(id.clone(), PlanError::NotFound { component: id.clone() });
@@ -91,6 +95,7 @@ fn plan_stop(
             Some(entry) if scope.takes(&entry) => {
                 selected.insert(id.clone(), entry);
             }
+            Some(_) if goes_beside => {}
             Some(_) => {
                 unchanged.insert(id.clone());
             }
@@ -99,8 +104,13 @@ fn plan_stop(
     if cascade {
         add_dependents(view, &mut selected, scope)?;
     } else {
+        // All revisions of a component go, or none.
+        let mut kept: BTreeMap<ComponentId, BTreeSet<ComponentId>> = BTreeMap::new();
         for (id, dependents) in refused(view, &selected, scope)? {
-            selected.remove(&id);
+            kept.entry(id.entry()).or_default().extend(dependents);
+        }
+        for (id, dependents) in kept {
+            selected.retain(|selected, _| !selected.is_same_entry(&id));
             let dependents = dependents.into_iter().collect();
             let active_only = scope == Scope::Active;
             blocked.insert(id.clone(), PlanError::Dependents { component: id, dependents, active_only });
@@ -111,6 +121,15 @@ fn plan_stop(
         unchanged: unchanged.into_iter().collect(),
         blocked: blocked.into_iter().collect(),
     })
+}
+
+/// Returns the revisions of `id` beside the one in service.
+fn besides(view: &dyn StateView, id: &ComponentId, scope: Scope) -> Result<Selected, StorageError> {
+    let mut found = Selected::new();
+    for beside in view.find(index::BESIDE, id.as_str())? {
+        found.extend(view.entry(&beside)?.filter(|entry| scope.takes(entry)).map(|entry| (beside, entry)));
+    }
+    Ok(found)
 }
 
 fn add_dependents(view: &dyn StateView, selected: &mut Selected, scope: Scope) -> Result<(), StorageError> {
@@ -143,9 +162,15 @@ fn refused(
             }
         }
     }
-    // A target that has to stay keeps the targets that it needs.
+    // A target that has to stay keeps the targets that it needs, and so do its other revisions, which stay with it.
     let mut open: Vec<_> = refused.keys().cloned().collect();
     while let Some(id) = open.pop() {
+        for other in selected.keys().filter(|other| **other != id && other.is_same_entry(&id)) {
+            if !refused.contains_key(other) {
+                refused.insert(other.clone(), BTreeSet::new());
+                open.push(other.clone());
+            }
+        }
         let Some(entry) = selected.get(&id) else { continue };
         for dependency in entry.dependency_ids() {
             if dependency != id && selected.contains_key(&dependency) {

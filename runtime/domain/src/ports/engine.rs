@@ -231,6 +231,11 @@ impl Slot {
         Serving(self.unit.load())
     }
 
+    /// Has everybody look anew who knows the place, as if it had been turned to the same unit.
+    pub fn touch(&self) {
+        self.turns.fetch_add(1, Ordering::Release);
+    }
+
     /// Puts `unit` in service and returns the one that was.
     pub fn turn(&self, unit: Option<Arc<dyn Unit>>) -> Option<Arc<dyn Unit>> {
         let before = self.unit.swap(unit.map(Arc::new)).map(|unit| Arc::clone(&*unit));
@@ -251,7 +256,7 @@ impl std::fmt::Debug for Slot {
 /// passed deadline or a dropped call discards the instance. Failures are also reported to the engine's observer, except
 /// those that [`Self::start`] returns.
 pub trait Unit: Send + Sync {
-    /// Returns the component.
+    /// Returns the component; of a unit that was left beside another one, the revision's own id from then on.
     fn id(&self) -> &ComponentId;
 
     /// Returns the revision's number.
@@ -298,6 +303,20 @@ pub trait Unit: Send + Sync {
         old: Option<&'a dyn Unit>,
         how: TakeOver,
     ) -> BoxFuture<'a, Result<Box<dyn Handover + 'a>, Failure>>;
+
+    /// Lets an import lead to another place from the next call on, where another revision of its provider is to serve it. The unit goes on as
+    /// it is, with its instances. Does nothing for an import that no other component provides.
+    fn reroute(&self, import: &str, to: &Arc<Slot>);
+
+    /// Lets all imports that lead to the place `from` lead to another one, as [`Self::reroute`] does.
+    fn lead(&self, from: &Arc<Slot>, to: &Arc<Slot>);
+
+    /// Tells whether an import leads to a place.
+    fn leads_to(&self, place: &Arc<Slot>) -> bool;
+
+    /// Takes no more calls but of those who hold handles: whoever waits for it, or asks from now on, is given the request back. What is
+    /// left ends with [`Self::drain`].
+    fn retire(&self);
 
     /// Ends what is left of a unit of which a [`Handover`] was settled: each instance is deactivated as soon as its call has ended and
     /// nobody holds handles of it, at the latest when the time is up. A second time of asking, the shorter time holds.

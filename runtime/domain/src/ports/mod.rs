@@ -34,7 +34,7 @@ pub use state::{
 };
 pub use stop::Stop;
 pub use storage_error::StorageError;
-pub use swap::{Drain, Drained, Handover, Settled, TakeOver};
+pub use swap::{Beside, Drain, Drained, Handover, Settled, TakeOver};
 pub use upkeep::{
     AuditWindow, BlobCheck, BlobSweep, BlobsInUse, BytesProgress, Compacted, DIFFERENCES_MAX, DamagedBlob, Difference,
     Upkeep, Verified,

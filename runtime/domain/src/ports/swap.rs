@@ -1,7 +1,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Started;
+use super::{Started, StateKeeper};
+use crate::id::ComponentId;
 
 /// How a unit is to take the place of another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +25,18 @@ pub trait Handover: Send {
     /// Ends it, once the old unit is out of its place: it takes no more calls, those that wait for it go to the new one, and what the
     /// component remembers is the new unit's from now on.
     fn settle(self: Box<Self>) -> Settled;
+
+    /// Ends it as [`Self::settle`] does, but the old unit goes on, with its instances, in a place of its own: there it is called by those
+    /// that need it. Calls that wait for it ask anew where they belong.
+    fn leave_beside(self: Box<Self>, place: Beside) -> Settled;
+}
+
+/// What a unit is that goes on beside the one that took its place.
+pub struct Beside {
+    /// Its own id, [`ComponentId::beside`].
+    pub id: ComponentId,
+    /// Where it keeps what it remembers from now on; `None` keeps none.
+    pub state: Option<Arc<dyn StateKeeper>>,
 }
 
 /// What was left when a unit had taken the place of another.

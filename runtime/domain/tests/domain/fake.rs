@@ -67,6 +67,7 @@ pub(crate) fn entry(name: &str, version: &str, status: Status) -> Entry {
         trail: Vec::new(),
         activation: None,
         watch: None,
+        elsewhere: Default::default(),
     }
 }
 
@@ -79,6 +80,8 @@ pub(crate) fn declared(on: &str, range: &str) -> Edge {
 pub(crate) struct Fake {
     pub(crate) entries: BTreeMap<ComponentId, Arc<Entry>>,
     dependents: BTreeMap<ComponentId, BTreeSet<ComponentId>>,
+    /// Revisions that are not in service, oldest first.
+    older: BTreeMap<ComponentId, Vec<Arc<Revision>>>,
     pub(crate) reads: AtomicUsize,
 }
 
@@ -135,6 +138,28 @@ impl Fake {
         self.resolve_all();
     }
 
+    /// Lets a component have a revision more, which comes into service, and resolves everybody anew.
+    pub(crate) fn next(&mut self, name: &str, version: &str, exports: &str) {
+        let mut next = (*self.entries[&id(name)]).clone();
+        let older = self.older.entry(id(name)).or_default();
+        older.push(next.revision.clone());
+        let mut revision = (*next.revision).clone();
+        (revision.number, revision.version) = (older.len() as u32 + 1, version.parse().unwrap());
+        let item = |name: &str| ExternItem { name: name.to_owned(), kind: ExternKind::Interface };
+        revision.exports = exports.split_whitespace().map(item).collect();
+        next.point_to(Arc::new(revision));
+        self.put(next);
+        self.resolve_all();
+    }
+
+    /// Sets a revision of a component beside the one in service, as it would be set there.
+    pub(crate) fn set_beside(&mut self, name: &str, version: &str, status: Status) {
+        let beside = id(name).beside(&version.parse().unwrap());
+        let (mut entry, _) = Overlay::new(self, &NOTHING_EXPECTED).set_beside(&beside).unwrap().unwrap();
+        entry.status = status;
+        self.put(entry);
+    }
+
     fn resolve_all(&mut self) {
         for id in self.entries.keys().cloned().collect::<Vec<_>>() {
             let mut entry = (*self.entries[&id]).clone();
@@ -157,12 +182,12 @@ impl StateView for Fake {
     }
 
     fn revision(&self, id: &ComponentId, number: u32) -> Result<Option<Arc<Revision>>, StorageError> {
-        let entry = self.entries.get(id).filter(|entry| entry.revision.number == number);
-        Ok(entry.map(|entry| entry.revision.clone()))
+        Ok(self.revisions(id)?.into_iter().find(|revision| revision.number == number))
     }
 
     fn revisions(&self, id: &ComponentId) -> Result<Vec<Arc<Revision>>, StorageError> {
-        Ok(self.revision(id, 1)?.into_iter().collect())
+        let older = self.older.get(id).into_iter().flatten().cloned();
+        Ok(older.chain(self.entries.get(id).map(|entry| entry.revision.clone())).collect())
     }
 
     fn dependents(&self, id: &ComponentId) -> Result<Vec<ComponentId>, StorageError> {
@@ -190,7 +215,7 @@ impl StateView for Fake {
     }
 
     fn ids(&self, after: Option<&ComponentId>, limit: usize) -> Result<Vec<ComponentId>, StorageError> {
-        let later = self.entries.keys().filter(|id| after.is_none_or(|after| *id > after));
+        let later = self.entries.keys().filter(|id| !id.is_beside()).filter(|id| after.is_none_or(|after| *id > after));
         Ok(later.take(limit).cloned().collect())
     }
 

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on is a test that fails")]
 
 mod activation;
+mod beside;
 mod fake;
 mod filter;
 mod graph_cases;

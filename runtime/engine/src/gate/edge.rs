@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use domain::ComponentId;
+use domain::ports::Slot;
 use domain::usage::{QUICK_BUCKETS, QUICK_US, quick_bucket};
 
 use crate::unit::ComponentUnit;
@@ -14,7 +15,9 @@ pub(crate) struct Edges(Vec<Option<Edge>>);
 
 /// One gate, as one instance knows it.
 pub(super) struct Edge {
-    /// How often the provider's slot had been turned when it was looked at.
+    /// The place that was looked at.
+    pub(super) slot: Arc<Slot>,
+    /// How often it had been turned then.
     pub(super) turns: u64,
     /// The caller, by its number, on whose behalf the gate may be passed.
     pub(super) vetted: u64,
@@ -41,6 +44,12 @@ impl Edges {
 }
 
 impl Edge {
+    /// Tells whether the gate still leads where it did, on behalf of the caller numbered `vetted`.
+    #[inline]
+    pub(super) fn is_current(&self, vetted: u64) -> bool {
+        self.slot.turns() == self.turns && self.vetted == vetted
+    }
+
     /// Tells whether the next call is timed: reading a clock takes longer than all other counting.
     #[inline]
     pub(super) fn is_timed_next(&self) -> bool {

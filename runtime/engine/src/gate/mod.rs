@@ -3,6 +3,7 @@
 mod abi;
 mod edge;
 mod pass;
+mod route;
 mod shape;
 mod transfer;
 
@@ -17,6 +18,7 @@ use wasmtime::component::{Component, Linker, ResourceType};
 
 pub(crate) use edge::{Counted, EdgeUse, Edges};
 use pass::Gate;
+pub(crate) use route::Route;
 
 use crate::engine::Shared;
 use crate::link::{Unmet, shown};
@@ -36,6 +38,8 @@ pub(crate) struct Maker<'a> {
     pub(crate) resources: &'a Arc<ResourceNames>,
     /// How many there are.
     pub(crate) gates: usize,
+    /// Where they lead, by import.
+    pub(crate) routes: Vec<Arc<Route>>,
 }
 
 impl Maker<'_> {
@@ -43,6 +47,16 @@ impl Maker<'_> {
     fn next(&mut self) -> usize {
         self.gates += 1;
         self.gates - 1
+    }
+
+    /// Returns where the gates of an import lead.
+    fn route(&mut self, link: &Link) -> Arc<Route> {
+        if let Some(known) = self.routes.iter().find(|route| route.import == link.import) {
+            return Arc::clone(known);
+        }
+        let route = Route::new(&link.import, Arc::clone(&link.provider));
+        self.routes.push(Arc::clone(&route));
+        route
     }
 }
 

@@ -16,7 +16,7 @@ use wasmtime::component::{LinkerInstance, ResourceType, Val};
 use super::abi::{Arguments, Carried, Passed, Ready, Returned};
 use super::edge::{Edge, EdgeUse};
 use super::shape::Signature;
-use super::{Maker, component_unit};
+use super::{Maker, Route, component_unit};
 use crate::clock::Stopwatch;
 use crate::engine::Shared;
 use crate::epoch::Deadline;
@@ -33,7 +33,7 @@ pub(super) struct Gate {
     number: usize,
     shared: Arc<Shared>,
     caller: ComponentId,
-    slot: Arc<Slot>,
+    route: Arc<Route>,
     /// What the caller calls the interface, or the function.
     import: String,
     interface: Option<String>,
@@ -78,7 +78,7 @@ impl Gate {
             number: maker.next(),
             shared: Arc::clone(maker.shared),
             caller: maker.caller.clone(),
-            slot: Arc::clone(&link.provider),
+            route: maker.route(link),
             import: link.import.clone(),
             interface: interface.map(str::to_owned),
             name: name.to_owned(),
@@ -183,7 +183,7 @@ impl Gate {
                     (millis > 0).then(|| millis.saturating_mul(1_000_000))
                 });
                 if is_metered || !edge.used.count(fuel, nanos) {
-                    unit::tell(&self.shared, self.slot.id(), caller, nanos, fuel);
+                    unit::tell(&self.shared, edge.unit.id(), caller, nanos, fuel);
                 }
                 Ok(Attempt::Done(value))
             }
@@ -220,7 +220,7 @@ impl Gate {
         match unit {
             None => self.resolve(state)?,
             // Looked up again by the next call that is not bound to it.
-            Some(unit) => self.resolve_to(state, Arc::clone(unit), u64::MAX)?,
+            Some(unit) => self.resolve_to(state, self.route.slot(), Arc::clone(unit), u64::MAX)?,
         }
         let ServedCall { deadline, time, .. } = *state.call();
         let (caller, edge) = self.kept(state)?;
@@ -275,13 +275,15 @@ impl Gate {
 
     /// Returns a handle of the instance that a call with handles of the provider has to go to; `None` if there are none of it.
     fn instance_of<'a>(&self, handed: &'a [Handover]) -> Result<Option<&'a Arc<Held>>, Interrupt> {
-        let mut of_provider = handed.iter().map(Handover::held).filter(|held| held.unit.id() == self.slot.id());
+        let provider = self.route.id();
+        // Also of another revision of it: that was in service here before.
+        let mut of_provider = handed.iter().map(Handover::held).filter(|held| held.unit.id().is_same_entry(&provider));
         let Some(first) = of_provider.next() else { return Ok(None) };
         if of_provider.any(|held| !Arc::ptr_eq(&held.tether, &first.tether)) {
-            return Err(Interrupt::Apart { id: self.slot.id().clone() });
+            return Err(Interrupt::Apart { id: provider });
         }
         if first.tether.is_gone() {
-            return Err(Interrupt::Gone { id: self.slot.id().clone() });
+            return Err(Interrupt::Gone { id: provider });
         }
         Ok(Some(first))
     }
@@ -289,8 +291,9 @@ impl Gate {
     /// Says why there is nobody to call.
     #[cold]
     fn absent(&self) -> Interrupt {
-        let id = self.slot.id().clone();
-        match self.slot.barrier() {
+        let slot = self.route.slot();
+        let id = slot.id().clone();
+        match slot.barrier() {
             Some(barrier) => {
                 barrier.refuse();
                 Interrupt::Barred { id, reason: barrier.reason().to_owned() }
@@ -300,7 +303,7 @@ impl Gate {
     }
 
     fn dependency(&self, message: String) -> Interrupt {
-        Interrupt::Dependency { id: self.slot.id().clone(), message }
+        Interrupt::Dependency { id: self.route.id(), message }
     }
 
     /// Returns what the instance keeps for this call and for this gate.
@@ -309,12 +312,12 @@ impl Gate {
     }
 
     /// Says why the provider must not be entered on behalf of the call that is served, if it must not.
-    fn admit(&self, state: &mut StoreState) -> Result<(), Interrupt> {
+    fn admit(&self, state: &mut StoreState, provider: &ComponentId) -> Result<(), Interrupt> {
         let most = state.limits().call_depth;
         let (onward, _) = state.onward();
-        if onward.chain.contains(self.slot.id()) {
+        if onward.chain.contains(provider) {
             let mut path = onward.chain.clone();
-            path.push(self.slot.id().clone());
+            path.push(provider.clone());
             return Err(Interrupt::Reentrance { path });
         }
         if u64::try_from(onward.chain.len()).unwrap_or(u64::MAX) >= most {
@@ -326,7 +329,7 @@ impl Gate {
     /// Counts a call that went well. The observer hears of one that was not quick from the unit itself, unless that left it to the gate.
     fn count<T>(&self, used: &EdgeUse, returned: &unit::Returned<T>, entrance: &Entrance<'_>) {
         if !returned.is_told && (self.shared.observer.is_metered() || !used.count(returned.fuel, returned.duration)) {
-            unit::tell(&self.shared, self.slot.id(), entrance.caller, returned.duration, returned.fuel);
+            unit::tell(&self.shared, &used.component, entrance.caller, returned.duration, returned.fuel);
         }
     }
 
@@ -335,38 +338,44 @@ impl Gate {
     #[inline]
     fn resolve(&self, state: &mut StoreState) -> Result<(), Interrupt> {
         let (_, vetted) = state.onward();
-        let turns = self.slot.turns();
-        if state.edges.get(self.number).is_some_and(|edge| edge.turns == turns && edge.vetted == vetted) {
+        if state.edges.get(self.number).is_some_and(|edge| edge.is_current(vetted)) {
             return Ok(());
         }
-        self.resolve_anew(state, turns)
+        self.resolve_anew(state)
     }
 
     #[cold]
-    fn resolve_anew(&self, state: &mut StoreState, turns: u64) -> Result<(), Interrupt> {
-        let unit = component_unit(self.slot.unit().ok_or_else(|| self.absent())?)
-            .map_err(|message| self.dependency(message))?;
-        self.resolve_to(state, unit, turns)
+    fn resolve_anew(&self, state: &mut StoreState) -> Result<(), Interrupt> {
+        let (slot, turns) = self.route.look();
+        let unit = slot.unit().ok_or_else(|| self.absent())?;
+        let unit = component_unit(unit).map_err(|message| self.dependency(message))?;
+        self.resolve_to(state, slot, unit, turns)
     }
 
-    /// Makes the gate lead to `unit`, which serves since the slot was turned `turns` times.
-    fn resolve_to(&self, state: &mut StoreState, unit: Arc<ComponentUnit>, turns: u64) -> Result<(), Interrupt> {
-        self.admit(state)?;
+    /// Makes the gate lead to `unit`, which serves since `slot` was turned `turns` times.
+    fn resolve_to(
+        &self,
+        state: &mut StoreState,
+        slot: Arc<Slot>,
+        unit: Arc<ComponentUnit>,
+        turns: u64,
+    ) -> Result<(), Interrupt> {
+        self.admit(state, slot.id())?;
         let (_, vetted) = state.onward();
         let known = state.edges.get(self.number);
         let export = match known.filter(|edge| Arc::ptr_eq(&edge.unit, &unit)) {
             Some(edge) => edge.export,
             None => self.look_up(&unit)?,
         };
-        let used = match known {
+        let used = match known.filter(|edge| edge.used.component == *slot.id()) {
             Some(edge) => Arc::clone(&edge.used),
             None => {
-                let used = EdgeUse::new(&self.caller, self.slot.id());
+                let used = EdgeUse::new(&self.caller, slot.id());
                 self.shared.ledger.add(&used);
                 used
             }
         };
-        state.edges.set(self.number, Edge { turns, vetted, unit, export, used });
+        state.edges.set(self.number, Edge { slot, turns, vetted, unit, export, used });
         Ok(())
     }
 

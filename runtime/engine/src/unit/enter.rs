@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use domain::call::Caller;
 use domain::failure::FailureKind;
-use domain::ports::CallRecord;
+use domain::ports::{CallRecord, Unit as _};
 use domain::{ComponentId, Failure, Phase};
 use wasmtime::Store;
 use wasmtime::component::{Func, Val};
@@ -177,7 +177,7 @@ impl ComponentUnit {
     ) -> Result<Returned<T>, Box<Failure>> {
         let duration = entrance.watch.map(Stopwatch::nanos);
         let record = |fuel, ok| CallRecord {
-            component: &self.spec.id,
+            component: self.id(),
             caller: entrance.caller.chain.last(),
             ended: Instant::now(),
             duration: Duration::from_nanos(duration.unwrap_or(0)),
@@ -207,7 +207,7 @@ impl ComponentUnit {
 
     /// Asks whether the quotas leave room for a call.
     fn admit(&self, entrance: &Entrance<'_>) -> Result<(), Box<Failure>> {
-        self.shared.observer.admit(&self.spec.id).map_err(|exhausted| {
+        self.shared.observer.admit(self.id()).map_err(|exhausted| {
             let failure = self.scene(entrance.caller).failure(Phase::Call, FailureKind::Exhausted, &exhausted.reason);
             // What is left of a millisecond is waited for as well.
             let millis = exhausted.retry_after.as_micros().div_ceil(1_000);
@@ -337,9 +337,7 @@ impl ComponentUnit {
         match turn {
             Ok(turn) => Ok(turn),
             Err(NoTurn::Retired) => Err(Stopped::Replaced),
-            Err(NoTurn::Gone) => {
-                failed(FailureKind::Dependency, Interrupt::Gone { id: self.spec.id.clone() }.to_string())
-            }
+            Err(NoTurn::Gone) => failed(FailureKind::Dependency, Interrupt::Gone { id: self.id().clone() }.to_string()),
             Err(NoTurn::Full) => {
                 let message = format!("{} calls wait already, no more may (`limits.queue`)", self.spec.limits.queue);
                 failed(FailureKind::Exhausted, message)

@@ -64,7 +64,7 @@ impl ComponentUnit {
     }
 
     pub(super) async fn load_state(&self, caller: &Caller) -> Result<Option<Arc<[u8]>>, Failure> {
-        let (Some(keeper), Some(_)) = (&self.spec.state, self.exports.lifecycle("state", "restore")) else {
+        let (Some(keeper), Some(_)) = (self.keeper(), self.exports.lifecycle("state", "restore")) else {
             return Ok(None);
         };
         let keeper: Arc<dyn StateKeeper> = Arc::clone(keeper);
@@ -355,7 +355,7 @@ impl Steps<'_> {
 
     /// Asks for a snapshot and has it kept, if the component has state, anybody keeps it, and it is this unit's.
     async fn save_state(&mut self) -> Result<(), Failure> {
-        let Some(keeper) = self.unit.spec.state.clone() else { return Ok(()) };
+        let Some(keeper) = self.unit.keeper().cloned() else { return Ok(()) };
         if !self.unit.owns_state.load(Ordering::Acquire) {
             return Ok(());
         }

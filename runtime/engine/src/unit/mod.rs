@@ -11,15 +11,16 @@ mod shelf;
 mod succeed;
 
 use std::any::Any;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use domain::call::{CallExpression, CallOutcome, CallRequest, Caller};
 use domain::inspection::FunctionSignature;
 use domain::manifest::InstanceMode;
 use domain::ports::{
-    BoxFuture, Drain, Drained, EngineError, Handover, InstanceCount, InstanceState, Started, TakeOver, Unit, UnitSpec,
+    Beside, BoxFuture, Drain, Drained, EngineError, Handover, InstanceCount, InstanceState, Slot, Started, StateKeeper,
+    TakeOver, Unit, UnitSpec,
 };
 use domain::{ComponentId, Failure, IdPattern};
 use wasmtime::component::InstancePre;
@@ -37,6 +38,7 @@ use crate::clock::Stopwatch;
 use crate::engine::Shared;
 use crate::epoch::Deadline;
 use crate::failure::{Allowed, Scene};
+use crate::gate::Route;
 use crate::limiter::number;
 use crate::lines::SourceLines;
 use crate::link::Linked;
@@ -63,6 +65,10 @@ pub(crate) struct ComponentUnit {
     /// Whether what its instance remembers is what the component remembers; not so before it has taken another's place, and after another
     /// took its own.
     owns_state: AtomicBool,
+    /// Where its imports lead that other components provide.
+    routes: Vec<Arc<Route>>,
+    /// What it is since it was left beside the unit that took its place.
+    beside: OnceLock<Beside>,
 }
 
 impl ComponentUnit {
@@ -71,7 +77,7 @@ impl ComponentUnit {
         spec: UnitSpec,
         (pre, lines): (InstancePre<StoreState>, SourceLines),
         exports: Exports,
-        Linked { capabilities, resources, may_wait, .. }: Linked,
+        Linked { capabilities, resources, may_wait, routes, .. }: Linked,
     ) -> Self {
         let instance_spec = InstanceSpec {
             component: spec.id.clone(),
@@ -87,7 +93,21 @@ impl ComponentUnit {
         let is_fresh = spec.instances.mode == InstanceMode::PerCall;
         let shelf = Shelf::new(number(instances.min(spec.limits.calls)), number(spec.limits.queue), is_fresh);
         let owns_state = AtomicBool::new(true);
-        Self { shared, spec, instance_spec, capabilities, pre, lines, exports, resources, may_wait, shelf, owns_state }
+        Self {
+            shared,
+            spec,
+            instance_spec,
+            capabilities,
+            pre,
+            lines,
+            exports,
+            resources,
+            may_wait,
+            shelf,
+            owns_state,
+            routes,
+            beside: OnceLock::new(),
+        }
     }
 
     /// Returns who may call `export` if `caller` may not.
@@ -104,13 +124,21 @@ impl ComponentUnit {
         &self.exports
     }
 
+    /// Returns who keeps what its instances leave.
+    fn keeper(&self) -> Option<&Arc<dyn StateKeeper>> {
+        match self.beside.get() {
+            Some(place) => place.state.as_ref(),
+            None => self.spec.state.as_ref(),
+        }
+    }
+
     /// Tells whether each call gets an instance of its own.
     fn is_per_call(&self) -> bool {
         self.spec.instances.mode == InstanceMode::PerCall
     }
 
     fn scene<'a>(&'a self, caller: &'a Caller) -> Scene<'a> {
-        let (component, revision) = (&self.spec.id, self.spec.revision);
+        let (component, revision) = (self.id(), self.spec.revision);
         Scene { shared: &self.shared, component, revision, caller, lines: Some(&self.lines) }
     }
 
@@ -121,7 +149,7 @@ impl ComponentUnit {
 
 impl Unit for ComponentUnit {
     fn id(&self) -> &ComponentId {
-        &self.spec.id
+        self.beside.get().map_or(&self.spec.id, |place| &place.id)
     }
 
     fn revision(&self) -> u32 {
@@ -137,7 +165,7 @@ impl Unit for ComponentUnit {
     }
 
     fn call(&self, request: CallRequest) -> BoxFuture<'_, Result<CallOutcome, EngineError>> {
-        let prepared = match call::prepare(&self.spec.id, &self.exports, &request.expression) {
+        let prepared = match call::prepare(self.id(), &self.exports, &request.expression) {
             Ok(prepared) => prepared,
             Err(error) => return Box::pin(std::future::ready(Err(error))),
         };
@@ -182,6 +210,23 @@ impl Unit for ComponentUnit {
         how: TakeOver,
     ) -> BoxFuture<'a, Result<Box<dyn Handover + 'a>, Failure>> {
         Box::pin(self.succeed(old, how))
+    }
+
+    fn reroute(&self, import: &str, to: &Arc<Slot>) {
+        self.routes.iter().filter(|route| route.import == import).for_each(|route| route.lead_to(Arc::clone(to)));
+    }
+
+    fn lead(&self, from: &Arc<Slot>, to: &Arc<Slot>) {
+        let routes = self.routes.iter().filter(|route| Arc::ptr_eq(&route.slot(), from));
+        routes.for_each(|route| route.lead_to(Arc::clone(to)));
+    }
+
+    fn leads_to(&self, place: &Arc<Slot>) -> bool {
+        self.routes.iter().any(|route| Arc::ptr_eq(&route.slot(), place))
+    }
+
+    fn retire(&self) {
+        self.shelf.retire();
     }
 
     fn drain(&self, time: Drain) -> BoxFuture<'_, Drained> {

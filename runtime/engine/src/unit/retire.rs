@@ -102,6 +102,18 @@ impl Shelf {
         taken
     }
 
+    /// Sends those away that wait for a turn, to ask where they belong now; who asks from now on is served. Returns how many turns are taken.
+    pub(super) fn send_away(&self) -> usize {
+        let mut inner = self.inner();
+        let waiting = std::mem::take(&mut inner.waiting);
+        let (gone, stay) = waiting.into_iter().partition::<Vec<_>, _>(|waiting| waiting.asks.is_for_service());
+        inner.waiting = stay.into();
+        let taken = self.most() - inner.free;
+        drop(inner);
+        drop(gone);
+        taken
+    }
+
     /// Takes idle instances of which nobody holds handles, or all of them, each with a turn.
     fn take_idle_for_good(&self, is_all: bool) -> Vec<(Turn<'_>, Box<Live>)> {
         let mut inner = self.inner();

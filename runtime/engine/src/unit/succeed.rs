@@ -7,7 +7,7 @@ use std::time::Duration;
 use domain::call::Caller;
 use domain::failure::FailureKind;
 use domain::manifest::InstanceMode;
-use domain::ports::{Handover, Settled, Started, TakeOver, Unit};
+use domain::ports::{Beside, Handover, Settled, Started, TakeOver, Unit};
 use domain::units::format_duration;
 use domain::{Failure, Phase};
 
@@ -64,6 +64,19 @@ impl Handover for Ready<'_> {
             still.as_ref().map_or((0, Duration::ZERO), |still| (still.turns.len(), still.since.elapsed()));
         drop(still);
         Settled { running: taken.saturating_sub(own), paused }
+    }
+
+    fn leave_beside(mut self: Box<Self>, place: Beside) -> Settled {
+        self.new.owns_state.store(true, Ordering::Release);
+        let Some(old) = self.old else { return Settled::default() };
+        let still = self.still.take();
+        // A unit leaves its place once.
+        let _ = old.beside.set(place);
+        let running = old.shelf.send_away();
+        let (own, paused) =
+            still.as_ref().map_or((0, Duration::ZERO), |still| (still.turns.len(), still.since.elapsed()));
+        drop(still);
+        Settled { running: running.saturating_sub(own), paused }
     }
 }
 

@@ -6,13 +6,13 @@ use domain::plan::{PlanError, plan_activation_in};
 use domain::ports::StateView;
 use domain::resolve::{NOTHING_EXPECTED, Overlay, resolve};
 use domain::supervision::Quarantine;
-use domain::{Bound, ComponentId, Entry, Event, Status, Version};
+use domain::{Bound, ComponentId, Edge, Entry, Event, Status, Version};
 
 use super::select::Selection;
 use crate::error::RegistryError;
 use crate::fuse::Recipe;
 use crate::names::unknown;
-use crate::register::{entry_after, refuse_cycles, resolve_dependents, resolve_waiting, touched_keys};
+use crate::register::{entry_after, resolve_dependents, resolve_waiting, touched_keys, without_circles};
 use crate::report::ActivateReport;
 
 /// What starting an instance took.
@@ -56,15 +56,14 @@ pub(super) fn newest_of(
 pub(super) fn replaced_entry(view: &dyn StateView, id: &ComponentId, number: u32) -> Result<Entry, RegistryError> {
     let entry = view.entry(id)?.ok_or_else(|| unknown(id))?;
     let revision = view.revision(id, number)?.ok_or_else(|| RegistryError::Changed { component: id.clone() })?;
-    let overlay = Overlay::new(view, &NOTHING_EXPECTED);
-    let resolution = resolve(&overlay, id, &revision, &entry.dependencies)?;
-    let events = decide_revision(view, &entry, number)?;
-    if let Some(unresolved) = resolution.unresolved.first() {
+    let (events, overlay) = revision_decided(view, &entry, number)?;
+    let after = overlay.entry(id)?.ok_or_else(|| RegistryError::Changed { component: id.clone() })?;
+    if let Some(unresolved) = after.unresolved.first() {
         return Err(PlanError::of_unresolved(id, unresolved, &[]).into());
     }
     // Said before anything of the new revision runs.
     leaves_nobody_behind(view, id, &revision.version, &events)?;
-    Ok(entry_after(Some(&entry), id, &revision, &resolution))
+    Ok(Arc::unwrap_or_clone(after))
 }
 
 /// Checks that no active component loses an import by the events that put another revision of `id` in service.
@@ -76,9 +75,10 @@ pub(super) fn leaves_nobody_behind(
 ) -> Result<(), RegistryError> {
     let mut dependents = Vec::new();
     for event in events {
-        if let Event::EdgesResolved { component, unresolved, .. } = event
-            && !unresolved.is_empty()
-            && view.entry(component)?.is_some_and(|entry| entry.status == Status::Active)
+        if let Event::EdgesResolved { component, dependencies, unresolved } = event
+            && view.entry(component)?.is_some_and(|entry| {
+                entry.status == Status::Active && (!unresolved.is_empty() || is_torn(&entry, dependencies))
+            })
         {
             dependents.push(component.clone());
         }
@@ -88,6 +88,12 @@ pub(super) fn leaves_nobody_behind(
     }
     dependents.sort();
     Err(PlanError::LeavesBehind { component: id.clone(), version: version.clone(), dependents }.into())
+}
+
+/// Tells whether an entry is fused with something that `edges` lead away from: it has the code of the revision in service.
+fn is_torn(entry: &Entry, edges: &[Edge]) -> bool {
+    let fused = |on: &ComponentId| entry.fusion.as_ref().is_some_and(|fusion| fusion.with.contains(&on.entry()));
+    edges.iter().any(|edge| edge.on.is_beside() && fused(&edge.on))
 }
 
 /// Decides what an activation of revision `number` begins with. Only an entry that is not active, and a revision that could be
@@ -125,21 +131,20 @@ fn revision_decided<'a>(
 ) -> Result<(Vec<Event>, Overlay<'a>), RegistryError> {
     let id = &entry.id;
     let revision = view.revision(id, number)?.ok_or_else(|| RegistryError::Changed { component: id.clone() })?;
-    let mut overlay = Overlay::new(view, &NOTHING_EXPECTED);
-    let resolution = resolve(&overlay, id, &revision, &entry.dependencies)?;
-    let after = entry_after(Some(entry), id, &revision, &resolution);
-    overlay.put(after);
     let keys = touched_keys(id, revision.exports.iter().chain(&entry.revision.exports));
-    let mut events = vec![Event::RevisionSelected {
-        component: id.clone(),
-        revision,
-        dependencies: resolution.dependencies,
-        unresolved: resolution.unresolved,
-    }];
-    events.extend(resolve_dependents(view, &mut overlay, id)?);
-    events.extend(resolve_waiting(view, &mut overlay, &keys)?);
-    refuse_cycles(&overlay, &events)?;
-    Ok((events, overlay))
+    without_circles(Overlay::new(view, &NOTHING_EXPECTED), &|mut overlay| {
+        let resolution = resolve(&overlay, id, &revision, &entry.dependencies)?;
+        overlay.put(entry_after(Some(entry), id, &revision, &resolution));
+        let mut events = vec![Event::RevisionSelected {
+            component: id.clone(),
+            revision: revision.clone(),
+            dependencies: resolution.dependencies,
+            unresolved: resolution.unresolved,
+        }];
+        events.extend(resolve_dependents(view, &mut overlay, id)?);
+        events.extend(resolve_waiting(view, &mut overlay, &keys)?);
+        Ok((events, overlay))
+    })
 }
 
 /// Returns the quarantine that ends because `prepared` was tried and did not fail, after checking that nothing it was prepared from has

@@ -11,7 +11,8 @@ use std::sync::Arc;
 use domain::graph::{Graph, GraphEdge};
 use domain::plan::plan_activation;
 use domain::ports::StateView;
-use domain::{Actor, ComponentId, Entry, Event, Failure, FailureKind, Grant, Phase, Status};
+use domain::reduce::index;
+use domain::{Actor, ComponentId, Entry, Event, Failure, FailureKind, Grant, Phase, Record, Status};
 
 use crate::Registry;
 use crate::commit::blocking;
@@ -67,6 +68,7 @@ impl Registry {
     /// Dropping the future leaves each component either activated or as it was.
     pub async fn activate(&self, targets: &[Target]) -> ActivateReport {
         let report = self.asked_for(targets.iter().map(|target| target.id.clone())).activate_now(targets).await;
+        self.settle_activated(&report).await;
         self.follow_now().await;
         report
     }
@@ -135,6 +137,7 @@ impl Registry {
     /// # Errors
     /// [`RegistryError::Storage`] if the state cannot be read.
     pub async fn resume(&self) -> Result<ActivateReport, RegistryError> {
+        self.settle_left_beside().await?;
         let as_of = self.last_seq();
         let mut active = self.active_entries().await?;
         self.find_lost(&active);
@@ -168,14 +171,23 @@ impl Registry {
 
     /// Reads all active entries, on several threads: they are parsed.
     async fn active_entries(&self) -> Result<Vec<Arc<Entry>>, RegistryError> {
-        let ids = self.read(|view| Ok(view.find(domain::reduce::index::STATUS, Status::Active.as_str())?)).await?;
+        let ids = self.read(|view| {
+            let mut ids = view.find(index::STATUS, Status::Active.as_str())?;
+            for (entry, _) in view.index_keys(index::BESIDE)? {
+                ids.extend(view.find(index::BESIDE, &entry)?);
+            }
+            Ok(ids)
+        });
+        let ids = ids.await?;
         let share = ids.len().div_ceil(self.parallel()).max(1);
         let shares: Vec<Vec<ComponentId>> = ids.chunks(share).map(<[_]>::to_vec).collect();
         let reading = shares.into_iter().map(|ids| {
             let state = self.inner.state.clone();
             blocking(move || {
                 let entries = ids.iter().filter_map(|id| state.entry(id).transpose());
-                Ok(entries.collect::<Result<Vec<_>, _>>()?)
+                let mut entries = entries.collect::<Result<Vec<_>, _>>()?;
+                entries.retain(|entry| entry.status == Status::Active);
+                Ok(entries)
             })
         });
         Ok(futures::future::try_join_all(reading).await?.concat())
@@ -338,7 +350,7 @@ impl Registry {
         Prepared { unit, recipe }: Prepared,
         started: Started,
     ) -> Result<Activated, RegistryError> {
-        let turn = |registry: &Self| registry.turn(entry, Arc::clone(&unit));
+        let turn = |registry: &Self, _: &[Arc<Record>]| registry.turn(entry, Arc::clone(&unit));
         if let Err(error) = self.commit_active(entry, recipe.as_ref(), started, turn).await {
             unit.stop().await;
             return Err(error);
@@ -352,7 +364,7 @@ impl Registry {
         entry: &Arc<Entry>,
         recipe: Option<&Recipe>,
         started: Started,
-        turn: impl FnOnce(&Self) + Send,
+        turn: impl FnOnce(&Self, &[Arc<Record>]) + Send,
     ) -> Result<(), RegistryError> {
         let asked = self.asked.as_ref().is_some_and(|asked| asked.contains(&entry.id));
         let ready = Ready { entry: entry.clone(), recipe: recipe.cloned(), started, asked };

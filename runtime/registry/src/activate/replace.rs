@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use domain::entry::StateRef;
-use domain::ports::{Drain, Settled, TakeOver, Unit};
-use domain::{ComponentId, Entry, Failure, FailureKind, Phase, Status};
+use domain::ports::{Beside, Drain, Settled, Slot, TakeOver, Unit};
+use domain::{ComponentId, Entry, Failure, FailureKind, Phase, Record, Status};
 use tokio::sync::OwnedMutexGuard;
 
 use super::decide::{Started, replaced_entry};
@@ -12,7 +12,7 @@ use crate::Registry;
 use crate::error::RegistryError;
 use crate::instances::Prepared;
 use crate::names::{Target, unknown};
-use crate::report::{ActivateReport, Activated, Swapped};
+use crate::report::{ActivateReport, Activated, KeptBeside, Swapped};
 use crate::state_keeper::Keeper;
 
 /// A revision that is linked and about to take the place of another.
@@ -52,6 +52,23 @@ impl Registry {
     ) -> Result<Option<Activated>, RegistryError> {
         let key = id.clone();
         let planned = self.read(move |view| replaced_entry(view, &key, number)).await?;
+        let mut beside = planned.dependency_ids();
+        beside.retain(ComponentId::is_beside);
+        self.set_beside(&beside).await?;
+        let replaced = self.replace_with_needs(id, number, &planned, report).await;
+        if !matches!(replaced, Ok(Some(_))) {
+            self.settle_beside(&beside).await?;
+        }
+        replaced
+    }
+
+    async fn replace_with_needs(
+        &self,
+        id: &ComponentId,
+        number: u32,
+        planned: &Entry,
+        report: &mut ActivateReport,
+    ) -> Result<Option<Activated>, RegistryError> {
         let needs: Vec<_> = planned.dependency_ids().into_iter().map(Target::from).collect();
         // Boxed: an activation may replace, a replacement activates.
         let dependencies = Box::pin(self.activate_now(&needs)).await;
@@ -112,10 +129,24 @@ impl Registry {
         let started = Started { duration, fuel: handover.started().fuel, attempts: 1 };
         let state = handover.state();
         let saved = self.entry_now(id)?.and_then(|entry| entry.state.clone());
-        let mut settled = Settled::default();
-        let turn = |registry: &Self| {
+        let (mut settled, mut kept, mut callers) = (Settled::default(), None, Vec::new());
+        let turn = |registry: &Self, records: &[Arc<Record>]| {
+            kept = registry.move_beside(id, old.as_ref(), records);
+            if let (None, Some(old)) = (&kept, &old) {
+                // Before anybody hears of it who might end what the old one still calls.
+                registry.inner.retiring.add(old);
+                callers = registry.go_on_with(id, old);
+            }
             registry.turn(&after, Arc::clone(&prepared.unit));
-            settled = handover.settle();
+            settled = match &kept {
+                Some(beside) => {
+                    let state = before.revision.has_lifecycle("state");
+                    let state = state.then(|| Arc::new(Keeper::new(registry, beside)) as _);
+                    handover.leave_beside(Beside { id: beside.clone(), state })
+                }
+                None if callers.is_empty() => handover.settle(),
+                None => handover.leave_beside(Beside { id: id.clone(), state: None }),
+            };
         };
         if let Err(error) = self.commit_active(&after, prepared.recipe.as_ref(), started, turn).await {
             // The one in service goes on; nothing of this one is kept.
@@ -128,16 +159,37 @@ impl Registry {
             moved_bytes: state.as_ref().map(|state| state.len() as u64),
             paused: settled.paused,
             running: settled.running,
+            kept: None,
         };
         if let Some(state) = state {
+            if let Some(beside) = kept.as_ref().and_then(|id| self.entry_now(id).ok().flatten()) {
+                self.keep_moved(&beside, &state, saved.clone()).await;
+            }
             self.keep_moved(&after, &state, saved).await;
         }
         drop(preparing);
-        if let Some(old) = old {
-            self.retire(old, Drain::all(drain));
+        if let Some(old) = old.filter(|_| kept.is_none()) {
+            self.retire_after(old, callers, Drain::all(drain));
         }
         let activated = self.activated(&after, prepared.recipe.as_ref(), started).await?;
-        Ok(Activated { swapped: Some(swapped), ..activated })
+        let kept = match kept {
+            Some(id) => Some(KeptBeside { needed_by: self.inner.state.dependents(&id)?, id }),
+            None => None,
+        };
+        Ok(Activated { swapped: Some(Swapped { kept, ..swapped }), ..activated })
+    }
+
+    /// Lets units that are ending go on with `old`, which leaves the place of `id`: they were linked to that revision, and another one need
+    /// not fit what they have begun. Returns them: it ends after them, and what it remembers by then is nobody's.
+    fn go_on_with(&self, id: &ComponentId, old: &Arc<dyn Unit>) -> Vec<Arc<dyn Unit>> {
+        let slot = self.slot(id);
+        let ending = self.inner.retiring.linked_to(&slot);
+        if !ending.is_empty() {
+            let aside = Arc::new(Slot::new(id.clone()));
+            aside.turn(Some(Arc::clone(old)));
+            ending.iter().for_each(|unit| unit.lead(&slot, &aside));
+        }
+        ending
     }
 
     /// Writes down why a revision did not come into service; the one that is stays.

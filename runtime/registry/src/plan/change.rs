@@ -200,6 +200,8 @@ impl Registry {
     fn judge_into(&self, judge: &mut Judge<'_>, plan: &mut ChangePlan) -> Result<(), RegistryError> {
         let judgement = judge.judge(Scope::All)?;
         plan.relinked = judgement.relinked;
+        plan.kept = judgement.kept;
+        plan.ended = judgement.ended;
         plan.broken = judgement.broken;
         plan.refused.extend(judgement.refused.into_iter().map(|(id, error)| (id.to_string(), error)));
         plan.unread = judgement.unread;
@@ -323,12 +325,12 @@ fn note_lost(
     id: &ComponentId,
     plan: &mut ChangePlan,
 ) -> Result<(), RegistryError> {
-    let edges = dependent.dependencies.iter().filter(|edge| edge.on == *id);
+    let edges = dependent.dependencies.iter().filter(|edge| edge.on.is_same_entry(id));
     let reasons = edges.map(|edge| {
         let import = (!edge.is_declared()).then(|| edge.label().to_owned());
         let message = match &import {
-            Some(import) => format!("it imports `{}` from `{id}`", domain::text::escape_line(import)),
-            None => format!("it depends on `{id}`"),
+            Some(import) => format!("it imports `{}` from `{}`", domain::text::escape_line(import), edge.on),
+            None => format!("it depends on `{}`", edge.on),
         };
         Reason { on: id.clone(), import, code: "provider-gone", message, difference: None }
     });

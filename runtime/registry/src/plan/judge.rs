@@ -13,8 +13,10 @@ use domain::{ComponentId, Edge, EdgeKind, Entry, Revision, Status};
 
 use super::{Broken, Reason, RelinkedEdge};
 use crate::Registry;
+use crate::beside::dependents_of_all;
 use crate::error::RegistryError;
 use crate::register::{entry_after, resolve_again};
+use crate::report::KeptBeside;
 
 /// Most dependents that are not active and are looked at; those that are active all are.
 const IDLE_LOOKED_AT_MAX: usize = 1_000;
@@ -42,6 +44,10 @@ pub(crate) enum Scope {
 #[derive(Debug, Default)]
 pub(crate) struct Judgement {
     pub(crate) relinked: Vec<RelinkedEdge>,
+    /// Revisions that stay active beside what comes.
+    pub(crate) kept: Vec<KeptBeside>,
+    /// Revisions beside those in service that nothing active needs any more.
+    pub(crate) ended: Vec<ComponentId>,
     pub(crate) broken: Vec<Broken>,
     /// Revisions that could not be activated themselves, and why.
     pub(crate) refused: Vec<(ComponentId, RegistryError)>,
@@ -92,7 +98,7 @@ impl<'a> Judge<'a> {
         let mut active = BTreeSet::new();
         let mut idle = BTreeSet::new();
         for id in self.coming.keys() {
-            for dependent in self.view.dependents(id)? {
+            for dependent in dependents_of_all(self.view, id)? {
                 match self.view.entry(&dependent)? {
                     _ if dependent == *id => {}
                     Some(entry) if entry.status == Status::Active => {
@@ -106,9 +112,10 @@ impl<'a> Judge<'a> {
             }
         }
         judgement.not_looked_at = idle.len().saturating_sub(IDLE_LOOKED_AT_MAX);
-        for id in active.into_iter().chain(idle.into_iter().take(IDLE_LOOKED_AT_MAX)) {
-            self.judge_dependent(&id, &mut judgement)?;
+        for id in active.iter().chain(idle.iter().take(IDLE_LOOKED_AT_MAX)) {
+            self.judge_dependent(id, &mut judgement)?;
         }
+        judgement.ended = self.ended(&active)?;
         judgement.broken.sort_by_key(|broken| (broken.status != Status::Active, broken.component.clone()));
         for id in self.coming.keys() {
             if let Some(error) = self.obstacle(id)? {
@@ -147,6 +154,7 @@ impl<'a> Judge<'a> {
         if reasons.is_empty() {
             if before.status == Status::Active {
                 judgement.relinked.extend(self.relinked(after));
+                self.note_kept(after, judgement)?;
             }
             return Ok(());
         }
@@ -156,6 +164,43 @@ impl<'a> Judge<'a> {
             reasons,
             affected: active_dependents(self.view, &before.id)?,
         });
+        Ok(())
+    }
+
+    /// Returns the active revisions beside others that what comes, and `dependents` of it, need now, and that nothing active would need.
+    fn ended(&self, dependents: &BTreeSet<ComponentId>) -> Result<Vec<ComponentId>, RegistryError> {
+        let mut needed_now = BTreeSet::new();
+        for id in dependents.iter().chain(self.coming.keys()) {
+            let entry = self.view.entry(id)?.filter(|entry| entry.status == Status::Active);
+            needed_now.extend(entry.iter().flat_map(|entry| entry.dependency_ids()).filter(ComponentId::is_beside));
+        }
+        let mut ended = Vec::new();
+        for beside in needed_now {
+            let is_active = self.view.entry(&beside)?.is_some_and(|entry| entry.status == Status::Active);
+            let mut is_needed = false;
+            for dependent in self.view.dependents(&beside)? {
+                let after = self.overlay.entry(&dependent)?.filter(|entry| entry.status == Status::Active);
+                is_needed |= after.is_some_and(|entry| entry.dependencies.iter().any(|edge| edge.on == beside));
+            }
+            if is_active && !is_needed {
+                ended.push(beside);
+            }
+        }
+        Ok(ended)
+    }
+
+    /// Notes which revisions that are in service now `after` needs beside what comes.
+    fn note_kept(&self, after: &Entry, judgement: &mut Judgement) -> Result<(), RegistryError> {
+        for on in after.dependency_ids().into_iter().filter(ComponentId::is_beside) {
+            let in_service = self.view.entry(&on.entry())?.map(|entry| entry.revision.version.clone());
+            if in_service != on.version() || !self.coming.contains_key(&on.entry()) {
+                continue;
+            }
+            match judgement.kept.iter_mut().find(|kept| kept.id == on) {
+                Some(kept) => kept.needed_by.push(after.id.clone()),
+                None => judgement.kept.push(KeptBeside { id: on, needed_by: vec![after.id.clone()] }),
+            }
+        }
         Ok(())
     }
 

@@ -18,6 +18,7 @@ pub(crate) use worlds::Worlds;
 use crate::error::RegistryError;
 use crate::names::Target;
 use crate::register::{RegisterOutcome, RegisterRequest};
+use crate::report::KeptBeside;
 
 /// A change that somebody thinks of making.
 #[derive(Clone, Debug)]
@@ -85,6 +86,10 @@ pub struct ChangePlan {
     pub stops: Vec<ComponentId>,
     /// Imports of active components that would be served by another revision from then on, without a restart.
     pub relinked: Vec<RelinkedEdge>,
+    /// Revisions that would stay active beside those that take their places, and for whom.
+    pub kept: Vec<KeptBeside>,
+    /// Revisions beside those in service that would end: nothing active would need them any more.
+    pub ended: Vec<ComponentId>,
     /// Components whose instances would be made anew.
     pub renewed: Vec<ComponentId>,
     /// Who would break; those that are active come first.

@@ -11,7 +11,7 @@ use futures::{Stream, StreamExt as _};
 
 use super::authority::warn_of_each_other;
 use super::decide::resolve_again;
-use super::{Draft, RegisterRequest, Registered, refuse_cycles, resolve_waiting};
+use super::{Draft, RegisterRequest, Registered, resolve_waiting, without_circles};
 use crate::Registry;
 use crate::error::RegistryError;
 
@@ -128,15 +128,16 @@ impl Registry {
     /// Resolves again what is not resolved of `ids`: what a batch brought later may give another reason.
     pub(crate) async fn settle_unresolved(&self, ids: Vec<ComponentId>) -> Result<(), RegistryError> {
         self.commit(move |view| {
-            let mut overlay = Overlay::new(view, &NOTHING_EXPECTED);
-            let mut events = Vec::new();
-            for id in ids {
-                if view.entry(&id)?.is_some_and(|entry| !entry.unresolved.is_empty()) {
-                    events.extend(resolve_again(&mut overlay, &id)?);
+            let resolved = without_circles(Overlay::new(view, &NOTHING_EXPECTED), &|mut overlay| {
+                let mut events = Vec::new();
+                for id in &ids {
+                    if view.entry(id)?.is_some_and(|entry| !entry.unresolved.is_empty()) {
+                        events.extend(resolve_again(&mut overlay, id)?);
+                    }
                 }
-            }
-            refuse_cycles(&overlay, &events)?;
-            Ok((events, ()))
+                Ok((events, overlay))
+            });
+            Ok((resolved?.0, ()))
         })
         .await
     }
@@ -145,10 +146,11 @@ impl Registry {
     async fn settle_expected(&self, expected: Arc<Expected>) -> Result<(), RegistryError> {
         let keys: Vec<_> = expected.keys().cloned().collect();
         self.commit(move |view| {
-            let mut overlay = Overlay::new(view, &NOTHING_EXPECTED);
-            let events = resolve_waiting(view, &mut overlay, &keys)?;
-            refuse_cycles(&overlay, &events)?;
-            Ok((events, ()))
+            let resolved = without_circles(Overlay::new(view, &NOTHING_EXPECTED), &|mut overlay| {
+                let events = resolve_waiting(view, &mut overlay, &keys)?;
+                Ok((events, overlay))
+            });
+            Ok((resolved?.0, ()))
         })
         .await
     }

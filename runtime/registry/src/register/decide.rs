@@ -11,6 +11,7 @@ use domain::{ComponentId, Digest, Entry, Event, Grant, Revision, Status, Timesta
 
 use super::RegisterOutcome;
 use super::draft::Draft;
+use crate::beside::dependents_of_all;
 use crate::error::RegistryError;
 
 /// What a registration comes to.
@@ -72,20 +73,56 @@ fn decide_revision(
         }
         None => (draft.carried.clone(), None),
     };
-    if let Some(unresolved) = kept {
-        let event = registered(draft, revision, false, Resolution { dependencies: previous, unresolved });
-        return Ok((vec![event], (outcome, number)));
+    if let (Some(unresolved), Some(entry)) = (kept, &entry) {
+        let registered = registered(draft, revision.clone(), false, Resolution { dependencies: previous, unresolved });
+        let keys = touched_keys(&draft.id, revision.exports.iter());
+        let events = without_circles(Overlay::new(view, expected), &|mut overlay| {
+            let mut after = Entry::clone(entry);
+            after.note_elsewhere(&revision);
+            overlay.put(after);
+            overlay.add_revision(&draft.id, revision.clone());
+            let mut events = vec![registered.clone()];
+            // It may serve, beside the one in service, those that cannot live with that.
+            events.extend(resolve_waiting(view, &mut overlay, &keys)?);
+            Ok((events, overlay))
+        })?;
+        return Ok((events.0, (outcome, number)));
     }
-    let mut overlay = Overlay::new(view, expected);
-    let resolution = resolve(&overlay, &draft.id, &revision, &previous)?;
-    overlay.put(entry_after(entry.as_deref(), &draft.id, &revision, &resolution));
     let old_exports = entry.iter().flat_map(|entry| entry.revision.exports.iter());
     let keys = touched_keys(&draft.id, revision.exports.iter().chain(old_exports));
-    let mut events = vec![registered(draft, revision, true, resolution)];
-    events.extend(resolve_dependents(view, &mut overlay, &draft.id)?);
-    events.extend(resolve_waiting(view, &mut overlay, &keys)?);
-    refuse_cycles(&overlay, &events)?;
+    let (events, _) = without_circles(Overlay::new(view, expected), &|mut overlay| {
+        let resolution = resolve(&overlay, &draft.id, &revision, &previous)?;
+        overlay.put(entry_after(entry.as_deref(), &draft.id, &revision, &resolution));
+        let mut events = vec![registered(draft, revision.clone(), true, resolution)];
+        events.extend(resolve_dependents(view, &mut overlay, &draft.id)?);
+        events.extend(resolve_waiting(view, &mut overlay, &keys)?);
+        Ok((events, overlay))
+    })?;
     Ok((events, (outcome, number)))
+}
+
+/// Events, and the state that they lead to.
+pub(crate) type Resolved<'a> = (Vec<Event>, Overlay<'a>);
+
+/// Returns what `resolve` makes of a state, unless that closes a cycle: then what it makes of it where nobody is led to a revision beside
+/// the one in service who is not led there already. What cannot be resolved so is unresolved, and no reason to refuse anything.
+///
+/// # Errors
+/// [`RegistryError::Cycle`] if there is one all the same.
+pub(crate) fn without_circles<'a>(
+    state: Overlay<'a>,
+    resolve: &dyn Fn(Overlay<'a>) -> Result<Resolved<'a>, RegistryError>,
+) -> Result<Resolved<'a>, RegistryError> {
+    let (events, overlay) = resolve(state.clone())?;
+    match refuse_cycles(&overlay, &events) {
+        Ok(()) => Ok((events, overlay)),
+        Err(RegistryError::Cycle { .. }) => {
+            let (events, overlay) = resolve(state.without_more_beside())?;
+            refuse_cycles(&overlay, &events)?;
+            Ok((events, overlay))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// The number that a draft has, or gets.
@@ -159,12 +196,14 @@ pub(crate) fn entry_after(
             grants: Vec::new(),
             fusion: None,
             waiting: None,
+            elsewhere: BTreeSet::new(),
             trail: Vec::new(),
             activation: None,
             watch: None,
         },
     };
-    after.revision = revision.clone();
+    let left = std::mem::replace(&mut after.revision, revision.clone());
+    after.note_elsewhere(&left);
     after.dependencies = Arc::new(resolution.dependencies.clone());
     after.unresolved.clone_from(&resolution.unresolved);
     after
@@ -184,13 +223,19 @@ pub(crate) fn touched_keys<'a>(id: &ComponentId, exports: impl Iterator<Item = &
 ///
 /// # Errors
 /// [`RegistryError::Cycle`].
-pub(crate) fn refuse_cycles(overlay: &Overlay<'_>, events: &[Event]) -> Result<(), RegistryError> {
-    let changed: BTreeSet<_> = events.iter().filter_map(Event::component).collect();
-    for id in changed {
-        let Some(entry) = overlay.entry(id)? else { continue };
-        if let Some(cycle) = closed_cycle(overlay, id, &entry.dependencies)? {
+fn refuse_cycles(overlay: &Overlay<'_>, events: &[Event]) -> Result<(), RegistryError> {
+    let mut open: Vec<_> = events.iter().filter_map(Event::component).cloned().collect();
+    let mut seen = BTreeSet::new();
+    while let Some(id) = open.pop() {
+        if !seen.insert(id.clone()) {
+            continue;
+        }
+        let Some(entry) = overlay.entry(&id)? else { continue };
+        if let Some(cycle) = closed_cycle(overlay, &id, &entry.dependencies)? {
             return Err(RegistryError::Cycle { cycle });
         }
+        // Revisions that would be set beside those in service come with edges of their own.
+        open.extend(entry.dependencies.iter().filter(|edge| edge.on.is_beside()).map(|edge| edge.on.clone()));
     }
     Ok(())
 }
@@ -218,7 +263,7 @@ pub(crate) fn resolve_dependents(
     id: &ComponentId,
 ) -> Result<Vec<Event>, RegistryError> {
     let mut events = Vec::new();
-    for dependent in view.dependents(id)? {
+    for dependent in dependents_of_all(view, id)? {
         events.extend(resolve_again(overlay, &dependent)?);
     }
     Ok(events)

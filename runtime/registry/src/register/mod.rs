@@ -20,7 +20,7 @@ use crate::source::{ComponentSource, ManifestSource};
 use crate::view::EntryView;
 
 pub(crate) use decide::{
-    Numbered, entry_after, numbered, refuse_cycles, resolve_again, resolve_dependents, resolve_waiting, touched_keys,
+    Numbered, entry_after, numbered, resolve_again, resolve_dependents, resolve_waiting, touched_keys, without_circles,
 };
 pub(crate) use draft::Draft;
 

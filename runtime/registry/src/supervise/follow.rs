@@ -129,7 +129,8 @@ impl Registry {
         }
         let targets: Vec<_> = waiting.iter().map(|entry| Target::from(&entry.id)).collect();
         // What fails is in its history.
-        self.activate_now(&targets).await;
+        let report = self.activate_now(&targets).await;
+        self.settle_activated(&report).await;
         Ok(())
     }
 
@@ -145,6 +146,11 @@ impl Registry {
     }
 }
 
+/// Tells whether `id` is a revision beside the one in service that is activated with whoever needs it, as it went with them.
+pub(super) fn comes_along(view: &dyn StateView, id: &ComponentId) -> Result<bool, RegistryError> {
+    Ok(id.is_beside() && view.entry(id)?.is_some_and(|entry| entry.status != Status::Error))
+}
+
 fn is_active(view: &dyn StateView, id: &ComponentId) -> Result<bool, RegistryError> {
     Ok(view.entry(id)?.is_some_and(|entry| entry.status == Status::Active))
 }
@@ -155,7 +161,7 @@ fn is_waiting(view: &dyn StateView, entry: &Entry) -> Result<bool, RegistryError
         return Ok(false);
     }
     for on in entry.dependency_ids() {
-        if !is_active(view, &on)? {
+        if !is_active(view, &on)? && !comes_along(view, &on)? {
             return Ok(false);
         }
     }

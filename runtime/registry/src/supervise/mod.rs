@@ -23,6 +23,7 @@ use domain::{Actor, ComponentId, Event, Timestamp};
 use tokio::sync::Notify;
 
 use crate::Registry;
+use crate::beside::besides;
 use crate::builder::{Inner, OnWarning};
 use crate::error::RegistryError;
 use crate::parallel::for_each;
@@ -237,6 +238,11 @@ impl Registry {
             let mut left = (Vec::new(), Vec::new());
             for id in view.find(domain::reduce::index::STATUS, domain::Status::Error.as_str())? {
                 left.0.extend(view.entry(&id)?.filter(|entry| entry.quarantine().is_some()));
+            }
+            for (id, _) in view.index_keys(domain::reduce::index::BESIDE)? {
+                let id = ComponentId::read(&id).map_err(|error| RegistryError::Internal(error.to_string()))?;
+                let besides = besides(view, &id)?.into_iter();
+                left.0.extend(besides.filter(|entry| entry.quarantine().is_some()));
             }
             for id in view.find(domain::reduce::index::STATUS, domain::Status::Inactive.as_str())? {
                 left.1.extend(view.entry(&id)?.and_then(|entry| entry.lost().cloned()));

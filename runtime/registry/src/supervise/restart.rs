@@ -8,6 +8,7 @@ use domain::{Actor, ComponentId, Entry, Event, Failure, Status};
 
 use super::Job;
 use super::breaker::breaker_of;
+use super::follow::comes_along;
 use crate::Registry;
 use crate::error::RegistryError;
 use crate::names::Target;
@@ -109,14 +110,16 @@ impl Registry {
         let Some(entry) = self.entry_now(id)?.filter(|entry| is_waiting(entry)) else { return Ok(()) };
         for on in entry.dependency_ids() {
             // Nobody asked for those.
-            if self.entry_now(&on)?.is_none_or(|dependency| dependency.status != Status::Active) {
+            let is_active = self.entry_now(&on)?.is_some_and(|dependency| dependency.status == Status::Active);
+            if !is_active && !comes_along(&*self.inner.state, &on)? {
                 return Ok(());
             }
         }
         let restart = self.effective_restart(&entry);
         let Spent::Taken(_) = self.spend(id, &restart) else { return self.give_up(&entry, &restart).await };
         // One that fails again plans the next attempt.
-        self.activate_now(&[Target::from(id)]).await;
+        let report = self.activate_now(&[Target::from(id)]).await;
+        self.settle_activated(&report).await;
         Ok(())
     }
 

@@ -2,7 +2,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use domain::entry::{DeclaredBy, EdgeKind};
-use domain::plan::{load_all, load_closure};
+use domain::plan::{Closure, load_all, load_closure};
 use domain::ports::{ArchivedComponent, ArchivedComponents, ArchivedRegistry, BytesProgress, StateView, StorageError};
 use domain::{ComponentId, Entry, Status};
 
@@ -14,7 +14,7 @@ use crate::names::unknown;
 
 impl Registry {
     /// Writes components and all that they need, or the whole registry if `ids` is empty, to an archive at `path`: of each the
-    /// revision that its entry points to, with its bytes and its manifest, who provides its imports, and the dependencies and fusions that
+    /// revision that its entry points to, and none beside it, with its bytes and its manifest, who provides its imports, and the dependencies and fusions that
     /// operators declared; of the whole registry also its custom indexes and its settings.
     ///
     /// # Errors
@@ -60,14 +60,14 @@ impl Registry {
 
 /// Returns what an archive of `ids` has, dependencies first, and what it has not.
 fn to_export(view: &dyn StateView, ids: &[ComponentId]) -> Result<(Vec<ArchivedComponent>, LeftOut), RegistryError> {
-    let closure = if ids.is_empty() { load_all(view)? } else { load_closure(view, ids)? };
+    let closure = if ids.is_empty() { load_all(view)? } else { with_entries(view, ids)? };
     if let Some(missing) = closure.missing.first() {
         return Err(unknown(missing));
     }
     let waves = closure.graph.waves().map_err(|cycle| RegistryError::Cycle { cycle: cycle.path })?;
     let mut components = Vec::with_capacity(closure.entries.len());
     let mut left_out = LeftOut::default();
-    for entry in waves.iter().flatten().filter_map(|id| closure.entries.get(id)) {
+    for entry in waves.iter().flatten().filter(|id| !id.is_beside()).filter_map(|id| closure.entries.get(id)) {
         // Revisions count from 1, and all of them are kept.
         left_out.revisions += u64::from(entry.newest.saturating_sub(1));
         left_out.active += u64::from(entry.status == Status::Active);
@@ -78,17 +78,31 @@ fn to_export(view: &dyn StateView, ids: &[ComponentId]) -> Result<(Vec<ArchivedC
     Ok((components, left_out))
 }
 
+/// Loads the closure of `ids`; where a revision beside the one in service is needed, with its entry: that is what an archive has.
+fn with_entries(view: &dyn StateView, ids: &[ComponentId]) -> Result<Closure, StorageError> {
+    let mut ids = ids.to_vec();
+    loop {
+        let closure = load_closure(view, &ids)?;
+        let known = ids.len();
+        let beside = closure.entries.keys().filter(|id| id.is_beside()).map(ComponentId::entry);
+        ids.extend(beside.filter(|entry| !closure.entries.contains_key(entry)));
+        if ids.len() == known {
+            return Ok(closure);
+        }
+    }
+}
+
 fn archived(view: &dyn StateView, entry: &Arc<Entry>) -> Result<ArchivedComponent, StorageError> {
     let revision = &entry.revision;
     let (mut declared, mut providers) = (Vec::new(), Vec::new());
     for edge in entry.dependencies.iter() {
         match &edge.kind {
             EdgeKind::Declared { range, origin: DeclaredBy::Operator } => {
-                declared.push((edge.on.clone(), range.clone()));
+                declared.push((edge.on.entry(), range.clone()));
             }
             // It comes back with the manifest.
             EdgeKind::Declared { origin: DeclaredBy::Manifest, .. } => {}
-            EdgeKind::Import { import, .. } => providers.push((import.clone(), edge.on.clone())),
+            EdgeKind::Import { import, .. } => providers.push((import.clone(), edge.on.entry())),
         }
     }
     Ok(ArchivedComponent {

@@ -107,18 +107,26 @@ async fn a_dependent_that_comes_along_does_not_break() {
 }
 
 #[tokio::test]
-async fn an_interface_that_is_gone_or_a_range_that_is_left_breaks() {
+async fn an_interface_that_is_gone_or_a_range_that_is_left_breaks_where_the_old_revision_cannot_stay() {
     let world = running().await;
-    let gone = component(&text("log", "2.0.0", "export demo:log/sink@2.0.0"));
-    let foreseen = plan(&world, Change::Register(vec![gone])).await;
+    let gone = |version| component(&text("log", version, "export demo:log/sink@2.0.0"));
+    let foreseen = plan(&world, Change::Register(vec![gone("2.0.0")])).await;
+    assert!(foreseen.broken.is_empty(), "{:?}", broken(&foreseen));
+    assert_eq!(foreseen.kept[0].id.to_string(), "demo:log@1.0.0");
+    assert_eq!(foreseen.kept[0].needed_by, [id("demo:app")]);
+
+    // Two of one version are not active side by side.
+    let mut again = gone("1.0.0");
+    again.override_version = true;
+    let foreseen = plan(&world, Change::Register(vec![again.clone()])).await;
     assert_eq!(broken(&foreseen)[0].1, ["export-missing"]);
     assert!(foreseen.broken[0].reasons[0].message.contains("only `demo:log/sink@2.0.0`"));
+    assert_eq!(world.registry.register(again).await.unwrap_err().code(), "breaking");
 
     world.registry.add_dependency(&id("demo:top"), &id("demo:log"), Some("^1".parse().unwrap())).await.unwrap();
-    let newer = component(&text("log", "2.0.0", LOG));
-    let foreseen = plan(&world, Change::Register(vec![newer.clone()])).await;
-    assert_eq!(broken(&foreseen), [("demo:top".to_owned(), vec!["dependency"], vec![])]);
-    assert_eq!(world.registry.register(newer).await.unwrap_err().code(), "breaking");
+    let foreseen = plan(&world, Change::Register(vec![component(&text("log", "2.0.0", LOG))])).await;
+    assert_eq!(foreseen.kept[0].needed_by, [id("demo:top")]);
+    assert_eq!(foreseen.relinked[0].component, id("demo:app"));
 }
 
 #[tokio::test]

@@ -5,15 +5,15 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use domain::call::{CallExpression, CallOutcome, CallRequest};
 use domain::inspection::{ExternItem, ExternKind, FunctionSignature, Inspection};
 use domain::ports::{
-    BlobStore, BoxFuture, CallRecord, Clock, Drain, Drained, Engine, EngineError, EngineObserver, FusePart, GateUsage,
-    GuestOutput, Handover, InstanceCount, InstanceState, Mappings, OutputLine, OutputSink, ProcessLimits,
-    SettingsStore, Settled, SourceError, Started, StateStore, StorageError, TakeOver, Unit, UnitSpec, Upkeep,
+    Beside, BlobStore, BoxFuture, CallRecord, Clock, Drain, Drained, Engine, EngineError, EngineObserver, FusePart,
+    GateUsage, GuestOutput, Handover, InstanceCount, InstanceState, Mappings, OutputLine, OutputSink, ProcessLimits,
+    SettingsStore, Settled, Slot, SourceError, Started, StateStore, StorageError, TakeOver, Unit, UnitSpec, Upkeep,
 };
 use domain::world::{Function, Interface, Item, Type, World as Types};
 use domain::{Actor, ComponentId, Digest, Failure, FailureKind, Phase, Timestamp};
@@ -189,6 +189,7 @@ impl Engine for TextEngine {
                 text,
                 live: AtomicBool::new(false),
                 is_retired: AtomicBool::new(false),
+                beside: OnceLock::new(),
                 last_used: Mutex::default(),
                 machine: self.machine.clone(),
                 observer: self.observer.clone(),
@@ -255,6 +256,8 @@ struct TextUnit {
     live: AtomicBool,
     /// Whether another took its place.
     is_retired: AtomicBool,
+    /// What it is since it was left beside another.
+    beside: OnceLock<ComponentId>,
     last_used: Mutex<Option<Instant>>,
     machine: Arc<Machine>,
     observer: Arc<Tracker>,
@@ -272,7 +275,7 @@ impl TextUnit {
     }
 
     fn failure(&self, phase: Phase, kind: FailureKind, message: &str) -> Failure {
-        Failure { at: self.clock.now(), ..failure(&self.spec, phase, kind, message) }
+        Failure { at: self.clock.now(), component: self.id().clone(), ..failure(&self.spec, phase, kind, message) }
     }
 
     /// Makes the instance or drops it, and returns whether there was one.
@@ -292,7 +295,7 @@ impl TextUnit {
     }
 
     fn step(&self, what: &str) {
-        self.steps.lock().unwrap().push(format!("{what} {}", self.spec.id));
+        self.steps.lock().unwrap().push(format!("{what} {}", self.id()));
     }
 }
 
@@ -320,6 +323,15 @@ impl Handover for TextHandover<'_> {
         }
         Settled { running: 0, paused: Duration::ZERO }
     }
+
+    fn leave_beside(self: Box<Self>, place: Beside) -> Settled {
+        self.new.step("settle");
+        if let Some(old) = self.old {
+            old.step("leave");
+            old.beside.set(place.id).unwrap();
+        }
+        Settled { running: 0, paused: Duration::ZERO }
+    }
 }
 
 impl TextUnit {
@@ -331,7 +343,7 @@ impl TextUnit {
 
 impl Unit for TextUnit {
     fn id(&self) -> &ComponentId {
-        &self.spec.id
+        self.beside.get().unwrap_or(&self.spec.id)
     }
 
     fn revision(&self) -> u32 {
@@ -371,6 +383,24 @@ impl Unit for TextUnit {
         })
     }
 
+    fn reroute(&self, import: &str, to: &Arc<Slot>) {
+        self.step(&format!("lead {import} to {} of", to.id()));
+    }
+
+    fn lead(&self, from: &Arc<Slot>, to: &Arc<Slot>) {
+        assert!(self.leads_to(from));
+        self.step(&format!("lead {} to {} of", from.id(), to.id()));
+    }
+
+    /// As it was linked: what it was led to since is not kept in mind.
+    fn leads_to(&self, place: &Arc<Slot>) -> bool {
+        self.spec.links.iter().any(|link| Arc::ptr_eq(&link.provider, place))
+    }
+
+    fn retire(&self) {
+        self.is_retired.store(true, Ordering::SeqCst);
+    }
+
     fn drain(&self, _: Drain) -> BoxFuture<'_, Drained> {
         Box::pin(async move {
             if self.set_live(false) {
@@ -392,7 +422,7 @@ impl Unit for TextUnit {
             let was_live = self.set_live(true);
             let ok = !self.has("fail-call");
             self.observer.called(CallRecord {
-                component: &self.spec.id,
+                component: self.id(),
                 caller: None,
                 ended: Instant::now(),
                 duration: Duration::from_micros(5),

@@ -7,6 +7,7 @@
 )]
 
 mod activating;
+mod beside;
 mod caching;
 mod calling;
 mod changing;

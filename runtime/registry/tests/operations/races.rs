@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use domain::ports::SettingsStore;
-use domain::{ComponentId, Digest, Entry, Event, Status, reduce};
+use domain::{ComponentId, Digest, EdgeKind, Entry, Event, Status, reduce};
 use registry::{RegisterOutcome, Registry, RegistryError, Target};
 use storage::{OpenOptions, Storage};
 
@@ -123,13 +123,27 @@ fn replay(records: &[domain::Record]) -> BTreeMap<ComponentId, Entry> {
     entries
 }
 
-/// Checks what holds whatever was done in whatever order.
-async fn check(registry: &Registry) {
+/// Checks what holds whatever was done in whatever order, and that the index is what the journal adds up to.
+pub(crate) async fn check(registry: &Registry) {
+    agree(registry).await;
+    let before = registry.last_seq();
+    let verified = registry.verify().await.unwrap();
+    assert_eq!(verified.differences, []);
+    assert!((before..=registry.last_seq()).contains(&verified.last_seq), "{before} {}", verified.last_seq);
+}
+
+/// Checks what holds of entries and edges whatever was done in whatever order.
+pub(crate) async fn agree(registry: &Registry) {
     // Refusals and failures that were only counted are written by the registry itself after a while.
     let (views, replayed) = loop {
         let seq = registry.last_seq();
         let views = registry.list(&Default::default()).await.unwrap();
         let replayed = replay(&registry.records(1, usize::MAX).await.unwrap());
+        let mut views = views;
+        // What is beside those in service is not listed.
+        for id in replayed.keys().filter(|id| id.is_beside()) {
+            views.extend(registry.get(id).await.ok());
+        }
         if registry.last_seq() == seq {
             break (views, replayed);
         }
@@ -144,17 +158,38 @@ async fn check(registry: &Registry) {
         }
     }
     for view in &views {
-        let expected: Vec<_> = needed_by.remove(&view.entry.id).unwrap_or_default().into_iter().collect();
-        assert_eq!(view.dependents, expected, "{}", view.entry.id);
+        let of_any = needed_by.iter().filter(|(on, _)| **on == view.entry.id || on.entry() == view.entry.id);
+        let expected: BTreeSet<_> = of_any.flat_map(|(_, needed_by)| needed_by.clone()).collect();
+        assert_eq!(view.dependents, expected.into_iter().collect::<Vec<_>>(), "{}", view.entry.id);
         if view.instance == registry::InstanceWord::Live {
             assert_eq!(view.entry.status, Status::Active);
         }
     }
+    check_beside(&replayed);
     assert!(registry.cycles().await.unwrap().is_empty());
-    let before = registry.last_seq();
-    let verified = registry.verify().await.unwrap();
-    assert_eq!(verified.differences, []);
-    assert!((before..=registry.last_seq()).contains(&verified.last_seq), "{before} {}", verified.last_seq);
+}
+
+/// Checks what holds of revisions beside those in service.
+fn check_beside(entries: &BTreeMap<ComponentId, Entry>) {
+    for (id, beside) in entries.iter().filter(|(id, _)| id.is_beside()) {
+        let in_service = &entries[&id.entry()];
+        assert_ne!(in_service.revision.version, beside.revision.version, "{id} is in service");
+        assert_eq!(in_service.grants, beside.grants, "{id}");
+        let leads_there = |entry: &&Entry| entry.dependencies.iter().any(|edge| edge.on == *id);
+        let dependents: Vec<_> = entries.values().filter(leads_there).collect();
+        assert!(!dependents.is_empty(), "nobody needs {id}");
+        let is_in_need = |entry: &&Entry| entry.status == Status::Active || entry.quarantine().is_some();
+        assert!(beside.status != Status::Active || dependents.iter().any(is_in_need), "{id} is active for nobody");
+        for edge in dependents.iter().flat_map(|dependent| dependent.dependencies.iter()).filter(|edge| edge.on == *id)
+        {
+            match &edge.kind {
+                EdgeKind::Declared { range, .. } => assert!(range.matches(&beside.revision.version), "{id}"),
+                EdgeKind::Import { export, .. } => {
+                    assert!(beside.revision.exports.iter().any(|one| one.name == *export), "{id} has no {export}");
+                }
+            }
+        }
+    }
 }
 
 /// Does one thing that the dice choose; that it is refused is as good.

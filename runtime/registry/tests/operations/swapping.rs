@@ -8,7 +8,7 @@ use domain::entry::EdgeKind;
 use domain::{Phase, Status};
 use registry::Target;
 
-use crate::fakes::{World, component, id};
+use crate::fakes::{World, id};
 
 fn call() -> CallRequest {
     CallRequest { expression: CallExpression::Wave("f()".to_owned()), ..CallRequest::default() }
@@ -95,17 +95,28 @@ async fn dependents_live_on_when_the_interface_has_another_compatible_version() 
 }
 
 #[tokio::test]
-async fn a_dependent_whose_provider_is_another_one_is_linked_anew() {
+async fn a_dependent_that_does_not_go_with_the_new_one_keeps_the_old_one_and_nothing_is_restarted() {
     let world = World::new().await;
     world.have("name demo:base\nversion 1.0.0\nexport demo:base/x@1.0.0").await;
     world.have("name demo:user\nversion 1.0.0\nimport demo:base/x@1.0.0\nexport demo:user/x").await;
     world.activate("demo:user").await;
-    let breaking = component("name demo:base\nversion 2.0.0\nexport demo:base/x@2.0.0");
-    world.registry.with_force(true).register(breaking).await.unwrap();
+    world.have("name demo:base\nversion 2.0.0\nexport demo:base/x@2.0.0").await;
     let report = world.activate("demo:base@2.0.0").await;
-    assert_eq!(report.failed[0].1.kind(), domain::ErrorKind::Conflict, "nobody is left behind: {:?}", report.failed);
-    assert_eq!(serving(&world, "demo:base").await, "f() by revision 1");
-    assert!(world.steps.lock().unwrap().iter().all(|step| step.starts_with("start")));
+    assert!(report.failed.is_empty(), "{:?}", report.failed);
+    let kept = report.activated[0].swapped.clone().unwrap().kept.unwrap();
+    assert_eq!((kept.id.as_str(), kept.needed_by), ("demo:base@1.0.0", vec![id("demo:user")]));
+    assert_eq!(serving(&world, "demo:base").await, "f() by revision 2");
+    let called = world.registry.resolve_called("demo:base@1.0.0").await.unwrap();
+    assert_eq!(world.registry.call(&called, call()).await.unwrap().wave, "f() by revision 1");
+    let expected = [
+        "start demo:base",
+        "start demo:user",
+        "start demo:base",
+        "lead demo:base/x@1.0.0 to demo:base@1.0.0 of demo:user",
+        "settle demo:base",
+        "leave demo:base",
+    ];
+    assert_eq!(*world.steps.lock().unwrap(), expected);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

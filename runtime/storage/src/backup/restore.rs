@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::ports::{BackupError, Clock, StateView, Stop, StorageError};
+use domain::reduce::index;
 use domain::{Digest, Timestamp};
 
 use super::contents::cut;
@@ -173,8 +174,11 @@ fn missing_blobs(state: &JournaledState, manifest: &Manifest) -> Result<Vec<Dige
         let Some(end) = page.last() else { return Ok(missing.into_iter().collect()) };
         last = Some(end.clone());
         for id in page {
-            let state_digest = state.entry(&id)?.and_then(|entry| entry.state.as_ref().map(|state| state.digest));
-            let digests = state.revisions(&id)?.into_iter().map(|revision| revision.digest).chain(state_digest);
+            let mut states = Vec::new();
+            for one in state.find(index::BESIDE, id.as_str())?.iter().chain([&id]) {
+                states.extend(state.entry(one)?.and_then(|entry| entry.state.as_ref().map(|state| state.digest)));
+            }
+            let digests = state.revisions(&id)?.into_iter().map(|revision| revision.digest).chain(states);
             missing.extend(digests.filter(|digest| !there.contains(digest)));
         }
     }

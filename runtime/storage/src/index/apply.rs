@@ -35,6 +35,8 @@ pub(crate) fn apply(rows: &mut Overlay<'_>, record: &Record) -> Result<(), Stora
         Event::Registered { .. }
         | Event::Unregistered { .. }
         | Event::RevisionSelected { .. }
+        | Event::SetBeside { .. }
+        | Event::LeftBeside { .. }
         | Event::EdgesResolved { .. }
         | Event::EdgeAdded { .. }
         | Event::EdgeRemoved { .. }
@@ -56,7 +58,7 @@ pub(crate) fn apply(rows: &mut Overlay<'_>, record: &Record) -> Result<(), Stora
     let Some(id) = record.event.component() else { return Ok(()) };
     let before = view::entry(rows, id)?;
     let after = reduce::apply(record, before.as_deref().cloned());
-    if before.is_none() && after.is_some() {
+    if before.is_none() && after.is_some() && !id.is_beside() {
         count(rows, index::NAMESPACE, id.namespace(), |number| number + 1)?;
     }
     change_terms(rows, before.as_deref(), after.as_ref())?;
@@ -75,9 +77,9 @@ pub(crate) fn apply(rows: &mut Overlay<'_>, record: &Record) -> Result<(), Stora
 /// Changes what is kept beside an entry that exists: its revisions and failures.
 fn apply_beside(rows: &mut Overlay<'_>, record: &Record) -> Result<(), StorageError> {
     match &record.event {
-        Event::Registered { component, revision, .. } | Event::RevisionSelected { component, revision, .. } => {
-            put_revision(rows, component, revision)
-        }
+        Event::Registered { component, revision, .. }
+        | Event::RevisionSelected { component, revision, .. }
+        | Event::SetBeside { component, revision, .. } => put_revision(rows, component, revision),
         Event::Failed { component, failure, count, keep } => {
             let keep = keep.and_then(|keep| usize::try_from(keep).ok()).unwrap_or(FAILURES_MAX);
             let logged = LoggedFailure { seq: record.seq, failure: Failure::clone(failure), count: *count };
@@ -90,7 +92,8 @@ fn apply_beside(rows: &mut Overlay<'_>, record: &Record) -> Result<(), StorageEr
 
 fn put_revision(rows: &mut Overlay<'_>, id: &ComponentId, revision: &Revision) -> Result<(), StorageError> {
     let old = view::revision(rows, id, revision.number)?.map_or(0, |old| old.size);
-    if old != revision.size {
+    // One beside that in service is its entry's as well, and counted there.
+    if old != revision.size && !id.is_beside() {
         let change = |bytes: u64| bytes.saturating_sub(old).saturating_add(revision.size);
         count(rows, index::NAMESPACE_BYTES, id.namespace(), change)?;
     }
@@ -162,10 +165,12 @@ fn change_edges(rows: &mut Overlay<'_>, id: &ComponentId, before: Option<&Entry>
 
 /// Removes what is kept beside an entry that is gone.
 fn forget(rows: &mut Overlay<'_>, id: &ComponentId) -> Result<(), StorageError> {
-    let revisions = RowsView { rows, last_seq: 0 }.revisions(id)?;
-    let bytes = revisions.iter().fold(0, |sum: u64, revision| sum.saturating_add(revision.size));
-    count(rows, index::NAMESPACE_BYTES, id.namespace(), |sum| sum.saturating_sub(bytes))?;
-    count(rows, index::NAMESPACE, id.namespace(), |number| number.saturating_sub(1))?;
+    if !id.is_beside() {
+        let revisions = RowsView { rows, last_seq: 0 }.revisions(id)?;
+        let bytes = revisions.iter().fold(0, |sum: u64, revision| sum.saturating_add(revision.size));
+        count(rows, index::NAMESPACE_BYTES, id.namespace(), |sum| sum.saturating_sub(bytes))?;
+        count(rows, index::NAMESPACE, id.namespace(), |number| number.saturating_sub(1))?;
+    }
     let beginning = keys::revisions(id);
     for key in keys_under(rows, Tree::Revisions, &beginning)? {
         rows.changes.remove(Tree::Revisions, key);
@@ -226,7 +231,9 @@ fn failure_seqs(rows: &Overlay<'_>, id: &ComponentId) -> Result<Vec<u64>, Storag
 pub(super) fn restore_entry(rows: &mut Overlay<'_>, line: EntryLine) -> Result<(), StorageError> {
     let EntryLine { component: id, entry, revisions, failures, usage } = line;
     rows.changes.put(Tree::Entries, keys::id(&id), write(&entry)?);
-    count(rows, index::NAMESPACE, id.namespace(), |number| number + 1)?;
+    if !id.is_beside() {
+        count(rows, index::NAMESPACE, id.namespace(), |number| number + 1)?;
+    }
     for revision in &revisions {
         put_revision(rows, &id, revision)?;
     }

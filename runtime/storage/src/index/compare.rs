@@ -175,7 +175,7 @@ fn component(tree: Tree, key: &[u8]) -> Option<ComponentId> {
         },
         Tree::Meta => return None,
     };
-    std::str::from_utf8(&id).ok()?.parse().ok()
+    ComponentId::read(std::str::from_utf8(&id).ok()?).ok()
 }
 
 /// Goes through a tree page by page.

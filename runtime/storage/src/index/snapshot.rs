@@ -75,7 +75,7 @@ pub(crate) fn write_snapshot(
     let (mut after, mut written) = (None, 0);
     loop {
         let page = frozen.ask(|rows| {
-            let ids = RowsView { rows, last_seq: 0 }.ids(after.as_ref(), PAGE)?;
+            let ids = RowsView { rows, last_seq: 0 }.all_ids(after.as_ref(), PAGE)?;
             ids.into_iter().map(|id| EntryLine::of(rows, id)).collect::<Result<Vec<_>, _>>()
         })?;
         let Some(last) = page.last() else { break };

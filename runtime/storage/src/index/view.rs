@@ -1,5 +1,6 @@
 //! Answers questions about the state from rows.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -42,6 +43,8 @@ pub(super) struct EntryRow {
     fusion: Option<Fusion>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     waiting: Option<u32>,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    elsewhere: BTreeSet<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     trail: Vec<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -71,6 +74,7 @@ pub(crate) fn entry_row(entry: &Entry) -> Result<Vec<u8>, StorageError> {
         grants: entry.grants.clone(),
         fusion: entry.fusion.clone(),
         waiting: entry.waiting,
+        elsewhere: entry.elsewhere.clone(),
         trail: entry.trail.clone(),
         activation: entry.activation.clone(),
         watch: entry.watch.clone(),
@@ -90,7 +94,7 @@ pub(crate) fn read<T: DeserializeOwned>(tree: Tree, value: &[u8]) -> Result<T, S
 
 /// Reads an id that is part of a key.
 pub(crate) fn read_id(tree: Tree, bytes: &[u8]) -> Result<ComponentId, StorageError> {
-    let id = std::str::from_utf8(bytes).ok().and_then(|text| text.parse().ok());
+    let id = std::str::from_utf8(bytes).ok().and_then(|text| ComponentId::read(text).ok());
     id.ok_or_else(|| bad_row(tree, "its key is not an id"))
 }
 
@@ -134,6 +138,7 @@ pub(crate) fn entry(rows: &dyn Rows, id: &ComponentId) -> Result<Option<Arc<Entr
         grants: row.grants,
         fusion: row.fusion,
         waiting: row.waiting,
+        elsewhere: row.elsewhere,
         trail: row.trail,
         activation: row.activation,
         watch: row.watch,
@@ -178,6 +183,37 @@ pub(crate) struct RowsView<'a> {
     pub(crate) rows: &'a dyn Rows,
     /// Sequence number of the last record that is in them.
     pub(crate) last_seq: u64,
+}
+
+impl RowsView<'_> {
+    /// Returns up to `limit` ids of rows after `after`, ordered: of entries, and of revisions beside those in service.
+    pub(crate) fn all_ids(&self, after: Option<&ComponentId>, limit: usize) -> Result<Vec<ComponentId>, StorageError> {
+        self.page(after, limit, |_| true)
+    }
+
+    fn page(
+        &self,
+        after: Option<&ComponentId>,
+        limit: usize,
+        is_wanted: impl Fn(&ComponentId) -> bool,
+    ) -> Result<Vec<ComponentId>, StorageError> {
+        let mut found = Vec::new();
+        if limit == 0 {
+            return Ok(found);
+        }
+        let mut from = after.map(keys::id).unwrap_or_default();
+        if after.is_some() {
+            from.push(0);
+        }
+        self.rows.scan(Tree::Entries, &from, &mut |key, _| {
+            let id = read_id(Tree::Entries, key)?;
+            if is_wanted(&id) {
+                found.push(id);
+            }
+            Ok(if found.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+        })?;
+        Ok(found)
+    }
 }
 
 impl StateView for RowsView<'_> {
@@ -237,19 +273,7 @@ impl StateView for RowsView<'_> {
     }
 
     fn ids(&self, after: Option<&ComponentId>, limit: usize) -> Result<Vec<ComponentId>, StorageError> {
-        let mut found = Vec::new();
-        if limit == 0 {
-            return Ok(found);
-        }
-        let mut from = after.map(keys::id).unwrap_or_default();
-        if after.is_some() {
-            from.push(0);
-        }
-        self.rows.scan(Tree::Entries, &from, &mut |key, _| {
-            found.push(read_id(Tree::Entries, key)?);
-            Ok(if found.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
-        })?;
-        Ok(found)
+        self.page(after, limit, |id| !id.is_beside())
     }
 
     fn failures(&self, id: Option<&ComponentId>, limit: usize) -> Result<Vec<LoggedFailure>, StorageError> {

@@ -336,7 +336,7 @@ fn counters_of_use_survive_a_new_form_of_the_index() {
     });
     let storage = open(folder.path());
     let [Warning::IndexRebuilt { reason, .. }] = storage.warnings() else { panic!("{:?}", storage.warnings()) };
-    assert_eq!(reason, "its schema is 2, this version writes 5");
+    assert_eq!(reason, "its schema is 2, this version writes 6");
     assert_eq!(storage.state.usage(&id("a")).unwrap().calls, 3);
 }
 
@@ -350,7 +350,7 @@ fn later_formats_are_refused_by_name() {
     meta.insert("schema", "7").unwrap();
     drop((meta, db));
     let error = try_open(folder.path()).unwrap_err();
-    assert!(matches!(error, StorageError::NewerFormat { what: "index", found: 7, known: 5 }), "{error}");
+    assert!(matches!(error, StorageError::NewerFormat { what: "index", found: 7, known: 6 }), "{error}");
     delete_index(folder.path());
 
     let whole = segment(folder.path());

@@ -41,7 +41,9 @@ impl Model {
             }
         }
         match &record.event {
-            Event::Registered { revision, .. } | Event::RevisionSelected { revision, .. } => {
+            Event::Registered { revision, .. }
+            | Event::RevisionSelected { revision, .. }
+            | Event::SetBeside { revision, .. } => {
                 self.revisions.entry(id.clone()).or_default().insert(revision.number, (**revision).clone());
             }
             Event::Failed { failure, count, keep, .. } => {
@@ -57,7 +59,8 @@ impl Model {
     /// Compares every answer of `state` with the model's.
     pub(crate) fn check(&self, state: &dyn StateView) {
         assert_eq!(state.last_seq(), self.last_seq);
-        assert_eq!(state.ids(None, usize::MAX).unwrap(), self.entries.keys().cloned().collect::<Vec<_>>());
+        let ids = self.entries.keys().filter(|id| !id.is_beside());
+        assert_eq!(state.ids(None, usize::MAX).unwrap(), ids.cloned().collect::<Vec<_>>());
         assert_eq!(state.custom_indexes().unwrap(), self.custom.iter().cloned().collect::<Vec<_>>());
         let custom: Vec<String> = self.custom.iter().cloned().collect();
         let mut terms: BTreeMap<String, BTreeMap<String, Vec<ComponentId>>> = BTreeMap::new();
@@ -76,7 +79,19 @@ impl Model {
             let failures = self.failures.get(id).cloned().unwrap_or_default();
             assert_eq!(state.failures(Some(id), usize::MAX).unwrap(), failures);
         }
-        let indexes = ["status", "kind", "version", "digest", "path", "health", "name", "provides", "wants"];
+        let indexes = [
+            "status",
+            "kind",
+            "version",
+            "digest",
+            "path",
+            "health",
+            "name",
+            "provides",
+            "wants",
+            "beside",
+            "provides-elsewhere",
+        ];
         let indexes = indexes.map(str::to_owned).into_iter().chain(KEYS.map(reduce::index::custom));
         for index in indexes {
             let expected = terms.remove(&index).unwrap_or_default();
@@ -103,9 +118,11 @@ const KEYS: [&str; 2] = ["author", "weight"];
 
 /// An event about one of few components; it may not fit the state, as in a damaged history.
 fn event() -> impl Strategy<Value = Event> {
-    (0usize..18, proptest::sample::select(&NAMES), proptest::sample::select(&NAMES), 1u32..4, any::<bool>()).prop_map(
+    (0usize..20, proptest::sample::select(&NAMES), proptest::sample::select(&NAMES), 1u32..4, any::<bool>()).prop_map(
         |(sort, name, on, number, flag)| {
-            let component = id(name);
+            let beside = id(name).beside(&Version::new(1, 2, 3));
+            // What happens to an entry happens to a revision beside the one in service, too.
+            let component = if number == 3 && sort > 5 { beside.clone() } else { id(name) };
             let old_status = Status::Registered;
             match sort {
                 0..=3 => registered(name, number, if flag { &[] } else { &["b", "c"] }),
@@ -136,6 +153,15 @@ fn event() -> impl Strategy<Value = Event> {
                 14 => Event::IndexDropped { key: KEYS[number as usize % 2].to_owned() },
                 15 => Event::Fused { component, with: vec![id(on)], shares_grants: flag },
                 16 => Event::Unfused { component, apart: flag },
+                17 => Event::SetBeside {
+                    component: beside,
+                    revision: Arc::new(revision(name, number)),
+                    dependencies: vec![edge(on)],
+                    unresolved: if flag { vec![unresolved()] } else { vec![] },
+                    grants: vec![],
+                    kept: flag.then(Box::default),
+                },
+                18 => Event::LeftBeside { component: beside },
                 _ => setting(name),
             }
         },

@@ -124,7 +124,8 @@ fn hint(item: Item<'_>, needs: usize, needed_by: usize) -> String {
     let Item::Entry(node) = item else {
         return format!("{} is not registered · needed by {needed_by}", item.id());
     };
-    let version = if node.version.is_empty() { String::new() } else { format!("@{}", node.version) };
+    let version =
+        if node.version.is_empty() || node.id.contains('@') { String::new() } else { format!("@{}", node.version) };
     let mut hint =
         format!("{}{version} · {} · {} · needs {needs}, needed by {needed_by}", node.id, node.kind, node.status);
     if node.error {

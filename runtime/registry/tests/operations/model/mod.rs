@@ -20,9 +20,10 @@ use storage::{OpenOptions, Storage};
 
 use crate::dice::number;
 use crate::fakes::{Blobs, Ticking, World, id};
+use crate::races::{agree, check};
 use doing::{Activation, Answer};
 use plain::{Lack, Plain, Use, Why};
-use steps::{End, NAMES, RANGES, Step, VERSIONS, author_text, interface, name, step};
+use steps::{End, NAMES, RANGES, Scope, Step, VERSIONS, author_text, interface, name, step};
 
 /// A registry in a folder, and the model of it.
 struct Pair {
@@ -101,6 +102,15 @@ impl Pair {
     }
 
     async fn restart(&mut self, end: End) {
+        self.restart_and(end, true).await;
+    }
+
+    /// As [`Self::restart`], where the model was not asked.
+    async fn restart_without_counts(&mut self, end: End) {
+        self.restart_and(end, false).await;
+    }
+
+    async fn restart_and(&mut self, end: End, counts: bool) {
         let (storage, world) = self.open.take().unwrap();
         if end != End::Dropped {
             world.registry.close().await.unwrap();
@@ -118,7 +128,7 @@ impl Pair {
         if end != End::WithoutIndex {
             assert_eq!(self.open.as_ref().unwrap().0.warnings(), []);
         }
-        if end != End::Closed {
+        if counts && end != End::Closed {
             // Counters are soft: those that were not written yet are gone, but none is there that was not counted.
             for (name, found) in self.uses().await {
                 let use_ = &mut self.plain.items.get_mut(&name).unwrap().use_;
@@ -344,6 +354,71 @@ async fn live(steps: &[Step]) {
     assert_eq!(pair.registry().verify().await.unwrap().differences, []);
 }
 
+/// Does all steps, whatever comes of each, and checks what must hold after every one.
+async fn live_beside(steps: &[Step]) {
+    let mut pair = Pair::new().await;
+    for step in steps {
+        if let Step::Restart(end) = *step {
+            pair.restart_without_counts(end).await;
+        } else {
+            act(pair.registry(), step).await;
+        }
+        agree(pair.registry()).await;
+    }
+    pair.restart_without_counts(End::Closed).await;
+    check(pair.registry()).await;
+}
+
+/// Does one step; that it is refused is as good.
+async fn act(registry: &registry::Registry, step: &Step) {
+    let component = |name_: u8| id(&name(name_));
+    match *step {
+        Step::Register { ref text, override_version, activate } => {
+            let mut request = text.request();
+            request.override_version = override_version;
+            let registered = registry.register(request).await;
+            if activate && registered.is_ok() {
+                let version = Some(VERSIONS[text.version as usize].parse().unwrap());
+                registry.activate(&[Target { id: component(text.name), version }]).await;
+            }
+        }
+        Step::Activate { name, version } => {
+            let version = version.map(|version| VERSIONS[version as usize].parse().unwrap());
+            registry.activate(&[Target { id: component(name), version }]).await;
+        }
+        Step::Unregister { name, cascade } => drop(registry.unregister(&[component(name)], cascade).await),
+        Step::Deactivate { name, cascade } => {
+            let outcomes = registry.deactivate(&[component(name)], cascade).await;
+            let is_done = outcomes.failed.is_empty() && registry.contains(&component(name)).await.unwrap();
+            if is_done {
+                let view = registry.get(&component(name)).await.unwrap();
+                let active = |status: Status| status == Status::Active;
+                assert!(!active(view.entry.status) && !view.beside.iter().any(|one| active(one.entry.status)));
+            }
+        }
+        Step::Depend { name, on, range } => {
+            let range = Some(RANGES[range as usize].parse().unwrap());
+            drop(registry.add_dependency(&component(name), &component(on), range).await);
+        }
+        Step::Undepend { name, on } => drop(registry.remove_dependency(&component(name), &component(on)).await),
+        Step::Fuse { name, on } => {
+            if registry.fuse(&component(name), &[component(on)], GrantSharing::Equal).await.is_ok() {
+                registry.unfuse(&component(name)).await.unwrap();
+            }
+        }
+        Step::SetStatus { name, status } => drop(registry.set_status(&component(name), status, None).await),
+        Step::Mark { name } => drop(registry.mark_error(&component(name), "odd").await),
+        Step::Clear { name } => drop(registry.clear_errors(&component(name)).await),
+        Step::Call { name } => drop(registry.call(&component(name), Default::default()).await),
+        Step::CreateIndex => drop(registry.create_metadata_index("author").await),
+        Step::DropIndex => drop(registry.drop_index("author").await),
+        Step::AllowOverride(allow) => drop(registry.set_setting("allow_override", Some(&allow.to_string())).await),
+        Step::Prune => drop(registry.prune(Duration::ZERO, false).await.unwrap()),
+        // What is compacted away cannot be added up any more.
+        Step::Compact | Step::WrongSetting | Step::Restart(_) => {}
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: number("REGISTRY_HISTORIES").unwrap_or(200) as u32,
@@ -353,8 +428,17 @@ proptest! {
     })]
 
     #[test]
-    fn any_history_leads_to_what_the_plain_model_has(steps in prop::collection::vec(step(), 1..30)) {
+    fn any_history_leads_to_what_the_plain_model_has(steps in prop::collection::vec(step(Scope::OneInService), 1..30)) {
         let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         tokio.block_on(live(&steps));
+    }
+
+    /// Where revisions come to be active side by side, what is in service, who needs what and what is beside it always fit together.
+    #[test]
+    fn in_any_history_revisions_are_beside_each_other_only_as_long_as_somebody_needs_them(
+        steps in prop::collection::vec(step(Scope::Any), 1..30)
+    ) {
+        let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        tokio.block_on(live_beside(&steps));
     }
 }

@@ -104,6 +104,21 @@ pub(super) enum End {
     WithoutIndex,
 }
 
+/// Which histories there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// Those in which nobody ever needs another revision than the one in service: all of a component export the same, and any version will do.
+    OneInService,
+    /// All of them.
+    Any,
+}
+
+impl Scope {
+    fn ranges(self) -> u8 {
+        if self == Self::OneInService { 1 } else { 3 }
+    }
+}
+
 /// One thing that is done.
 #[derive(Clone, Debug)]
 pub(super) enum Step {
@@ -160,13 +175,14 @@ pub(super) enum Step {
     Restart(End),
 }
 
-fn text() -> impl Strategy<Value = Text> {
-    let exports = prop_oneof![4 => Just(None), 1 => (0..8u8).prop_map(Some)];
+fn text(scope: Scope) -> impl Strategy<Value = Text> {
+    let others = if scope == Scope::OneInService { 0 } else { 1 };
+    let exports = prop_oneof![4 => Just(None), others => (0..8u8).prop_map(Some)];
     let imports = prop::sample::select(&[0u8, 0, 0, 1, 1, 2, 2, 4, 4, 3, 5]);
     let fault = prop_oneof![
         10 => Just(None), 1 => Just(Some(Fault::Link)), 2 => Just(Some(Fault::Start)), 3 => Just(Some(Fault::Call))
     ];
-    let needs = prop_oneof![4 => Just(None), 1 => (0..NAMES, 0..3u8).prop_map(Some)];
+    let needs = prop_oneof![4 => Just(None), 1 => (0..NAMES, 0..scope.ranges()).prop_map(Some)];
     (0..NAMES, 0..3u8, 0..2u8, imports, exports, fault, needs, any::<Option<bool>>()).prop_map(
         |(name, version, salt, imports, exports, fault, needs, author)| {
             // Most have an interface of their own, so that most imports have one provider.
@@ -176,18 +192,18 @@ fn text() -> impl Strategy<Value = Text> {
     )
 }
 
-pub(super) fn step() -> impl Strategy<Value = Step> {
+pub(super) fn step(scope: Scope) -> impl Strategy<Value = Step> {
     let name = || 0..NAMES;
     let end = prop::sample::select(&[End::Closed, End::Closed, End::Dropped, End::Dropped, End::WithoutIndex]);
     let status = prop::sample::select(&Status::ALL);
     prop_oneof![
-        12 => (text(), prop::bool::weighted(0.25), prop::bool::weighted(0.35))
+        12 => (text(scope), prop::bool::weighted(0.25), prop::bool::weighted(0.35))
             .prop_map(|(text, override_version, activate)| Step::Register { text, override_version, activate }),
         3 => (name(), any::<bool>()).prop_map(|(name, cascade)| Step::Unregister { name, cascade }),
         6 => (name(), prop_oneof![2 => Just(None), 1 => (0..3u8).prop_map(Some)])
             .prop_map(|(name, version)| Step::Activate { name, version }),
         4 => (name(), any::<bool>()).prop_map(|(name, cascade)| Step::Deactivate { name, cascade }),
-        4 => (name(), name(), 0..3u8).prop_map(|(name, on, range)| Step::Depend { name, on, range }),
+        4 => (name(), name(), 0..scope.ranges()).prop_map(|(name, on, range)| Step::Depend { name, on, range }),
         2 => (name(), name()).prop_map(|(name, on)| Step::Undepend { name, on }),
         3 => (name(), name()).prop_map(|(name, on)| Step::Fuse { name, on }),
         2 => (name(), status).prop_map(|(name, status)| Step::SetStatus { name, status }),

@@ -24,7 +24,7 @@ use error::{failed, panicked};
 pub(crate) use open::OpenedSled;
 
 /// Form of the rows. An index of an earlier one is made anew from the journal, one of a later one is refused.
-pub(crate) const SCHEMA: u32 = 5;
+pub(crate) const SCHEMA: u32 = 6;
 /// In place of the schema while the rows of a snapshot are being loaded: what is there is the state of no moment.
 const UNFINISHED: u32 = 0;
 
