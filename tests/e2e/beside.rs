@@ -199,3 +199,32 @@ fn a_change_that_is_killed_at_any_step_leaves_all_of_it_or_nothing() {
         assert!(at > 1, "a change has points");
     }
 }
+
+#[test]
+fn what_was_brought_up_for_a_change_that_was_killed_does_not_stay() {
+    let sandbox = Sandbox::new().unserved();
+    sandbox.register("demo:log", &log("1.0.0", 1));
+    sandbox.register_version("demo:log", "2.0.0", &log("2.0.0", 2));
+    sandbox.register_version("demo:shop", "1.0.0", &user("1.0.0"));
+    sandbox.register_version("demo:shop", "2.0.0", &user("2.0.0"));
+    sandbox.ok(&["-q", "activate", "shop"]);
+    let args = ["use", "shop@1.0.0"];
+    for at in 1..POINTS_MAX {
+        let mut command = sandbox.command(&args);
+        command.env("RUNTIME_FAIL_AT", at.to_string());
+        let (out, err) = (std::process::Stdio::piped(), std::process::Stdio::piped());
+        let ran = finish(command.stdout(out).stderr(err).spawn().unwrap(), &args, None);
+        assert!([0, -6].contains(&ran.code), "point {at}: {ran:#?}");
+        let now = sandbox.json(&["show", "shop"])["version"].as_str().unwrap().to_owned();
+        let kept = beside(&sandbox);
+        assert_eq!(kept[0]["status"] == "active", now == "1.0.0", "point {at}: {kept}");
+        assert_eq!(run(&sandbox, "shop"), if now == "1.0.0" { 101 } else { 102 }, "point {at}");
+        if now == "1.0.0" {
+            assert!(at > 2, "a change has points");
+            return;
+        }
+        // Nobody leads there: it is gone.
+        assert_eq!(kept, Value::Null, "point {at}");
+    }
+    panic!("a change has more points than {POINTS_MAX}");
+}

@@ -325,6 +325,10 @@ impl RegistryBuilder {
         if !self.is_unsupervised {
             spawn_supervisor(&registry);
         }
+        // What cannot be written now is settled by whoever opens it next.
+        if let Err(error) = registry.with_actor(Actor::System).settle_left_beside().await {
+            registry.inner.tracker.note_lost(&error);
+        }
         let on_warning = self.on_warning;
         let warn = move |text: &str| on_warning.iter().for_each(|hear| hear(text));
         registry.auto_discover(&warn).await;

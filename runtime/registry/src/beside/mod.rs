@@ -74,7 +74,8 @@ impl Registry {
             for (entry, _) in view.index_keys(index::BESIDE)? {
                 left.extend(view.find(index::BESIDE, &entry)?);
             }
-            Ok(left)
+            // Most often there is nothing to write.
+            Ok(if follow::settle(view, &left)?.is_empty() { Vec::new() } else { left })
         });
         self.settle_beside(&left.await?).await
     }
