@@ -142,6 +142,32 @@ pub struct Entry {
 pub const TRAIL_MAX: usize = 64;
 
 impl Entry {
+    /// Makes the entry of a component that is registered at `at` with its first revision, without edges.
+    pub fn new(id: ComponentId, revision: Arc<Revision>, at: Timestamp) -> Self {
+        Self {
+            id,
+            status: Status::Registered,
+            newest: revision.number,
+            revision,
+            dependencies: Arc::default(),
+            unresolved: Vec::new(),
+            registered_at: at,
+            changed_at: at,
+            changed_seq: 0,
+            last_error: None,
+            error_count: 0,
+            state: None,
+            probe: None,
+            grants: Vec::new(),
+            fusion: None,
+            waiting: None,
+            elsewhere: BTreeSet::new(),
+            trail: Vec::new(),
+            activation: None,
+            watch: None,
+        }
+    }
+
     /// Tells whether the entry is healthy: not in error, and its last probe, if any, did not fail.
     pub fn is_healthy(&self) -> bool {
         self.status != Status::Error && self.probe != Some(false)

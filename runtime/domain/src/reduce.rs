@@ -57,26 +57,10 @@ fn new_entry(
     unresolved: &[Unresolved],
 ) -> Entry {
     Entry {
-        id: id.clone(),
-        status: Status::Registered,
-        revision: revision.clone(),
-        newest: revision.number,
+        changed_seq: record.seq,
         dependencies: Arc::new(dependencies.to_vec()),
         unresolved: unresolved.to_vec(),
-        registered_at: record.at,
-        changed_at: record.at,
-        changed_seq: record.seq,
-        last_error: None,
-        error_count: 0,
-        state: None,
-        probe: None,
-        grants: Vec::new(),
-        fusion: None,
-        waiting: None,
-        elsewhere: BTreeSet::new(),
-        trail: Vec::new(),
-        activation: None,
-        watch: None,
+        ..Entry::new(id.clone(), revision.clone(), record.at)
     }
 }
 

@@ -34,41 +34,22 @@ pub(crate) fn show_waves(waves: &[Vec<ComponentId>]) -> String {
 
 /// An entry without edges.
 pub(crate) fn entry(name: &str, version: &str, status: Status) -> Entry {
-    Entry {
-        id: id(name),
-        status,
-        revision: Arc::new(Revision {
-            number: 1,
-            version: version.parse().unwrap(),
-            digest: Digest::of(name.as_bytes()),
-            size: 8,
-            description: None,
-            manifest: ComponentManifest::default(),
-            imports: Vec::new(),
-            exports: Vec::new(),
-            path: None,
-            last_modified: None,
-            folder: None,
-            registered_at: Timestamp::default(),
-        }),
-        newest: 1,
-        dependencies: Arc::default(),
-        unresolved: Vec::new(),
+    let revision = Revision {
+        number: 1,
+        version: version.parse().unwrap(),
+        digest: Digest::of(name.as_bytes()),
+        size: 8,
+        description: None,
+        manifest: ComponentManifest::default(),
+        imports: Vec::new(),
+        exports: Vec::new(),
+        path: None,
+        last_modified: None,
+        folder: None,
         registered_at: Timestamp::default(),
-        changed_at: Timestamp::default(),
-        changed_seq: 1,
-        last_error: None,
-        error_count: 0,
-        state: None,
-        probe: None,
-        grants: Vec::new(),
-        fusion: None,
-        waiting: None,
-        trail: Vec::new(),
-        activation: None,
-        watch: None,
-        elsewhere: Default::default(),
-    }
+    };
+    let entry = Entry::new(id(name), Arc::new(revision), Timestamp::default());
+    Entry { status, changed_seq: 1, ..entry }
 }
 
 pub(crate) fn declared(on: &str, range: &str) -> Edge {

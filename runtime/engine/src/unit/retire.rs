@@ -2,6 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
+use std::sync::MutexGuard;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -11,7 +12,7 @@ use tokio::sync::Notify;
 
 use super::ComponentUnit;
 use super::instance::Live;
-use super::shelf::{Shelf, Turn};
+use super::shelf::{Inner, Shelf, Turn};
 use crate::epoch::{Deadline, TICK};
 use crate::failure::Interrupt;
 
@@ -93,18 +94,15 @@ impl Shelf {
         self.cool_for_good();
         let mut inner = self.inner();
         inner.is_retired = true;
-        let waiting = std::mem::take(&mut inner.waiting);
-        let (gone, stay) = waiting.into_iter().partition::<Vec<_>, _>(|waiting| waiting.asks.is_for_service());
-        inner.waiting = stay.into();
-        let taken = self.most() - inner.free;
-        drop(inner);
-        drop(gone);
-        taken
+        self.send_away_from(inner)
     }
 
     /// Sends those away that wait for a turn, to ask where they belong now; who asks from now on is served. Returns how many turns are taken.
     pub(super) fn send_away(&self) -> usize {
-        let mut inner = self.inner();
+        self.send_away_from(self.inner())
+    }
+
+    fn send_away_from(&self, mut inner: MutexGuard<'_, Inner>) -> usize {
         let waiting = std::mem::take(&mut inner.waiting);
         let (gone, stay) = waiting.into_iter().partition::<Vec<_>, _>(|waiting| waiting.asks.is_for_service());
         inner.waiting = stay.into();

@@ -177,31 +177,8 @@ pub(crate) fn entry_after(
     revision: &Arc<Revision>,
     resolution: &Resolution,
 ) -> Entry {
-    let mut after = match entry {
-        Some(entry) => entry.clone(),
-        None => Entry {
-            id: id.clone(),
-            status: Status::Registered,
-            revision: revision.clone(),
-            newest: revision.number,
-            dependencies: Arc::default(),
-            unresolved: Vec::new(),
-            registered_at: revision.registered_at,
-            changed_at: revision.registered_at,
-            changed_seq: 0,
-            last_error: None,
-            error_count: 0,
-            state: None,
-            probe: None,
-            grants: Vec::new(),
-            fusion: None,
-            waiting: None,
-            elsewhere: BTreeSet::new(),
-            trail: Vec::new(),
-            activation: None,
-            watch: None,
-        },
-    };
+    let first = || Entry::new(id.clone(), revision.clone(), revision.registered_at);
+    let mut after = entry.cloned().unwrap_or_else(first);
     let left = std::mem::replace(&mut after.revision, revision.clone());
     after.note_elsewhere(&left);
     after.dependencies = Arc::new(resolution.dependencies.clone());
