@@ -96,6 +96,11 @@ impl Engine for LazyEngine {
         }
     }
 
+    fn mapped(&self) -> u64 {
+        // Without an engine nothing was loaded.
+        self.started.get().and_then(|started| started.as_ref().ok()).map_or(0, Engine::mapped)
+    }
+
     fn take_usage(&self, take: &mut dyn FnMut(&GateUsage<'_>)) {
         // Without an engine nothing was called.
         if let Some(Ok(engine)) = self.started.get() {

@@ -16,6 +16,7 @@ use crate::compile::{CompileParts, Compiler};
 use crate::epoch::Ticker;
 use crate::ledger::Ledger;
 use crate::lines::Room;
+use crate::mapped::Mapped;
 use crate::resource::Interner;
 use crate::settings::EngineSettings;
 use crate::{code, compose, config, inspect, link};
@@ -66,6 +67,8 @@ pub(crate) struct Shared {
     pub(crate) code_key: String,
     /// Memory for source lines.
     pub(crate) lines_room: Arc<Room>,
+    /// Mappings of all code and instances.
+    pub(crate) mapped: Mapped,
     pub(crate) ticker: Ticker,
     pub(crate) ledger: Ledger,
     /// Numbers of the resource types that components define.
@@ -106,6 +109,7 @@ impl WasmtimeEngine {
                 compiler: Compiler::new(parts.compile),
                 code_key,
                 lines_room: Arc::default(),
+                mapped: Mapped::default(),
                 ticker: Ticker::default(),
                 ledger: Ledger::default(),
                 resources: Interner::default(),
@@ -158,6 +162,10 @@ impl Engine for WasmtimeEngine {
             let unit: Arc<dyn Unit> = Arc::new(link::prepare(&self.shared, spec, loaded).map_err(|failure| *failure)?);
             Ok(unit)
         })
+    }
+
+    fn mapped(&self) -> u64 {
+        self.shared.mapped.count()
     }
 
     fn take_usage(&self, take: &mut dyn FnMut(&GateUsage<'_>)) {

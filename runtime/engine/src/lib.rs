@@ -21,6 +21,7 @@ mod ledger;
 mod limiter;
 mod lines;
 mod link;
+mod mapped;
 mod names;
 mod output;
 mod resource;

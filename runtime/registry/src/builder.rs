@@ -315,7 +315,8 @@ impl RegistryBuilder {
         }
         let room = &registry.inner.tracker.room;
         if let Some(system) = self.process_limits {
-            room.ask(system);
+            let engine = Arc::clone(&registry.inner.engine);
+            room.ask(system, Box::new(move || engine.mapped()));
         }
         room.expect_ttl(registry.settings().instances.ttl());
         room.expect_size(0, 0, registry.settings().instances.max_size);

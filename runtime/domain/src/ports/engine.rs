@@ -61,6 +61,9 @@ pub trait Engine: Send + Sync {
     /// A [`Failure`] of phase `compile` or `link`.
     fn prepare(&self, spec: UnitSpec) -> BoxFuture<'_, Result<Arc<dyn Unit>, Failure>>;
 
+    /// Returns how many mappings of memory the code and the instances that are there take at most. Costs next to nothing.
+    fn mapped(&self) -> u64;
+
     /// Tells `take` of the quick calls between components that ended since the last time, summed up for each pair of instances. The
     /// observer hears of all others.
     fn take_usage(&self, take: &mut dyn FnMut(&GateUsage<'_>));

@@ -36,6 +36,11 @@ impl Mappings {
         self.share(TIGHT_PERCENT)
     }
 
+    /// Returns from how many on no more instances are made.
+    pub fn full_at(&self) -> u64 {
+        self.share(FULL_PERCENT)
+    }
+
     /// Tells whether idle instances are to be dropped.
     pub fn is_tight(&self) -> bool {
         self.count > self.tight_at()
@@ -48,7 +53,7 @@ impl Mappings {
 
     /// Tells whether `more` would be too many.
     pub fn is_full_with(&self, more: u64) -> bool {
-        self.count.saturating_add(more) > self.share(FULL_PERCENT)
+        self.count.saturating_add(more) > self.full_at()
     }
 
     fn share(&self, percent: u64) -> u64 {

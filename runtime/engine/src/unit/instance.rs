@@ -17,6 +17,7 @@ use crate::engine::Shared;
 use crate::epoch::Deadline;
 use crate::failure::Interrupt;
 use crate::limiter::{Refusal, number};
+use crate::mapped::Counted;
 use crate::state::{ServedCall, StoreState};
 
 /// How long another thread has to take over the tasks of one that is busy with a guest.
@@ -33,6 +34,7 @@ pub(crate) struct Live {
     pub(super) idle_since: u64,
     /// The instances of the unit.
     herd: Arc<Herd>,
+    _mapped: Counted,
 }
 
 impl Live {
@@ -43,7 +45,7 @@ impl Live {
         spec: &InstanceSpec,
         capabilities: &[Arc<dyn Capability>],
         functions: usize,
-        herd: &Arc<Herd>,
+        (herd, mappings): (&Arc<Herd>, u64),
     ) -> wasmtime::Result<Self> {
         shared.ticker.start(&shared.engine)?;
         let nobody =
@@ -75,7 +77,14 @@ impl Live {
             Ok(UpdateDeadline::Yield(1))
         });
         herd.add();
-        Ok(Self { store, instance: None, functions: vec![None; functions], idle_since: 0, herd: Arc::clone(herd) })
+        Ok(Self {
+            store,
+            instance: None,
+            functions: vec![None; functions],
+            idle_since: 0,
+            herd: Arc::clone(herd),
+            _mapped: shared.mapped.add(mappings),
+        })
     }
 
     /// Sets what the coming calls may use, and for whom they are.

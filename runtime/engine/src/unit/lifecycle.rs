@@ -133,12 +133,15 @@ impl ComponentUnit {
         let grants = &self.instance_spec.grants;
         if !self.capabilities.iter().any(|capability| capability.may_block(grants)) {
             let (spec, capabilities) = (&self.instance_spec, &self.capabilities);
-            return Live::new(&self.shared, self.pre.engine(), spec, capabilities, count, self.shelf.herd());
+            let counted = (self.shelf.herd(), self.instance_mappings);
+            return Live::new(&self.shared, self.pre.engine(), spec, capabilities, count, counted);
         }
         let (shared, engine, spec) = (Arc::clone(&self.shared), self.pre.engine().clone(), self.instance_spec.clone());
-        let (capabilities, counted) = (self.capabilities.clone(), Arc::clone(self.shelf.herd()));
-        let making =
-            tokio::task::spawn_blocking(move || Live::new(&shared, &engine, &spec, &capabilities, count, &counted));
+        let (capabilities, herd) = (self.capabilities.clone(), Arc::clone(self.shelf.herd()));
+        let mappings = self.instance_mappings;
+        let making = tokio::task::spawn_blocking(move || {
+            Live::new(&shared, &engine, &spec, &capabilities, count, (&herd, mappings))
+        });
         bounded(deadline, pin!(async { making.await.map_err(wasmtime::Error::new)? })).await
     }
 

@@ -42,6 +42,7 @@ use crate::gate::Route;
 use crate::limiter::number;
 use crate::lines::SourceLines;
 use crate::link::Linked;
+use crate::mapped::{self, Counted};
 use crate::output::Output;
 use crate::resource::ResourceNames;
 use crate::state::StoreState;
@@ -56,6 +57,10 @@ pub(crate) struct ComponentUnit {
     pre: InstancePre<StoreState>,
     /// Where its code comes from.
     lines: SourceLines,
+    /// Mappings of its code.
+    _mapped: Counted,
+    /// Most mappings that an instance takes.
+    instance_mappings: u64,
     exports: Exports,
     /// What it calls the resource types that others know.
     resources: Arc<ResourceNames>,
@@ -93,6 +98,8 @@ impl ComponentUnit {
         let is_fresh = spec.instances.mode == InstanceMode::PerCall;
         let shelf = Shelf::new(number(instances.min(spec.limits.calls)), number(spec.limits.queue), is_fresh);
         let owns_state = AtomicBool::new(true);
+        let code = shared.mapped.add(mapped::OF_CODE);
+        let instance_mappings = mapped::of_instance(pre.component());
         Self {
             shared,
             spec,
@@ -100,6 +107,8 @@ impl ComponentUnit {
             capabilities,
             pre,
             lines,
+            _mapped: code,
+            instance_mappings,
             exports,
             resources,
             may_wait,

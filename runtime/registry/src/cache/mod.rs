@@ -21,6 +21,8 @@ pub(crate) use room::Room;
 
 /// How long the housekeeper waits at most until it sees whether the registry is still there.
 const NOTICE_EVERY: Duration = Duration::from_secs(2);
+/// Time between two counts of the mappings that nothing gave a reason for but that something was made.
+const COUNT_EVERY: Duration = Duration::from_secs(10);
 /// Shortest time between two sweeps, however many instances are made.
 const SWEEP_EVERY_MIN: Duration = Duration::from_millis(20);
 
@@ -106,13 +108,19 @@ pub(crate) fn spawn_housekeeper(registry: &Registry) {
     let tracker = registry.inner.tracker.clone();
     tokio::spawn(async move {
         let mut looked = Instant::now();
+        let mut counted = None::<Instant>;
         loop {
             let room = &tracker.room;
             let left = room.look_every().map(|every| every.saturating_sub(looked.elapsed()));
             let pause = left.unwrap_or(NOTICE_EVERY).min(NOTICE_EVERY);
             let told = tokio::time::timeout(pause, room.wake.notified()).await.is_ok();
             let Some(inner) = inner.upgrade() else { return };
-            if told || left.is_some_and(|left| left <= pause) {
+            let is_count_due = !told && counted.is_none_or(|at| at.elapsed() >= COUNT_EVERY);
+            if is_count_due {
+                room.count_again();
+                counted = Some(Instant::now());
+            }
+            if told || is_count_due || left.is_some_and(|left| left <= pause) {
                 let registry = Registry::over(inner, domain::Actor::System);
                 if let Err(error) = registry.shed_instances().await {
                     tracker.note_lost(&error);

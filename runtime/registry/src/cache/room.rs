@@ -1,4 +1,5 @@
-//! How much room there is for instances, as far as is known without asking: asking the system costs more than making one.
+//! How much room there is for instances, as far as is known without asking: asking the system costs more than making a thousand. The
+//! engine knows how many mappings it has at most, so the system is asked once they could have become too many.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -8,15 +9,18 @@ use domain::Timestamp;
 use domain::ports::{Mappings, ProcessLimits};
 use tokio::sync::Notify;
 
-/// After how many instances and units the mappings are counted for the first time: before, they cannot be many.
-const FIRST_COUNT: u64 = 256;
-/// After how many they are counted again at the earliest.
-const COUNT_EVERY_MIN: u64 = 16;
-/// How many may be made while somebody counts, which takes milliseconds.
-const CLAIMED: u64 = 64;
-/// Fewest and most mappings that an instance or a unit is taken to need; in between it is what was seen.
-const EACH_MIN: u64 = 4;
-const EACH_MAX: u64 = 256;
+/// From how many mappings that the engine knows of on they are counted for the first time: an eighth of what systems usually allow.
+const FIRST_COUNT: u64 = 8_192;
+/// By how many they grow at least until they are counted again.
+const COUNT_EVERY_MIN: u64 = 256;
+/// By how many they may grow while somebody counts, which takes up to a tenth of a second.
+const CLAIMED: u64 = 1_024;
+/// By how many they have to grow to tell how well the engine knows.
+const TELLING: u64 = 1_024;
+/// In percent, fewest and most mappings that there are for each hundred of which the engine knows.
+const KNOWN: (u64, u64) = (100, 1_600);
+/// What is left free for whoever is being made already.
+const SPARE: u64 = 64;
 /// For how long a count of a process that has no room is believed, if nothing was dropped since.
 const BELIEVED_FOR: Duration = Duration::from_millis(100);
 /// Shortest and longest time between two looks for instances that were idle for too long.
@@ -26,13 +30,13 @@ const LOOK_EVERY_TIGHT: Duration = Duration::from_secs(1);
 
 /// What is known of the room for instances, and who looks after them.
 pub(crate) struct Room {
-    system: OnceLock<Arc<dyn ProcessLimits>>,
+    system: OnceLock<(Arc<dyn ProcessLimits>, Mapped)>,
     /// Instances and units that this process made so far.
     made: AtomicU64,
-    /// How many of them are made when the mappings are to be counted.
-    count_at: AtomicU64,
     /// How many of them are made when there may be more instances than are to be kept.
     sweep_at: AtomicU64,
+    /// Of how many mappings the engine knows when they are to be counted.
+    count_at: AtomicU64,
     /// Whether no more may be made.
     is_full: AtomicBool,
     /// Whether idle instances are to be dropped.
@@ -46,15 +50,20 @@ pub(crate) struct Room {
     pub(crate) wake: Notify,
 }
 
+/// Tells of how many mappings the engine knows.
+type Mapped = Box<dyn Fn() -> u64 + Send + Sync>;
+
 /// The last count.
 #[derive(Clone, Copy)]
 struct Counted {
     mappings: Option<Mappings>,
     at: Timestamp,
-    /// How many were made then.
+    /// Of how many the engine knew then.
+    known: u64,
+    /// Instances and units that were made until then.
     made: u64,
-    /// How many mappings each of those made before it took.
-    each: u64,
+    /// In percent, how many there were more for each that the engine knew of more.
+    more: u64,
 }
 
 impl Default for Room {
@@ -68,24 +77,24 @@ impl Default for Room {
             is_tight: AtomicBool::new(false),
             is_stale: AtomicBool::new(false),
             shortest_ttl_ms: AtomicU64::new(u64::MAX),
-            counted: Mutex::new(Counted { mappings: None, at: Timestamp::default(), made: 0, each: EACH_MIN }),
+            counted: Mutex::new(Counted { mappings: None, at: Timestamp::default(), known: 0, made: 0, more: KNOWN.0 }),
             wake: Notify::new(),
         }
     }
 }
 
 impl Room {
-    /// Says whom to ask for mappings; without anybody there is always room.
-    pub(crate) fn ask(&self, system: Arc<dyn ProcessLimits>) {
+    /// Says whom to ask for mappings, and who knows of how many; without anybody there is always room.
+    pub(crate) fn ask(&self, system: Arc<dyn ProcessLimits>, mapped: Mapped) {
         // A registry is opened once.
-        let _ = self.system.set(system);
+        let _ = self.system.set((system, mapped));
         self.count_at.store(FIRST_COUNT, Ordering::Relaxed);
     }
 
     /// Hears that an instance or a unit was made.
     pub(crate) fn made(&self) {
         let made = self.made.fetch_add(1, Ordering::Relaxed) + 1;
-        if made >= self.sweep_at.load(Ordering::Relaxed) || made >= self.count_at.load(Ordering::Relaxed) {
+        if made >= self.sweep_at.load(Ordering::Relaxed) || self.mapped() >= self.count_at.load(Ordering::Relaxed) {
             self.wake.notify_one();
         }
     }
@@ -138,11 +147,23 @@ impl Room {
 
     /// Tells whether the mappings are to be counted before more is made: one of those who ask at about the same time.
     pub(crate) fn is_count_due(&self) -> bool {
-        let (made, at) = (self.made.load(Ordering::Relaxed), self.count_at.load(Ordering::Relaxed));
+        let (known, at) = (self.mapped(), self.count_at.load(Ordering::Relaxed));
         // Should whoever counts go away without having done it, the next is not far.
-        let next = made.saturating_add(CLAIMED);
+        let next = known.saturating_add(CLAIMED);
         self.is_full()
-            || made >= at && self.count_at.compare_exchange(at, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+            || known >= at && self.count_at.compare_exchange(at, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+
+    /// Has the mappings counted, if anything was made since they were: others than the engine may have made some.
+    pub(crate) fn count_again(&self) {
+        if self.made_so_far() > self.counted().made {
+            self.count_at.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Returns of how many mappings the engine knows.
+    fn mapped(&self) -> u64 {
+        self.system.get().map_or(0, |(_, mapped)| mapped())
     }
 
     /// Returns the last count.
@@ -159,24 +180,27 @@ impl Room {
 
     /// Counts the mappings, and plans when to do it again. Blocks.
     pub(crate) fn count(&self, now: Timestamp) -> Option<Mappings> {
-        let made = self.made.load(Ordering::Relaxed);
+        let (known, made) = (self.mapped(), self.made_so_far());
         // Before the count: what is dropped while it goes on may be in it.
         self.is_stale.store(false, Ordering::Relaxed);
-        let mappings = self.system.get().and_then(|system| system.mappings());
+        let mappings = self.system.get().and_then(|(system, _)| system.mappings());
         let mut counted = self.counted();
-        if let (Some(now), Some(before)) = (mappings, counted.mappings)
-            && made.saturating_sub(counted.made) >= COUNT_EVERY_MIN
-        {
-            let each = now.count.saturating_sub(before.count) / (made - counted.made);
-            counted.each = each.clamp(EACH_MIN, EACH_MAX);
+        if let Some(now) = mappings {
+            let before = counted.mappings.map_or(0, |before| before.count);
+            let grown = known.saturating_sub(counted.known);
+            if grown >= TELLING {
+                counted.more = (now.count.saturating_sub(before) * 100 / grown).clamp(KNOWN.0, KNOWN.1);
+            }
         }
-        *counted = Counted { mappings, at: now, made, ..*counted };
+        *counted = Counted { mappings, at: now, known, made, ..*counted };
         let (next, is_tight, is_full) = match mappings {
-            // Each quarter of the way is looked at anew.
             Some(mappings) => {
-                let way = mappings.tight_at().saturating_sub(mappings.count);
-                let next = (way / 4 / counted.each).max(COUNT_EVERY_MIN);
-                (made.saturating_add(next), mappings.is_tight(), mappings.is_full_with(counted.each))
+                let bound = if mappings.is_tight() { mappings.full_at() } else { mappings.tight_at() };
+                let way = bound.saturating_sub(mappings.count) * 100 / counted.more;
+                // Where idle instances go, the way to the end is looked at several times.
+                let next = if mappings.is_tight() { way / 4 } else { way };
+                let next = known.saturating_add(next.max(COUNT_EVERY_MIN));
+                (next, mappings.is_tight(), mappings.is_full_with(SPARE))
             }
             None => (u64::MAX, false, false),
         };
@@ -196,7 +220,7 @@ impl Room {
 mod tests {
     use super::*;
 
-    /// A process in which each thing made takes ten mappings.
+    /// A process in which each thing that is made takes ten mappings, and its bound. The engine knows of some of them.
     struct Tens(AtomicU64, u64);
 
     impl ProcessLimits for Tens {
@@ -205,45 +229,52 @@ mod tests {
         }
     }
 
-    fn make(room: &Room, system: &Tens, count: u64) {
-        for _ in 0..count {
-            system.0.fetch_add(1, Ordering::Relaxed);
+    fn room(system: &Arc<Tens>, known_of_each: u64) -> Room {
+        let (room, made) = (Room::default(), Arc::clone(system));
+        room.ask(system.clone(), Box::new(move || made.0.load(Ordering::Relaxed) * known_of_each));
+        room
+    }
+
+    /// Makes one after the other until there is no room, and returns after how many the mappings were counted.
+    fn fill(known_of_each: u64) -> Vec<u64> {
+        let system = Arc::new(Tens(AtomicU64::new(0), 65_530));
+        let room = room(&system, known_of_each);
+        let mut counts = Vec::new();
+        while !room.is_full() {
+            let made = system.0.fetch_add(1, Ordering::Relaxed) + 1;
             room.made();
+            if room.is_count_due() {
+                room.count(Timestamp::default());
+                counts.push(made);
+            }
+            assert!(made * 10 < 65_530, "{counts:?}");
         }
+        counts
     }
 
     #[test]
-    fn mappings_are_counted_the_more_often_the_fewer_are_left() {
-        let room = Room::default();
-        let system = Arc::new(Tens(AtomicU64::new(0), 65_530));
-        room.ask(system.clone());
-        let (mut counts, mut total) = (Vec::new(), 0);
-        while !room.is_full() && counts.len() < 1_000 {
-            make(&room, &system, 1);
-            total += 1;
-            if room.is_count_due() {
-                room.count(Timestamp::default());
-                counts.push(total);
-            }
+    fn mappings_are_counted_when_they_may_have_become_too_many() {
+        // The engine knows of as many as there are, of twice as many, or only of a part.
+        for known_of_each in [10, 13, 20, 4, 2] {
+            let counts = fill(known_of_each);
+            assert_eq!(counts.first(), Some(&FIRST_COUNT.div_ceil(known_of_each)));
+            let last = counts.last().copied().unwrap_or_default();
+            let most = 65_530 * 95 / 100 / 10;
+            assert!((most - 60..most + 60).contains(&last), "{known_of_each}: {counts:?}");
+            let before_tight = counts.iter().filter(|made| **made * 10 < 65_530 * 79 / 100).count();
+            assert!(before_tight <= 12 && counts.len() < 60, "{known_of_each}: {counts:?}");
         }
-        assert_eq!(counts[0], FIRST_COUNT);
-        let gaps: Vec<_> = counts.windows(2).map(|two| two[1] - two[0]).collect();
-        assert!(gaps[0] > 1_000 && gaps.last() == Some(&COUNT_EVERY_MIN), "{gaps:?}");
-        // Between 95 of 100 and what is made until the next count.
-        let most = 65_530 * 95 / 100;
-        assert!((most..most + 200).contains(&(total * 10 + 10)), "{total}");
-        assert!(counts.len() < 150, "{} counts", counts.len());
+        assert_eq!(fill(10).iter().filter(|made| **made < 5_200).count(), 1, "{:?}", fill(10));
     }
 
     #[test]
     fn a_full_process_has_room_again_once_something_was_dropped() {
-        let room = Room::default();
-        let system = Arc::new(Tens(AtomicU64::new(96), 1_000));
-        room.ask(system.clone());
+        let system = Arc::new(Tens(AtomicU64::new(95), 1_000));
+        let room = room(&system, 10);
         let now = Timestamp::from_micros(1_000_000);
         assert!(room.count(now).is_some() && room.is_full() && room.is_count_due());
         system.0.store(10, Ordering::Relaxed);
-        assert_eq!(room.recent(now).map(|mappings| mappings.count), Some(960), "not asked twice for the same");
+        assert_eq!(room.recent(now).map(|mappings| mappings.count), Some(950), "not asked twice for the same");
         room.dropped();
         assert_eq!(room.recent(now).map(|mappings| mappings.count), Some(100));
         assert!(!room.is_full());

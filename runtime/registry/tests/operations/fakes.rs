@@ -205,6 +205,10 @@ impl Engine for TextEngine {
         })
     }
 
+    fn mapped(&self) -> u64 {
+        10 * self.machine.live.load(Ordering::SeqCst)
+    }
+
     fn take_usage(&self, _: &mut dyn FnMut(&GateUsage<'_>)) {}
 }
 
