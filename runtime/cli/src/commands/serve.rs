@@ -76,7 +76,6 @@ struct ServingDoc {
 
 pub(crate) async fn run(session: &Session, args: Args) -> Result<Done, CliError> {
     log_to_stderr(session, args.log_format)?;
-    allocator::give_back_in_background();
     let folder = session.data_folder()?;
     let audience = Arc::new(Audience::default());
     // Said now, not when the first damage is found.
@@ -117,6 +116,7 @@ async fn serve(session: &Session, args: &Args, folder: &Path, audience: &Arc<Aud
             return Ok(());
         }
     };
+    allocator::give_back_in_background();
     for (id, error) in &resumed.failed {
         warn!(component = %id, error = %domain::text::escape_line(&error.to_string()), "could not be brought back");
     }

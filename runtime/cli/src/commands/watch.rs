@@ -70,6 +70,7 @@ fn poll_time(text: &str) -> Result<Duration, String> {
 }
 
 pub(crate) async fn run(session: &Session, args: Args) -> Result<Done, CliError> {
+    crate::allocator::give_back_in_background();
     let options = watch::Options {
         debounce: args.debounce,
         poll: args.poll,

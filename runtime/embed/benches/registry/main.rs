@@ -21,6 +21,12 @@ use tokio::runtime::Runtime;
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
+/// As in the program while it starts.
+#[expect(unsafe_code, reason = "the allocator finds its options by this name before `main` runs")]
+// SAFETY: jemalloc's own name for a pointer to text that ends with a zero, and nobody else's.
+#[unsafe(export_name = "_rjem_malloc_conf")]
+static OPTIONS: &[u8; 44] = b"dirty_decay_ms:-1,oversize_threshold:524288\0";
+
 /// A bench and what it is called.
 type Bench = (&'static str, fn(&Runtime) -> anyhow::Result<()>);
 

@@ -14,7 +14,7 @@ const FIRST_COUNT: u64 = 8_192;
 /// By how many they grow at least until they are counted again.
 const COUNT_EVERY_MIN: u64 = 256;
 /// By how many they may grow while somebody counts, which takes up to a tenth of a second.
-const CLAIMED: u64 = 1_024;
+const CLAIMED: u64 = 4_096;
 /// By how many they have to grow to tell how well the engine knows.
 const TELLING: u64 = 1_024;
 /// In percent, fewest and most mappings that there are for each hundred of which the engine knows.
