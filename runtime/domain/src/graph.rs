@@ -101,6 +101,25 @@ impl Graph {
         Self { ids, labels, shape }
     }
 
+    /// Builds the graph of `ids`, which are ordered and differ, and of edges without labels between them: pairs of a dependent's and a
+    /// dependency's place in `ids`, both within it. For whoever has numbered them already.
+    ///
+    /// Cost: O(n + e log e).
+    pub fn of_numbered(ids: Vec<ComponentId>, edges: impl IntoIterator<Item = (u32, u32)>) -> Self {
+        let mut edges: Vec<_> = edges.into_iter().map(|(dependent, dependency)| (dependency, dependent)).collect();
+        edges.sort_unstable();
+        let none: Arc<str> = "".into();
+        let labels = edges.iter().map(|_| (none.clone(), false)).collect();
+        let mut shape = DiGraph::with_capacity(ids.len(), edges.len());
+        for _ in &ids {
+            shape.add_node(());
+        }
+        for (dependency, dependent) in edges {
+            shape.add_edge(NodeIndex::from(dependency), NodeIndex::from(dependent), ());
+        }
+        Self { ids, labels, shape }
+    }
+
     /// Builds the graph of `entries` and the edges that they hold.
     pub fn of_entries<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Self {
         let mut nodes = Vec::new();
@@ -150,6 +169,13 @@ impl Graph {
     pub fn waves(&self) -> Result<Vec<Vec<ComponentId>>, Cycle> {
         let sorted = self.sorted()?;
         Ok(sorted.waves().map(|wave| self.ids_at(wave)).collect())
+    }
+
+    /// Returns the [waves](Self::waves) as places in the order of ids, `None` if some need each other in a circle.
+    pub fn numbered_waves(&self) -> Option<Vec<Vec<usize>>> {
+        let levels = self.levels();
+        let is_whole = levels.order.len() == self.ids.len();
+        is_whole.then(|| levels.waves().map(|wave| wave.iter().map(|node| node.index()).collect()).collect())
     }
 
     /// Returns the components dependencies first: the [waves](Self::waves) one after the other.

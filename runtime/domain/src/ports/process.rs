@@ -19,11 +19,11 @@ pub struct Mappings {
 }
 
 /// Of a hundred mappings that there may be, from how many on idle instances are dropped.
-pub const TIGHT_PERCENT: u64 = 80;
+pub const TIGHT_PERCENT: u64 = 94;
 /// Of a hundred mappings that there may be, down to how many they are dropped, so that not every instance that is made costs another its life.
-const EASED_PERCENT: u64 = 75;
+const EASED_PERCENT: u64 = 90;
 /// Of a hundred mappings that there may be, from how many on no more instances are made.
-pub const FULL_PERCENT: u64 = 95;
+pub const FULL_PERCENT: u64 = 97;
 
 impl Mappings {
     /// Returns how many of a hundred there are, 100 if there may be none.
@@ -69,9 +69,9 @@ mod tests {
     #[test]
     fn idle_instances_go_before_the_bound_and_no_more_come_short_of_it() {
         let of = |count| Mappings { count, limit: 65_530 };
-        assert_eq!((of(52_424).is_tight(), of(52_425).is_tight()), (false, true));
-        assert_eq!((of(49_147).is_eased(), of(49_148).is_eased()), (true, false));
-        assert_eq!((of(62_245).is_full_with(8), of(62_246).is_full_with(8)), (false, true));
+        assert_eq!((of(61_598).is_tight(), of(61_599).is_tight()), (false, true));
+        assert_eq!((of(58_977).is_eased(), of(58_978).is_eased()), (true, false));
+        assert_eq!((of(63_556).is_full_with(8), of(63_557).is_full_with(8)), (false, true));
         assert!((of(32_765).percentage() - 50.0).abs() < f64::EPSILON);
     }
 

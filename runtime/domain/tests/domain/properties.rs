@@ -95,6 +95,17 @@ proptest! {
     }
 
     #[test]
+    fn who_numbers_the_components_gets_the_same_waves((nodes, edges) in prop_oneof![dag(40), any_graph(40)]) {
+        let graph = build(nodes, &edges);
+        let ids: Vec<_> = graph.nodes().cloned().collect();
+        let place = |id: &ComponentId| ids.binary_search(id).unwrap() as u32;
+        let numbered = graph.edges().map(|edge| (place(edge.dependent), place(edge.dependency)));
+        let waves = Graph::of_numbered(ids.clone(), numbered.collect::<Vec<_>>()).numbered_waves();
+        let named = |wave: Vec<usize>| wave.into_iter().map(|place| ids[place].clone()).collect::<Vec<_>>();
+        prop_assert_eq!(waves.map(|waves| waves.into_iter().map(named).collect()), graph.waves().ok());
+    }
+
+    #[test]
     fn the_order_does_not_depend_on_how_the_graph_was_written((nodes, mut edges) in dag(300)) {
         let first = build(nodes, &edges).waves().unwrap();
         edges.reverse();

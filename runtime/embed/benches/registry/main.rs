@@ -68,7 +68,8 @@ fn time(work: impl FnOnce()) -> Duration {
 
 fn show(what: &str, beside: &str, bound: f64, (ours, theirs): (Duration, Duration)) {
     let ratio = ours.as_secs_f64() / theirs.as_secs_f64();
-    println!("{what}: {ours:.2?}, {beside}: {theirs:.2?}, ratio {ratio:.2} (bound {bound})");
+    let bound = if bound.is_finite() { format!("bound {bound}") } else { "no bound".to_owned() };
+    println!("{what}: {ours:.2?}, {beside}: {theirs:.2?}, ratio {ratio:.2} ({bound})");
 }
 
 fn main() -> anyhow::Result<()> {

@@ -8,7 +8,7 @@ mod switch;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use domain::graph::{Graph, GraphEdge};
+use domain::graph::Graph;
 use domain::plan::plan_activation;
 use domain::ports::StateView;
 use domain::reduce::index;
@@ -426,12 +426,23 @@ impl Registry {
 }
 
 /// Orders active entries into topological waves.
-fn active_waves(entries: Vec<Arc<Entry>>) -> Result<Vec<Vec<Arc<Entry>>>, RegistryError> {
-    let entries: HashMap<_, _> = entries.into_iter().map(|entry| (entry.id.clone(), entry)).collect();
-    let edges = entries.values().flat_map(|entry| entry.dependencies.iter().map(|edge| GraphEdge::of(&entry.id, edge)));
-    let edges: Vec<_> = edges.filter(|edge| entries.contains_key(&edge.dependency)).collect();
-    let graph = Graph::new(entries.keys().cloned(), edges);
-    let waves = graph.waves().map_err(|cycle| RegistryError::Cycle { cycle: cycle.path })?;
-    let entry = |id: ComponentId| entries.get(&id).cloned();
+fn active_waves(mut entries: Vec<Arc<Entry>>) -> Result<Vec<Vec<Arc<Entry>>>, RegistryError> {
+    entries.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+    entries.dedup_by(|a, b| a.id == b.id);
+    let numbers: HashMap<&ComponentId, u32> = entries.iter().map(|entry| &entry.id).zip(0..).collect();
+    let needs = entries.iter().zip(0..).flat_map(|(entry, number)| {
+        let numbers = &numbers;
+        // Whatever is not active was lost, and is followed elsewhere.
+        entry.dependencies.iter().filter_map(move |edge| Some((number, *numbers.get(&edge.on)?)))
+    });
+    let graph = Graph::of_numbered(entries.iter().map(|entry| entry.id.clone()).collect(), needs);
+    let Some(waves) = graph.numbered_waves() else {
+        let named = Graph::of_entries(entries.iter().map(|entry| &**entry)).order();
+        return Err(named.map_or_else(
+            |cycle| RegistryError::Cycle { cycle: cycle.path },
+            |_| RegistryError::Internal("active components need each other in a circle".to_owned()),
+        ));
+    };
+    let entry = |place: usize| entries.get(place).cloned();
     Ok(waves.into_iter().map(|wave| wave.into_iter().filter_map(entry).collect()).collect())
 }

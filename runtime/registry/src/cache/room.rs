@@ -13,8 +13,8 @@ use tokio::sync::Notify;
 const FIRST_COUNT: u64 = 8_192;
 /// By how many they grow at least until they are counted again.
 const COUNT_EVERY_MIN: u64 = 256;
-/// By how many they may grow while somebody counts, which takes up to a tenth of a second.
-const CLAIMED: u64 = 4_096;
+/// By how many they may grow at most while somebody counts, which takes up to a tenth of a second.
+const CLAIMED_MAX: u64 = 4_096;
 /// By how many they have to grow to tell how well the engine knows.
 const TELLING: u64 = 1_024;
 /// In percent, fewest and most mappings that there are for each hundred of which the engine knows.
@@ -148,10 +148,20 @@ impl Room {
     /// Tells whether the mappings are to be counted before more is made: one of those who ask at about the same time.
     pub(crate) fn is_count_due(&self) -> bool {
         let (known, at) = (self.mapped(), self.count_at.load(Ordering::Relaxed));
+        if known < at {
+            return self.is_full();
+        }
         // Should whoever counts go away without having done it, the next is not far.
-        let next = known.saturating_add(CLAIMED);
-        self.is_full()
-            || known >= at && self.count_at.compare_exchange(at, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        let next = known.saturating_add((self.left(known) / 4).clamp(SPARE, CLAIMED_MAX));
+        self.is_full() || self.count_at.compare_exchange(at, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+
+    /// Returns how many mappings are left until no more instances are made, when the engine knows of `known`.
+    fn left(&self, known: u64) -> u64 {
+        let counted = *self.counted();
+        let Some(mappings) = counted.mappings else { return CLAIMED_MAX };
+        let grown = known.saturating_sub(counted.known).saturating_mul(counted.more) / 100;
+        mappings.full_at().saturating_sub(mappings.count.saturating_add(grown))
     }
 
     /// Has the mappings counted, if anything was made since they were: others than the engine may have made some.
@@ -199,7 +209,7 @@ impl Room {
                 let way = bound.saturating_sub(mappings.count) * 100 / counted.more;
                 // Where idle instances go, the way to the end is looked at several times.
                 let next = if mappings.is_tight() { way / 4 } else { way };
-                let next = known.saturating_add(next.max(COUNT_EVERY_MIN));
+                let next = known.saturating_add(next.max(COUNT_EVERY_MIN * 100 / counted.more));
                 (next, mappings.is_tight(), mappings.is_full_with(SPARE))
             }
             None => (u64::MAX, false, false),
@@ -259,12 +269,12 @@ mod tests {
             let counts = fill(known_of_each);
             assert_eq!(counts.first(), Some(&FIRST_COUNT.div_ceil(known_of_each)));
             let last = counts.last().copied().unwrap_or_default();
-            let most = 65_530 * 95 / 100 / 10;
+            let most = 65_530 * 97 / 100 / 10;
             assert!((most - 60..most + 60).contains(&last), "{known_of_each}: {counts:?}");
-            let before_tight = counts.iter().filter(|made| **made * 10 < 65_530 * 79 / 100).count();
+            let before_tight = counts.iter().filter(|made| **made * 10 < 65_530 * 93 / 100).count();
             assert!(before_tight <= 12 && counts.len() < 60, "{known_of_each}: {counts:?}");
         }
-        assert_eq!(fill(10).iter().filter(|made| **made < 5_200).count(), 1, "{:?}", fill(10));
+        assert_eq!(fill(10).iter().filter(|made| **made < 6_000).count(), 1, "{:?}", fill(10));
     }
 
     #[test]

@@ -151,11 +151,11 @@ async fn a_process_short_of_mappings_drops_idle_instances() {
         world.have(&format!("name {name}\nversion 1.0.0{busy}")).await;
         world.activate(name).await;
     }
-    world.machine.others.store(7_970, Ordering::SeqCst);
+    world.machine.others.store(9_370, Ordering::SeqCst);
     assert_eq!(world.registry.shed_instances().await.unwrap(), 0, "nobody has looked");
-    assert_eq!(world.registry.mappings().await.unwrap().unwrap().count, 8_000);
+    assert_eq!(world.registry.mappings().await.unwrap().unwrap().count, 9_400);
     assert_eq!(world.registry.shed_instances().await.unwrap(), 0, "just not too many");
-    world.machine.others.store(7_980, Ordering::SeqCst);
+    world.machine.others.store(9_380, Ordering::SeqCst);
     assert!(world.registry.mappings().await.unwrap().unwrap().is_tight());
     assert_eq!(world.registry.shed_instances().await.unwrap(), 2);
     assert_eq!(word(&world, "demo:b").await, InstanceWord::Live);
@@ -171,14 +171,14 @@ async fn a_process_without_room_refuses_one_more_instance_and_says_what_to_do() 
     }
     world.activate("demo:a").await;
     world.activate("demo:b").await;
-    world.machine.others.store(9_600, Ordering::SeqCst);
+    world.machine.others.store(9_700, Ordering::SeqCst);
     world.registry.mappings().await.unwrap();
     let report = world.activate("demo:c").await;
     let error = &report.failed[0].1;
     assert_eq!((error.kind(), error.code()), (ErrorKind::Exhausted, "mappings-exhausted"));
     assert_eq!(
         error.to_string(),
-        "there is no room for an instance of `demo:c`: the process has 9610 of the 10000 mappings that the system allows"
+        "there is no room for an instance of `demo:c`: the process has 9710 of the 10000 mappings that the system allows"
     );
     let hints = error.hints().join("\n");
     assert!(["evict", "vm.max_map_count", "lazy"].iter().all(|what| hints.contains(what)), "{hints}");
@@ -188,7 +188,7 @@ async fn a_process_without_room_refuses_one_more_instance_and_says_what_to_do() 
     call(&world, "demo:b").await.unwrap();
     // As the engine asks for a call that comes from another component.
     let refused = world.tracker.admit(&id("demo:a")).unwrap_err();
-    assert!(refused.reason.contains("9610 of the 10000 mappings"), "{}", refused.reason);
+    assert!(refused.reason.contains("9710 of the 10000 mappings"), "{}", refused.reason);
     world.tracker.admit(&id("demo:b")).unwrap();
 
     world.machine.others.store(100, Ordering::SeqCst);
@@ -201,7 +201,7 @@ async fn a_process_without_room_refuses_one_more_instance_and_says_what_to_do() 
 #[tokio::test]
 async fn mappings_are_counted_by_themselves_when_many_instances_were_made() {
     let world = World::new().await;
-    world.machine.others.store(9_600, Ordering::SeqCst);
+    world.machine.others.store(9_700, Ordering::SeqCst);
     world.have("name demo:a\nversion 1.0.0").await;
     world.activate("demo:a").await;
     let begun = Instant::now();
