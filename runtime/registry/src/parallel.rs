@@ -24,7 +24,8 @@ where
     W: Fn(T) -> F + Send + Sync + 'static,
 {
     let tasks = items.len().min(parallel);
-    let share = Arc::new(Share { left: Mutex::new(items.into_iter()), done: Mutex::default(), work });
+    let done = Mutex::new(Vec::with_capacity(items.len()));
+    let share = Arc::new(Share { left: Mutex::new(items.into_iter()), done, work });
     let mut running = JoinSet::new();
     for _ in 1..tasks {
         running.spawn(share.clone().run());
@@ -40,8 +41,9 @@ where
             running.spawn(share.clone().run());
         }
     }
-    let done = std::mem::take(&mut *lock(&share.done));
-    done.into_iter().map(Ok).chain(died).collect()
+    let mut done = std::mem::take(&mut *lock(&share.done));
+    done.extend(died);
+    done
 }
 
 /// Returns what a panic said.
@@ -53,7 +55,7 @@ fn words(panic: &(dyn std::any::Any + Send)) -> &str {
 /// What the tasks have in common.
 struct Share<T, R, W> {
     left: Mutex<std::vec::IntoIter<T>>,
-    done: Mutex<Vec<R>>,
+    done: Mutex<Vec<Result<R, RegistryError>>>,
     work: W,
 }
 
@@ -68,7 +70,7 @@ where
             let next = lock(&self.left).next();
             let Some(item) = next else { return };
             let result = (self.work)(item).await;
-            lock(&self.done).push(result);
+            lock(&self.done).push(Ok(result));
         }
     }
 }

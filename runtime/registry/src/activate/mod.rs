@@ -6,7 +6,7 @@ mod select;
 mod switch;
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use domain::graph::Graph;
 use domain::plan::plan_activation;
@@ -149,8 +149,10 @@ impl Registry {
             active = self.active_entries().await?;
         }
         let as_of = self.last_seq();
+        let count = active.len();
+        self.inner.places.lock().unwrap_or_else(PoisonError::into_inner).reserve(count);
         let waves = active_waves(active)?;
-        let mut report = ActivateReport::default();
+        let mut report = ActivateReport { activated: Vec::with_capacity(count), ..ActivateReport::default() };
         for wave in waves {
             report.waves.push(wave.iter().map(|entry| entry.id.clone()).collect());
             let registry = self.clone();
