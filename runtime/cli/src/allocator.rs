@@ -34,15 +34,17 @@ pub(crate) fn give_back_in_background() {
     }
 }
 
-/// Sets how long arenas keep pages, those that are there and those to come.
+/// Sets how long arenas that keep pages for ever keep them, those that are there and those to come.
 #[expect(unsafe_code, reason = "the allocator's settings have no safe names")]
 fn give_back_after(millis: isize) -> Result<(), Error> {
     // SAFETY: the allocator has these settings with these types, `ssize_t` and `unsigned`; the names end with a zero.
     unsafe {
-        raw::write(b"arenas.dirty_decay_ms\0", millis)?;
+        if raw::read::<isize>(b"arenas.dirty_decay_ms\0")? == FOR_EVER {
+            raw::write(b"arenas.dirty_decay_ms\0", millis)?;
+        }
         for arena in 0..raw::read::<u32>(b"arenas.narenas\0")? {
             let name = format!("arena.{arena}.dirty_decay_ms\0");
-            // Others are not there yet, or the one for large pieces, which keeps nothing.
+            // Others are not there yet, or as whoever started the program wanted them, or for large pieces, which are never kept.
             if raw::read::<isize>(name.as_bytes()).is_ok_and(|kept| kept == FOR_EVER) {
                 raw::write(name.as_bytes(), millis)?;
             }
