@@ -65,7 +65,7 @@ mod tests {
     #[test]
     fn each_memory_counts() {
         let engine = wasmtime::Engine::default();
-        let of = |wat: &str| of_instance(&Component::new(&engine, wat).unwrap());
+        let of = |text: &str| of_instance(&Component::new(&engine, wat::parse_str(text).unwrap()).unwrap());
         let one = "(core module $m (memory 1)) (core instance (instantiate $m))";
         assert_eq!(of("(component)"), 0);
         assert_eq!(of(&format!("(component {one})")), OF_MEMORY);
