@@ -199,14 +199,14 @@ impl Room {
             let before = counted.mappings.map_or(0, |before| before.count);
             let grown = known.saturating_sub(counted.known);
             if grown >= TELLING {
-                counted.more = (now.count.saturating_sub(before) * 100 / grown).clamp(KNOWN.0, KNOWN.1);
+                counted.more = (now.count.saturating_sub(before).saturating_mul(100) / grown).clamp(KNOWN.0, KNOWN.1);
             }
         }
         *counted = Counted { mappings, at: now, known, made, ..*counted };
         let (next, is_tight, is_full) = match mappings {
             Some(mappings) => {
                 let bound = if mappings.is_tight() { mappings.full_at() } else { mappings.tight_at() };
-                let way = bound.saturating_sub(mappings.count) * 100 / counted.more;
+                let way = bound.saturating_sub(mappings.count).saturating_mul(100) / counted.more;
                 // Where idle instances go, the way to the end is looked at several times.
                 let next = if mappings.is_tight() { way / 4 } else { way };
                 let next = known.saturating_add(next.max(COUNT_EVERY_MIN * 100 / counted.more));
@@ -275,6 +275,19 @@ mod tests {
             assert!(before_tight <= 12 && counts.len() < 60, "{known_of_each}: {counts:?}");
         }
         assert_eq!(fill(10).iter().filter(|made| **made < 6_000).count(), 1, "{:?}", fill(10));
+    }
+
+    #[test]
+    fn any_bound_of_the_system_can_be_counted_with() {
+        for limit in [0, 1, u64::MAX] {
+            let system = Arc::new(Tens(AtomicU64::new(2_000), limit));
+            let room = room(&system, 1);
+            for _ in 0..3 {
+                assert!(room.count(Timestamp::default()).is_some());
+                system.0.fetch_add(2_000, Ordering::Relaxed);
+                assert_eq!(room.is_full(), limit < u64::MAX);
+            }
+        }
     }
 
     #[test]
