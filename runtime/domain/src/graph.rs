@@ -89,34 +89,25 @@ impl Graph {
             .map(|edge| (number(&edge.dependency), number(&edge.dependent), &edge.label, edge.declared))
             .collect();
         numbered.sort_unstable();
-        let mut shape = DiGraph::with_capacity(ids.len(), numbered.len());
-        for _ in &ids {
-            shape.add_node(());
-        }
-        let mut labels = Vec::with_capacity(numbered.len());
-        for (dependency, dependent, label, declared) in numbered {
-            shape.add_edge(NodeIndex::from(dependency), NodeIndex::from(dependent), ());
-            labels.push((label.clone(), declared));
-        }
+        let shape = shape(ids.len(), numbered.iter().map(|(dependency, dependent, ..)| (*dependency, *dependent)));
+        let labels = numbered.into_iter().map(|(.., label, declared)| (label.clone(), declared)).collect();
         Self { ids, labels, shape }
     }
 
     /// Builds the graph of `ids`, which are ordered and differ, and of edges without labels between them: pairs of a dependent's and a
-    /// dependency's place in `ids`, both within it. For whoever has numbered them already.
+    /// dependency's place in `ids`; places beyond it are left out. For whoever has numbered them already.
     ///
     /// Cost: O(n + e log e).
     pub fn of_numbered(ids: Vec<ComponentId>, edges: impl IntoIterator<Item = (u32, u32)>) -> Self {
-        let mut edges: Vec<_> = edges.into_iter().map(|(dependent, dependency)| (dependency, dependent)).collect();
+        let is_there = |place: u32| (place as usize) < ids.len();
+        let mut edges: Vec<_> = edges
+            .into_iter()
+            .filter(|(dependent, dependency)| is_there(*dependent) && is_there(*dependency))
+            .map(|(dependent, dependency)| (dependency, dependent))
+            .collect();
         edges.sort_unstable();
-        let none: Arc<str> = "".into();
-        let labels = edges.iter().map(|_| (none.clone(), false)).collect();
-        let mut shape = DiGraph::with_capacity(ids.len(), edges.len());
-        for _ in &ids {
-            shape.add_node(());
-        }
-        for (dependency, dependent) in edges {
-            shape.add_edge(NodeIndex::from(dependency), NodeIndex::from(dependent), ());
-        }
+        let labels = vec![("".into(), false); edges.len()];
+        let shape = shape(ids.len(), edges);
         Self { ids, labels, shape }
     }
 
@@ -364,6 +355,19 @@ impl Levels {
         let ends = self.starts.iter().skip(1).copied().chain([self.order.len()]);
         self.starts.iter().zip(ends).filter_map(|(start, end)| self.order.get(*start..end))
     }
+}
+
+/// Makes the shape of a graph of `nodes` nodes and of edges from dependency to dependent.
+fn shape(nodes: usize, edges: impl IntoIterator<Item = (u32, u32), IntoIter: ExactSizeIterator>) -> DiGraph<(), ()> {
+    let edges = edges.into_iter();
+    let mut shape = DiGraph::with_capacity(nodes, edges.len());
+    for _ in 0..nodes {
+        shape.add_node(());
+    }
+    for (dependency, dependent) in edges {
+        shape.add_edge(NodeIndex::from(dependency), NodeIndex::from(dependent), ());
+    }
+    shape
 }
 
 /// Returns a shortest way of at least one step from `start` to `goal`, both ends included.

@@ -100,7 +100,8 @@ proptest! {
         let ids: Vec<_> = graph.nodes().cloned().collect();
         let place = |id: &ComponentId| ids.binary_search(id).unwrap() as u32;
         let numbered = graph.edges().map(|edge| (place(edge.dependent), place(edge.dependency)));
-        let waves = Graph::of_numbered(ids.clone(), numbered.collect::<Vec<_>>()).numbered_waves();
+        let beyond = (0, ids.len() as u32);
+        let waves = Graph::of_numbered(ids.clone(), numbered.chain([beyond]).collect::<Vec<_>>()).numbered_waves();
         let named = |wave: Vec<usize>| wave.into_iter().map(|place| ids[place].clone()).collect::<Vec<_>>();
         prop_assert_eq!(waves.map(|waves| waves.into_iter().map(named).collect()), graph.waves().ok());
     }

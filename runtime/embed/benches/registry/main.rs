@@ -68,7 +68,7 @@ fn time(work: impl FnOnce()) -> Duration {
 
 fn show(what: &str, beside: &str, bound: f64, (ours, theirs): (Duration, Duration)) {
     let ratio = ours.as_secs_f64() / theirs.as_secs_f64();
-    let bound = if bound.is_finite() { format!("bound {bound}") } else { "no bound".to_owned() };
+    let bound = if bound.is_finite() { format!("bound {bound:.2}") } else { "no bound".to_owned() };
     println!("{what}: {ours:.2?}, {beside}: {theirs:.2?}, ratio {ratio:.2} ({bound})");
 }
 

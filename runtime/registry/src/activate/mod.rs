@@ -30,7 +30,7 @@ pub(crate) use switch::no_revision;
 pub use switch::{Switch, SwitchReport};
 
 /// Fewest entries for which a thread of their own is worth its while.
-const READ_AT_ONCE: usize = 1_000;
+const READER_MIN: usize = 1_000;
 
 /// How one component of a plan came out.
 enum Step {
@@ -184,7 +184,7 @@ impl Registry {
             Ok(ids)
         });
         let ids = ids.await?;
-        let share = ids.len().div_ceil(self.parallel()).max(READ_AT_ONCE);
+        let share = ids.len().div_ceil(self.parallel()).max(READER_MIN);
         let shares: Vec<Vec<ComponentId>> = ids.chunks(share).map(<[_]>::to_vec).collect();
         let reading = shares.into_iter().map(|ids| {
             let state = self.inner.state.clone();

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -12,13 +12,15 @@ use domain::call::{CallExpression, CallOutcome, CallRequest};
 use domain::inspection::{ExternItem, ExternKind, FunctionSignature, Inspection};
 use domain::ports::{
     Beside, BlobStore, BoxFuture, CallRecord, Clock, Drain, Drained, Engine, EngineError, EngineObserver, FusePart,
-    GateUsage, GuestOutput, Handover, InstanceCount, InstanceState, Mappings, OutputLine, OutputSink, ProcessLimits,
-    SettingsStore, Settled, Slot, SourceError, Started, StateStore, StorageError, TakeOver, Unit, UnitSpec, Upkeep,
+    GateUsage, GuestOutput, Handover, InstanceCount, InstanceState, OutputLine, OutputSink, SettingsStore, Settled,
+    Slot, SourceError, Started, StateStore, StorageError, TakeOver, Unit, UnitSpec, Upkeep,
 };
 use domain::world::{Function, Interface, Item, Type, World as Types};
 use domain::{Actor, ComponentId, Digest, Failure, FailureKind, Phase, Timestamp};
 use registry::{RegisterRequest, Registry, Tracker};
 use storage::MemoryStore;
+
+use crate::machine::Machine;
 
 /// A clock that moves a microsecond each time it is asked.
 #[derive(Default)]
@@ -67,20 +69,6 @@ impl SettingsStore for Settings {
     fn save(&self, text: &str) -> Result<(), StorageError> {
         *self.0.lock().unwrap() = Some(text.to_owned());
         Ok(())
-    }
-}
-
-/// A process that may map ten thousand ranges: each instance takes ten, and there are others.
-#[derive(Default)]
-pub(crate) struct Machine {
-    pub(crate) others: AtomicU64,
-    live: AtomicU64,
-}
-
-impl ProcessLimits for Machine {
-    fn mappings(&self) -> Option<Mappings> {
-        let count = self.others.load(Ordering::SeqCst) + 10 * self.live.load(Ordering::SeqCst);
-        Some(Mappings { count, limit: 10_000 })
     }
 }
 

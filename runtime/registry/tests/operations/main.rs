@@ -18,6 +18,7 @@ mod edges;
 mod fakes;
 mod fusing;
 mod granting;
+mod machine;
 mod model;
 mod naming;
 mod pruning;
