@@ -9,8 +9,10 @@ use domain::Timestamp;
 use domain::ports::{Mappings, ProcessLimits};
 use tokio::sync::Notify;
 
-/// From how many mappings that the engine knows of on they are counted for the first time: an eighth of what systems usually allow.
-const FIRST_COUNT: u64 = 8_192;
+/// From how many mappings that the engine knows of on they are counted for the first time, which tells how many others have.
+const FIRST_COUNT: u64 = 256;
+/// After how many more they are counted again, which tells how well the engine knows: an eighth of what systems usually allow.
+const TRIAL: u64 = 8_192;
 /// By how many they grow at least until they are counted again.
 const COUNT_EVERY_MIN: u64 = 256;
 /// By how many they may grow at most while somebody counts, which takes up to a tenth of a second.
@@ -62,8 +64,8 @@ struct Counted {
     known: u64,
     /// Instances and units that were made until then.
     made: u64,
-    /// In percent, how many there were more for each that the engine knew of more.
-    more: u64,
+    /// In percent, how many there were more for each that the engine knew of more, once enough were made to tell.
+    more: Option<u64>,
 }
 
 impl Default for Room {
@@ -77,7 +79,7 @@ impl Default for Room {
             is_tight: AtomicBool::new(false),
             is_stale: AtomicBool::new(false),
             shortest_ttl_ms: AtomicU64::new(u64::MAX),
-            counted: Mutex::new(Counted { mappings: None, at: Timestamp::default(), known: 0, made: 0, more: KNOWN.0 }),
+            counted: Mutex::new(Counted { mappings: None, at: Timestamp::default(), known: 0, made: 0, more: None }),
             wake: Notify::new(),
         }
     }
@@ -160,7 +162,7 @@ impl Room {
     fn left(&self, known: u64) -> u64 {
         let counted = *self.counted();
         let Some(mappings) = counted.mappings else { return CLAIMED_MAX };
-        let grown = known.saturating_sub(counted.known).saturating_mul(counted.more) / 100;
+        let grown = known.saturating_sub(counted.known).saturating_mul(counted.more.unwrap_or(KNOWN.0)) / 100;
         mappings.full_at().saturating_sub(mappings.count.saturating_add(grown))
     }
 
@@ -195,21 +197,23 @@ impl Room {
         self.is_stale.store(false, Ordering::Relaxed);
         let mappings = self.system.get().and_then(|(system, _)| system.mappings());
         let mut counted = self.counted();
-        if let Some(now) = mappings {
-            let before = counted.mappings.map_or(0, |before| before.count);
+        if let (Some(before), Some(now)) = (counted.mappings, mappings) {
             let grown = known.saturating_sub(counted.known);
             if grown >= TELLING {
-                counted.more = (now.count.saturating_sub(before).saturating_mul(100) / grown).clamp(KNOWN.0, KNOWN.1);
+                let more = now.count.saturating_sub(before.count).saturating_mul(100) / grown;
+                counted.more = Some(more.clamp(KNOWN.0, KNOWN.1));
             }
         }
         *counted = Counted { mappings, at: now, known, made, ..*counted };
         let (next, is_tight, is_full) = match mappings {
             Some(mappings) => {
                 let bound = if mappings.is_tight() { mappings.full_at() } else { mappings.tight_at() };
-                let way = bound.saturating_sub(mappings.count).saturating_mul(100) / counted.more;
+                let more = counted.more.unwrap_or(KNOWN.0);
+                let way = bound.saturating_sub(mappings.count).saturating_mul(100) / more;
                 // Where idle instances go, the way to the end is looked at several times.
                 let next = if mappings.is_tight() { way / 4 } else { way };
-                let next = known.saturating_add(next.max(COUNT_EVERY_MIN * 100 / counted.more));
+                let next = if counted.more.is_none() { next.min(TRIAL) } else { next };
+                let next = known.saturating_add(next.max(COUNT_EVERY_MIN * 100 / more));
                 (next, mappings.is_tight(), mappings.is_full_with(SPARE))
             }
             None => (u64::MAX, false, false),
@@ -230,12 +234,13 @@ impl Room {
 mod tests {
     use super::*;
 
-    /// A process in which each thing that is made takes ten mappings, and its bound. The engine knows of some of them.
-    struct Tens(AtomicU64, u64);
+    /// A process in which each thing that is made takes ten mappings, and its bound; the last are mappings of others. The engine knows of
+    /// some of them.
+    struct Tens(AtomicU64, u64, u64);
 
     impl ProcessLimits for Tens {
         fn mappings(&self) -> Option<Mappings> {
-            Some(Mappings { count: self.0.load(Ordering::Relaxed) * 10, limit: self.1 })
+            Some(Mappings { count: self.0.load(Ordering::Relaxed) * 10 + self.2, limit: self.1 })
         }
     }
 
@@ -246,8 +251,8 @@ mod tests {
     }
 
     /// Makes one after the other until there is no room, and returns after how many the mappings were counted.
-    fn fill(known_of_each: u64) -> Vec<u64> {
-        let system = Arc::new(Tens(AtomicU64::new(0), 65_530));
+    fn fill(known_of_each: u64, others: u64) -> Vec<u64> {
+        let system = Arc::new(Tens(AtomicU64::new(0), 65_530, others));
         let room = room(&system, known_of_each);
         let mut counts = Vec::new();
         while !room.is_full() {
@@ -257,7 +262,7 @@ mod tests {
                 room.count(Timestamp::default());
                 counts.push(made);
             }
-            assert!(made * 10 < 65_530, "{counts:?}");
+            assert!(made * 10 + others < 65_530, "{counts:?}");
         }
         counts
     }
@@ -265,22 +270,29 @@ mod tests {
     #[test]
     fn mappings_are_counted_when_they_may_have_become_too_many() {
         // The engine knows of as many as there are, of twice as many, or only of a part.
-        for known_of_each in [10, 13, 20, 4, 2] {
-            let counts = fill(known_of_each);
+        for (known_of_each, others) in [(10, 300), (10, 5_000), (13, 0), (20, 300), (4, 300), (2, 0)] {
+            let counts = fill(known_of_each, others);
             assert_eq!(counts.first(), Some(&FIRST_COUNT.div_ceil(known_of_each)));
             let last = counts.last().copied().unwrap_or_default();
-            let most = 65_530 * 97 / 100 / 10;
+            let most = (65_530 * 97 / 100 - others) / 10;
             assert!((most - 60..most + 60).contains(&last), "{known_of_each}: {counts:?}");
-            let before_tight = counts.iter().filter(|made| **made * 10 < 65_530 * 93 / 100).count();
-            assert!(before_tight <= 12 && counts.len() < 60, "{known_of_each}: {counts:?}");
+            let early = counts.iter().filter(|made| **made * 10 + others < 65_530 * 93 / 100).count();
+            assert!(early <= 12 && counts.len() < 60, "{known_of_each}: {counts:?}");
         }
-        assert_eq!(fill(10).iter().filter(|made| **made < 6_000).count(), 1, "{:?}", fill(10));
+    }
+
+    #[test]
+    fn where_the_engine_knows_of_all_only_two_counts_come_before_idle_instances_go() {
+        for others in [0, 300, 5_000] {
+            let counts = fill(10, others);
+            assert_eq!(counts.iter().filter(|made| **made * 10 + others < 61_500).count(), 2, "{others}: {counts:?}");
+        }
     }
 
     #[test]
     fn any_bound_of_the_system_can_be_counted_with() {
         for limit in [0, 1, u64::MAX] {
-            let system = Arc::new(Tens(AtomicU64::new(2_000), limit));
+            let system = Arc::new(Tens(AtomicU64::new(2_000), limit, 0));
             let room = room(&system, 1);
             for _ in 0..3 {
                 assert!(room.count(Timestamp::default()).is_some());
@@ -292,7 +304,7 @@ mod tests {
 
     #[test]
     fn a_full_process_has_room_again_once_something_was_dropped() {
-        let system = Arc::new(Tens(AtomicU64::new(95), 1_000));
+        let system = Arc::new(Tens(AtomicU64::new(95), 1_000, 0));
         let room = room(&system, 10);
         let now = Timestamp::from_micros(1_000_000);
         assert!(room.count(now).is_some() && room.is_full() && room.is_count_due());
