@@ -20,6 +20,7 @@ use crate::compile::{Broken, Made, Memorable, Order, Sink};
 use crate::engine::Shared;
 use crate::failure::Scene;
 use crate::inspect;
+use crate::layout::text_apart;
 use crate::lines::{self, SourceLines};
 use crate::settings::OWN_THREADS_FROM;
 
@@ -263,7 +264,8 @@ fn invalid(reason: &str) -> (FailureKind, String) {
 
 /// Compiles in this process.
 fn compile(shared: &Shared, bytes: &[u8]) -> Result<Vec<u8>, (FailureKind, String)> {
-    let work = || shared.engine.precompile_component(bytes).map_err(|error| invalid(&format!("{error:#}")));
+    let compile = || shared.engine.precompile_component(bytes).map_err(|error| invalid(&format!("{error:#}")));
+    let work = || compile().map(text_apart);
     if bytes.len() < OWN_THREADS_FROM {
         return work();
     }
@@ -287,6 +289,6 @@ fn deserialize_file(engine: &wasmtime::Engine, path: &Path) -> wasmtime::Result<
 #[expect(unsafe_code, reason = "native code can only be loaded by trusting its bytes")]
 fn deserialize(engine: &wasmtime::Engine, code: &[u8]) -> wasmtime::Result<Component> {
     // SAFETY: the bytes are what `precompile_component` of the same engine has just returned, in this process or in a worker
-    // that this process has started.
+    // that this process has started, with the parts of it in another order.
     unsafe { Component::deserialize(engine, code) }
 }

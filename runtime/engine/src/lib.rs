@@ -17,6 +17,7 @@ mod epoch;
 mod failure;
 mod gate;
 mod inspect;
+mod layout;
 mod ledger;
 mod limiter;
 mod lines;

@@ -9,6 +9,7 @@ use wasmtime::Engine;
 use super::confine::{self, Bounds};
 use super::frame::{self, Kind};
 use super::job::{Done, Failed, Fault, Job, PROTOCOL, Ready};
+use crate::layout::text_apart;
 use crate::settings::EngineSettings;
 use crate::{code, config, lines};
 
@@ -110,6 +111,7 @@ impl Prepared {
             catch_unwind(AssertUnwindSafe(|| self.threads.install(|| self.engine.precompile_component(&wasm))));
         let failed = match compiled {
             Ok(Ok(code)) => {
+                let code = text_apart(code);
                 frame::write(&mut io::stdout().lock(), Kind::Code, &code)?;
                 let lines = lines::are_there(&wasm);
                 answer(Kind::Done, &Done { bytes: code.len() as u64, lines })?;

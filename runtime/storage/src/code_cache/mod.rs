@@ -16,6 +16,7 @@ use std::time::{Duration, SystemTime};
 
 use domain::Timestamp;
 use domain::ports::{CodeCache, CodeKey, CodeWriter, Refusal, StorageError};
+use rustix::fs::{Advice, SeekFrom};
 
 use crate::files;
 use checked::{is_marked, put_mark};
@@ -44,6 +45,9 @@ const REFUSED: &str = "refused";
 
 /// Bytes that are read at once to check a file.
 const READ_BYTES: usize = 32 << 10;
+
+/// What is in a hole.
+const ZEROS: &[u8] = &[0; 4_096];
 
 /// Compiled code in the folder `cache` of the data folder, safe to delete at any moment.
 ///
@@ -154,7 +158,9 @@ impl FileCodeCache {
                 // Another process may have removed it in between.
                 let Ok(metadata) = file.metadata() else { continue };
                 let used = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
-                found.push(CachedFile { path: file.path(), bytes: metadata.len(), used });
+                // A file may have holes, which take no room.
+                let bytes = metadata.len().min(metadata.blocks() * 512);
+                found.push(CachedFile { path: file.path(), bytes, used });
             }
         }
         Ok(found)
@@ -185,23 +191,47 @@ fn seal(checksum: u32) -> [u8; SEAL_BYTES] {
 
 /// Reads the file of `size` bytes and tells whether it ends in the seal of what is before.
 fn is_sealed(file: &File, size: u64) -> bool {
-    let Some(mut left) = size.checked_sub(SEAL_BYTES as u64) else { return false };
-    // Most files fit, and are read at once.
+    let Some(code) = size.checked_sub(SEAL_BYTES as u64) else { return false };
+    // The system keeps in memory what it reads, and holes are not worth that: neither read nor read ahead. Where it cannot be told, it
+    // takes more memory.
+    let _ = rustix::fs::fadvise(file, 0, None, Advice::Random);
     let mut buffer = [MaybeUninit::<u8>::uninit(); READ_BYTES];
-    let (mut checksum, mut found) = (0, Vec::with_capacity(SEAL_BYTES));
-    while found.len() < SEAL_BYTES {
-        let piece = match rustix::io::read(file, &mut buffer) {
-            Ok((piece, _)) if !piece.is_empty() => piece,
-            Err(rustix::io::Errno::INTR) => continue,
-            Ok(_) | Err(_) => return false,
-        };
-        let code = usize::try_from(left).unwrap_or(usize::MAX).min(piece.len());
-        let (code, rest) = piece.split_at(code);
-        checksum = crc32c::crc32c_append(checksum, code);
-        left -= code.len() as u64;
-        found.extend_from_slice(rest);
+    let (mut at, mut checksum, mut found) = (0, 0, Vec::with_capacity(SEAL_BYTES));
+    while at < size {
+        let (from, to) = data_from(file, at, size);
+        let mut hole = from.min(code).saturating_sub(at);
+        while hole > 0 {
+            let zeros = ZEROS.get(..usize::try_from(hole).unwrap_or(usize::MAX)).unwrap_or(ZEROS);
+            checksum = crc32c::crc32c_append(checksum, zeros);
+            hole -= zeros.len() as u64;
+        }
+        at = from;
+        while at < to {
+            let most = usize::try_from(to - at).unwrap_or(usize::MAX).min(READ_BYTES);
+            let piece = match rustix::io::pread(file, buffer.get_mut(..most).unwrap_or_default(), at) {
+                Ok((piece, _)) if !piece.is_empty() => piece,
+                Err(rustix::io::Errno::INTR) => continue,
+                Ok(_) | Err(_) => return false,
+            };
+            let left = usize::try_from(code.saturating_sub(at)).unwrap_or(usize::MAX);
+            let (code, rest) = piece.split_at(left.min(piece.len()));
+            checksum = crc32c::crc32c_append(checksum, code);
+            found.extend_from_slice(rest);
+            at += piece.len() as u64;
+        }
     }
     found == seal(checksum)
+}
+
+/// Returns from where to where the next data of the file is, from `at` on; what is before it are zeros. Nothing but data where the system
+/// does not know of holes.
+fn data_from(file: &File, at: u64, size: u64) -> (u64, u64) {
+    let seek = |to| rustix::fs::seek(file, to);
+    match seek(SeekFrom::Data(at)) {
+        Ok(from) => (from.min(size), seek(SeekFrom::Hole(from)).map_or(size, |to| to.min(size))),
+        Err(rustix::io::Errno::NXIO) => (size, size),
+        Err(_) => (at, size),
+    }
 }
 
 /// Tells whether nobody but this user can have written to what `metadata` is of.
@@ -396,6 +426,24 @@ mod tests {
         let path = writer.finish().unwrap();
         assert_eq!(cache.find(&key("a")), Some(path.clone()));
         assert!(std::fs::read(&path).unwrap().starts_with(b"native"));
+    }
+
+    #[test]
+    fn zeros_take_no_room_and_come_back() {
+        let (_folder, cache) = cache(200_000);
+        let zeros = |kib: usize| vec![0; kib << 10];
+        let pieces = [zeros(100), b"code".to_vec(), zeros(3), zeros(200), b"more".repeat(2_000), zeros(64)];
+        let mut writer = cache.begin(&key("a")).unwrap();
+        pieces.iter().for_each(|piece| writer.write(piece).unwrap());
+        let path = writer.finish().unwrap();
+        assert_eq!(cache.find(&key("a")), Some(path.clone()));
+        let (found, whole) = (std::fs::read(&path).unwrap(), pieces.concat());
+        assert!(found.starts_with(&whole) && found.len() == whole.len() + SEAL_BYTES);
+        // Nor do they count: two such files are within the bound.
+        cache.store(&key("b"), &whole).unwrap();
+        assert!(cache.find(&key("a")).is_some());
+        assert!(path.metadata().unwrap().blocks() * 512 < 64 << 10);
+        assert!(cache.list().unwrap().iter().map(|file| file.bytes).sum::<u64>() < 100_000);
     }
 
     #[test]

@@ -1,14 +1,17 @@
 //! Code that comes in pieces, written to a file that is found once it is whole.
 
 use std::fs::File;
-use std::io::Write as _;
+use std::io::{Seek as _, Write as _};
 use std::path::PathBuf;
 
 use domain::ports::{CodeWriter, StorageError};
 
-use super::{FileCodeCache, SEAL_BYTES, seal};
+use super::{FileCodeCache, seal};
 use crate::fail;
 use crate::files;
+
+/// As many zeros are left out of the file, so that they take no room on the disk: a page, the least that a disk has.
+const HOLE: usize = 4_096;
 
 /// A file of compiled code that is being written beside the place it is for.
 pub(super) struct FileWriter<'a> {
@@ -18,6 +21,7 @@ pub(super) struct FileWriter<'a> {
     /// `None` once it has its name.
     file: Option<File>,
     checksum: u32,
+    /// Bytes that take room.
     bytes: u64,
 }
 
@@ -32,8 +36,26 @@ impl<'a> FileWriter<'a> {
     fn append(&mut self, bytes: &[u8]) -> Result<(), StorageError> {
         // Only `finish` takes the file, and it takes all of this.
         let Some(file) = &mut self.file else { return Ok(()) };
-        file.write_all(bytes).map_err(files::at(&self.partial))
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let (hole, after) = rest.split_at(leading(rest, is_hole));
+            let (data, after) = after.split_at(leading(after, |piece| !is_hole(piece)));
+            file.seek_relative(i64::try_from(hole.len()).unwrap_or(i64::MAX)).map_err(files::at(&self.partial))?;
+            file.write_all(data).map_err(files::at(&self.partial))?;
+            self.bytes += data.len() as u64;
+            rest = after;
+        }
+        Ok(())
     }
+}
+
+fn is_hole(piece: &[u8]) -> bool {
+    piece.len() == HOLE && piece.iter().all(|byte| *byte == 0)
+}
+
+/// Returns how many bytes the pieces have with which `bytes` begins and which are all of that kind.
+fn leading(bytes: &[u8], is_kind: impl Fn(&[u8]) -> bool) -> usize {
+    bytes.chunks(HOLE).take_while(|piece| is_kind(piece)).map(<[u8]>::len).sum()
 }
 
 impl CodeWriter for FileWriter<'_> {
@@ -41,7 +63,6 @@ impl CodeWriter for FileWriter<'_> {
         self.append(piece)?;
         fail::point("half written", &self.path);
         self.checksum = crc32c::crc32c_append(self.checksum, piece);
-        self.bytes += piece.len() as u64;
         Ok(())
     }
 
@@ -51,7 +72,7 @@ impl CodeWriter for FileWriter<'_> {
         std::fs::rename(&self.partial, &self.path).map_err(files::at(&self.path))?;
         self.file = None;
         fail::point("after rename", &self.path);
-        self.cache.bound(self.bytes + SEAL_BYTES as u64, &self.path)?;
+        self.cache.bound(self.bytes, &self.path)?;
         Ok(self.path.clone())
     }
 }
