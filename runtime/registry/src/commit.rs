@@ -49,8 +49,8 @@ impl Registry {
         }
     }
 
-    /// As [`Registry::commit`]; `turn` is called as soon as the events are durable, before anybody hears of them. It is not called where
-    /// the decision was an error.
+    /// As [`Registry::commit`]; `turn` is called as soon as the events survive what they are to, before anybody hears of them. It is not
+    /// called where the decision was an error.
     pub(crate) async fn commit_and_turn<T, D>(
         &self,
         decide: D,

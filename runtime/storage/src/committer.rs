@@ -41,6 +41,7 @@ enum Job {
     Write(SyncSender<Vec<u8>>),
     CatchUp(SyncSender<Result<(), StorageError>>),
     Secure(Durability, oneshot::Sender<Result<(), StorageError>>),
+    Relax(oneshot::Sender<Result<(), StorageError>>),
     Freeze(Segment, SyncSender<Result<Frozen, StorageError>>),
 }
 
@@ -101,6 +102,12 @@ impl Queue {
     pub(crate) fn secure(&self, durability: Durability) -> Option<oneshot::Receiver<Result<(), StorageError>>> {
         let (answer, receiver) = oneshot::channel();
         self.0.send(Box::new(Job::Secure(durability, answer))).ok().map(|()| receiver)
+    }
+
+    /// Queues that records which may get lost will follow, and returns where the answer will come; `None` if the committer is gone.
+    pub(crate) fn relax(&self) -> Option<oneshot::Receiver<Result<(), StorageError>>> {
+        let (answer, receiver) = oneshot::channel();
+        self.0.send(Box::new(Job::Relax(answer))).ok().map(|()| receiver)
     }
 
     /// Queues counters and returns where the answer will come; `None` if the committer is gone.
@@ -241,6 +248,7 @@ impl Work {
                     }
                     Job::CatchUp(answer) => drop(answer.send(self.catch_up())),
                     Job::Secure(durability, answer) => drop(answer.send(self.secure(durability))),
+                    Job::Relax(answer) => drop(answer.send(self.journal.relax())),
                     Job::Freeze(segment, answer) => drop(answer.send(self.freeze(segment))),
                     // Decisions are taken as they come.
                     Job::Decide(_) => {}

@@ -109,6 +109,9 @@ impl Life {
                 1 if weak => Durability::Process,
                 _ => Durability::Power,
             };
+            if dice.roll(4) == 0 {
+                self.goes_on(journal.relax())?;
+            }
             let mut group = match journal.begin_group(Timestamp::from_micros(4)) {
                 Ok(group) => group,
                 Err(error) => {
@@ -135,7 +138,8 @@ impl Life {
                 continue;
             }
             self.refused.clear();
-            if durability == Durability::Power {
+            let is_secured = dice.roll(4) == 0 && self.goes_on(journal.secure(Durability::Power))?;
+            if durability == Durability::Power || is_secured {
                 self.safe = head;
             }
         }

@@ -211,6 +211,11 @@ impl StateStore for JournaledState {
         Box::pin(async move { queued?.ok_or_else(gone)?.await.unwrap_or_else(|_| Err(gone())) })
     }
 
+    fn relax(&self) -> BoxFuture<'static, Result<(), StorageError>> {
+        let queued = self.queue().map(|queue| queue.relax());
+        Box::pin(async move { queued?.ok_or_else(gone)?.await.unwrap_or_else(|_| Err(gone())) })
+    }
+
     fn secure(&self, durability: Durability) -> BoxFuture<'static, Result<(), StorageError>> {
         let queued = self.queue().map(|queue| queue.secure(durability));
         Box::pin(async move { queued?.ok_or_else(gone)?.await.unwrap_or_else(|_| Err(gone())) })

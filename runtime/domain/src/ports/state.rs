@@ -177,6 +177,15 @@ pub trait StateStore: StateView {
         self.commit(actor, decide)
     }
 
+    /// Sees to it that changes below [`Durability::Power`] do not wait for the disk, until one is made that has to survive a power cut.
+    /// Without this the first of them waits for a note on the disk that records may get lost. Stores that have no choice have nothing to do.
+    ///
+    /// # Errors
+    /// [`StorageError`] of the disk.
+    fn relax(&self) -> BoxFuture<'static, Result<(), StorageError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
     /// Returns once every change that was asked for so far survives what `durability` says, or was refused. Stores that have no
     /// choice have nothing to do.
     ///

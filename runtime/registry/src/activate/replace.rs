@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use domain::entry::StateRef;
-use domain::ports::{Beside, Drain, Settled, Slot, TakeOver, Unit};
+use domain::ports::{Beside, Drain, Durability, Settled, Slot, TakeOver, Unit};
 use domain::{ComponentId, Entry, Failure, FailureKind, Phase, Record, Status};
 use tokio::sync::OwnedMutexGuard;
 
@@ -119,6 +119,13 @@ impl Registry {
         let old = self.slot(id).unit();
         let drain = self.drain_time(&before);
         let unit = Arc::clone(&prepared.unit);
+        // Calls will wait for the change to be written, so it does not wait for the disk: a power cut right after it leaves the old
+        // revision, as one right before it does.
+        let wanted = self.durability.unwrap_or_else(|| self.settings().durability);
+        let quick = self.with_durability(Some(wanted.min(Durability::Process)));
+        if wanted > Durability::Process {
+            self.inner.state.relax().await?;
+        }
         let how = TakeOver { wait: drain, is_lazy: self.own_instances(&after).is_lazy() };
         let handover = match unit.take_over(old.as_deref(), how).await {
             Ok(handover) => handover,
@@ -148,7 +155,7 @@ impl Registry {
                 None => handover.leave_beside(Beside { id: id.clone(), state: None }),
             };
         };
-        if let Err(error) = self.commit_active(&after, prepared.recipe.as_ref(), started, turn).await {
+        if let Err(error) = quick.commit_active(&after, prepared.recipe.as_ref(), started, turn).await {
             // The one in service goes on; nothing of this one is kept.
             unit.stop().await;
             return Err(error);
@@ -170,6 +177,9 @@ impl Registry {
         drop(preparing);
         if let Some(old) = old.filter(|_| kept.is_none()) {
             self.retire_after(old, callers, Drain::all(drain));
+        }
+        if wanted > Durability::Process {
+            self.inner.state.secure(wanted).await?;
         }
         let activated = self.activated(&after, prepared.recipe.as_ref(), started).await?;
         let kept = match kept {

@@ -55,6 +55,25 @@ async fn the_level_of_the_settings_is_in_force_at_once() {
 }
 
 #[tokio::test]
+async fn a_swap_is_safe_once_it_is_over_whether_or_not_it_happened() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_storage, world) = world(folder.path()).await;
+    world.have("name demo:a\nversion 1.0.0\nremembers forty-two\nexport registry:component/state@0.1.0").await;
+    world.activate("demo:a").await;
+    for (version, wrong, is_swapped) in [("2.0.0", "", true), ("3.0.0", "\nunhealthy", false), ("4.0.0", "", true)] {
+        let more = format!("{wrong}\nexport registry:component/state@0.1.0");
+        world.have(&format!("name demo:a\nversion {version}{more}")).await;
+        let report = world.activate(&format!("demo:a@{version}")).await;
+        assert_eq!((report.failed.is_empty(), is_unsynced(folder.path())), (is_swapped, false), "{version}");
+    }
+    // What need not survive a power cut is not made to.
+    world.have("name demo:a\nversion 5.0.0").await;
+    let process = world.registry.with_durability(Some(Durability::Process));
+    process.use_revision(&id("demo:a"), 5).await.unwrap();
+    assert!(!is_unsynced(folder.path()), "as all operations on an active component");
+}
+
+#[tokio::test]
 async fn another_word_is_refused_with_the_three_there_are() {
     let world = World::new().await;
     let error = world.registry.set_setting("durability", Some("disk")).await.unwrap_err();

@@ -165,6 +165,15 @@ impl Journal {
         }
     }
 
+    /// Writes down that records which are still to come may get lost.
+    ///
+    /// # Errors
+    /// [`StorageError`] of the disk.
+    pub(crate) fn relax(&mut self) -> Result<(), StorageError> {
+        self.mend()?;
+        self.mark(self.head.seq + 1)
+    }
+
     fn sync(&mut self) -> Result<(), StorageError> {
         self.write()?;
         if let Err(error) = self.file.sync() {

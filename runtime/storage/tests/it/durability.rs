@@ -103,6 +103,29 @@ fn only_what_was_not_synced_may_be_missing_without_an_error() {
 }
 
 #[test]
+fn what_may_get_lost_is_noted_before_the_change_that_does_not_wait_for_that() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = open(folder.path());
+    let marked = ["00000000000000000001.jsonl", "unsynced"];
+    commit_with(&storage, "a", Durability::Power);
+    wait(storage.state.relax()).unwrap();
+    assert_eq!(journal_files(folder.path()), marked);
+    commit_with(&storage, "b", Durability::Process);
+    assert_eq!(
+        (crate::fixtures::lines(folder.path()).len(), journal_files(folder.path())),
+        (3, marked.map(String::from).to_vec())
+    );
+    wait(storage.state.secure(Durability::Power)).unwrap();
+    assert_eq!(journal_files(folder.path()), marked[..1]);
+    // Where nothing came after it, the next change that has to survive takes it back.
+    wait(storage.state.relax()).unwrap();
+    wait(storage.state.relax()).unwrap();
+    commit_with(&storage, "c", Durability::Power);
+    assert_eq!(journal_files(folder.path()), marked[..1]);
+    storage.close().unwrap();
+}
+
+#[test]
 fn what_is_there_can_be_made_as_safe_as_is_wanted_later() {
     let folder = tempfile::tempdir().unwrap();
     let storage = open(folder.path());
