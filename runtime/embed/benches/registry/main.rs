@@ -11,6 +11,7 @@ mod limits;
 mod planning;
 mod quarantine;
 mod restart;
+mod stolen;
 mod swapping;
 
 use std::time::{Duration, Instant};

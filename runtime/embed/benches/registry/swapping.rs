@@ -1,7 +1,8 @@
 //! What callers see of swaps: eight of them at full rate, with another revision in service every few milliseconds and without.
 //!
 //! A pause is how much longer the longest call took than the 99th percentile of calls without swaps. Among millions of calls the longest is
-//! one that the system interrupted, so rounds with swaps and rounds without take turns, and so do threads that only read the clock.
+//! one that was interrupted, so rounds with swaps and rounds without take turns, and time for which the machine's host took a processor away
+//! from the threads that call is left out; with it is printed beside.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,6 +14,8 @@ use domain::{ComponentId, ComponentManifest};
 use embed::{ManifestSource, OpenOptions, RegisterRequest, Registry, Target};
 use tokio::runtime::Runtime;
 
+use crate::stolen;
+
 /// Callers at full rate.
 const CALLERS: usize = 8;
 const SWAPS: u32 = 100;
@@ -20,6 +23,8 @@ const SWAPS: u32 = 100;
 const EVERY: Duration = Duration::from_millis(20);
 /// Rounds of each kind; a round takes some two seconds.
 const ROUNDS: usize = 5;
+/// From how long on a call is looked at more closely.
+const LONG: Duration = Duration::from_millis(1);
 /// The bound of the longest pause.
 const PAUSE_MAX: Duration = Duration::from_millis(5);
 
@@ -77,31 +82,58 @@ async fn case(what: &str, wat: &str, more: &str) -> Result<()> {
         // The second one waits.
         activate(&registry, &id, "1.0.0").await?;
     }
-    let (mut usual, mut pauses, mut without, mut gaps, mut moved) = (vec![], vec![], vec![], vec![], Duration::ZERO);
-    let mut calls = 0;
+    let (mut usual, mut moved, mut calls) = (vec![], Duration::ZERO, 0);
+    let (mut with, mut without) = (Pauses::default(), Pauses::default());
     for _ in 0..ROUNDS {
-        let (mut quiet, _) = under_load(&registry, &id, 0).await?;
-        let (swapped, paused) = under_load(&registry, &id, SWAPS).await?;
-        quiet.sort_unstable();
-        let p99 = quiet.get(quiet.len() * 99 / 100).copied().unwrap_or_default();
-        let longest = |took: &[Duration]| took.iter().max().copied().unwrap_or_default().saturating_sub(p99);
+        let mut quiet = under_load(&registry, &id, 0).await?;
+        let swapped = under_load(&registry, &id, SWAPS).await?;
+        quiet.took.sort_unstable();
+        let p99 = quiet.took.get(quiet.took.len() * 99 / 100).copied().unwrap_or_default();
         usual.push(p99);
-        without.push(longest(&quiet));
-        pauses.push(longest(&swapped));
-        gaps.push(longest_gap(EVERY * SWAPS));
-        moved = moved.max(paused);
-        calls += swapped.len();
+        let taken = stolen::taken();
+        without.add(&quiet, &taken, p99);
+        with.add(&swapped, &taken, p99);
+        moved = moved.max(swapped.moved);
+        calls += swapped.took.len();
     }
     println!(
         "{ROUNDS} times {SWAPS} swaps under {CALLERS} callers, {what}: {calls} calls, none failed; usual p99 {}; longest pause {} (bound \
-         {PAUSE_MAX:?}), without swaps {}, of threads that only read the clock {}; state was moved in at most {moved:.2?}",
+         {PAUSE_MAX:?}), without swaps {}; with what the host took, {} and {}; state was moved in at most {moved:.2?}",
         shown(&mut usual),
-        shown(&mut pauses),
-        shown(&mut without),
-        shown(&mut gaps),
+        shown(&mut with.own),
+        shown(&mut without.own),
+        shown(&mut with.seen),
+        shown(&mut without.seen),
     );
     registry.close().await?;
     Ok(())
+}
+
+/// The longest pause of each round: as callers saw it, and without what the host took.
+#[derive(Default)]
+struct Pauses {
+    seen: Vec<Duration>,
+    own: Vec<Duration>,
+}
+
+impl Pauses {
+    fn add(&mut self, load: &Load, taken: &[(Instant, Instant)], usual: Duration) {
+        let short = load.took.iter().filter(|took| **took < LONG).max().copied().unwrap_or_default();
+        let own = load.long.iter().map(|(from, to)| stolen::left(taken, *from, *to)).max().unwrap_or_default();
+        let seen = load.took.iter().max().copied().unwrap_or_default();
+        self.own.push(own.max(short).saturating_sub(usual));
+        self.seen.push(seen.saturating_sub(usual));
+    }
+}
+
+/// What callers saw in a round.
+#[derive(Default)]
+struct Load {
+    took: Vec<Duration>,
+    /// From when to when each call went that took at least [`LONG`].
+    long: Vec<(Instant, Instant)>,
+    /// The longest standstill while state was moved.
+    moved: Duration,
 }
 
 /// The median, and the most.
@@ -109,23 +141,6 @@ fn shown(times: &mut [Duration]) -> String {
     times.sort_unstable();
     let at = |place: usize| times.get(place).copied().unwrap_or_default();
     format!("{:.2?} (at most {:.2?})", at(times.len() / 2), at(times.len().saturating_sub(1)))
-}
-
-/// Returns for how long, at most, the system kept one of as many threads as there are processors from reading the clock.
-fn longest_gap(time: Duration) -> Duration {
-    let watch = || {
-        let (begun, mut last, mut longest) = (Instant::now(), Instant::now(), Duration::ZERO);
-        while begun.elapsed() < time {
-            longest = longest.max(last.elapsed());
-            last = Instant::now();
-        }
-        longest
-    };
-    let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get());
-    std::thread::scope(|scope| {
-        let watching: Vec<_> = (0..threads).map(|_| scope.spawn(watch)).collect();
-        watching.into_iter().filter_map(|one| one.join().ok()).max().unwrap_or_default()
-    })
 }
 
 async fn activate(registry: &Registry, id: &ComponentId, version: &str) -> Result<Duration> {
@@ -142,42 +157,52 @@ async fn activate(registry: &Registry, id: &ComponentId, version: &str) -> Resul
     }
 }
 
-/// Calls from all sides for as long as `swaps` swaps take, or would; returns how long each call took, and the longest standstill.
-async fn under_load(registry: &Registry, id: &ComponentId, swaps: u32) -> Result<(Vec<Duration>, Duration)> {
+/// Calls from all sides for as long as `swaps` swaps take, or would.
+async fn under_load(registry: &Registry, id: &ComponentId, swaps: u32) -> Result<Load> {
     let done = Arc::new(AtomicBool::new(false));
     let callers: Vec<_> = (0..CALLERS)
         .map(|_| {
             let (registry, id, done) = (registry.clone(), id.clone(), Arc::clone(&done));
             tokio::spawn(async move {
-                let mut took = Vec::new();
+                let mut load = Load::default();
                 let handle = registry.instance(&id).await?;
                 while !done.load(Ordering::Relaxed) {
                     let expression = CallExpression::Json { function: "next".to_owned(), args: vec![] };
                     let begun = Instant::now();
                     handle.call(CallRequest { expression, ..CallRequest::default() }).await?;
-                    took.push(begun.elapsed());
+                    let took = begun.elapsed();
+                    load.took.push(took);
+                    if took >= LONG {
+                        load.long.push((begun, begun + took));
+                    }
+                    stolen::look();
                     // A call that waits for nothing never gives the thread to those who swap.
                     tokio::task::yield_now().await;
                 }
-                Ok::<_, embed::RegistryError>(took)
+                Ok::<_, embed::RegistryError>(load)
             })
         })
         .collect();
-    let mut paused = Duration::ZERO;
+    let mut all = Load::default();
     if swaps == 0 {
         tokio::time::sleep(EVERY * SWAPS).await;
     }
     for swap in 0..swaps {
-        paused = paused.max(activate(registry, id, if swap % 2 == 0 { "2.0.0" } else { "1.0.0" }).await?);
+        let version = if swap % 2 == 0 { "2.0.0" } else { "1.0.0" };
+        // On the threads that call, too, as in a server; one more thread would be one that they wait for.
+        let (registry, id) = (registry.clone(), id.clone());
+        let swap = tokio::spawn(async move { activate(&registry, &id, version).await });
+        all.moved = all.moved.max(swap.await.map_err(|died| anyhow!("a swap died: {died}"))??);
         tokio::time::sleep(EVERY).await;
     }
     done.store(true, Ordering::Relaxed);
-    let mut took = Vec::new();
     for caller in callers {
-        took.extend(caller.await.map_err(|died| anyhow!("a caller died: {died}"))??);
+        let load = caller.await.map_err(|died| anyhow!("a caller died: {died}"))??;
+        all.took.extend(load.took);
+        all.long.extend(load.long);
     }
-    if took.is_empty() {
+    if all.took.is_empty() {
         bail!("nobody called");
     }
-    Ok((took, paused))
+    Ok(all)
 }
