@@ -138,15 +138,18 @@ fn per_call(tokio: &Runtime, registry: &Registry) -> Result<()> {
     Ok(())
 }
 
+/// Calls of a thread at a time: some 40 ms, so that a system that starts two threads on one processor has time to see it.
+const TURN: u32 = 40_000;
+
 /// Two threads, each with a component of its own, beside one.
 fn two_threads(tokio: &Runtime, registry: &Registry) -> Result<()> {
     let left = tokio.block_on(handle(registry, "bench:left"))?;
     let right = tokio.block_on(handle(registry, "bench:right"))?;
-    let one = || work(&left, tokio.handle(), 100, 4_000);
+    let one = || work(&left, tokio.handle(), 100, TURN);
     let two = || {
         std::thread::scope(|scope| {
-            let other = scope.spawn(|| work(&right, tokio.handle(), 100, 4_000));
-            let this = work(&left, tokio.handle(), 100, 4_000);
+            let other = scope.spawn(|| work(&right, tokio.handle(), 100, TURN));
+            let this = work(&left, tokio.handle(), 100, TURN);
             this.max(other.join().expect("it does not panic"))
         })
     };
