@@ -98,10 +98,12 @@ async fn case(what: &str, wat: &str, more: &str) -> Result<()> {
     }
     println!(
         "{ROUNDS} times {SWAPS} swaps under {CALLERS} callers, {what}: {calls} calls, none failed; usual p99 {}; longest pause {} (bound \
-         {PAUSE_MAX:?}), without swaps {}; with what the host took, {} and {}; state was moved in at most {moved:.2?}",
+         {PAUSE_MAX:?}, {} calls beyond it), without swaps {} ({}); with what the host took, {} and {}; state was moved in at most {moved:.2?}",
         shown(&mut usual),
         shown(&mut with.own),
+        with.beyond,
         shown(&mut without.own),
+        without.beyond,
         shown(&mut with.seen),
         shown(&mut without.seen),
     );
@@ -114,12 +116,16 @@ async fn case(what: &str, wat: &str, more: &str) -> Result<()> {
 struct Pauses {
     seen: Vec<Duration>,
     own: Vec<Duration>,
+    /// How many calls paused for longer than they may, in all rounds.
+    beyond: usize,
 }
 
 impl Pauses {
     fn add(&mut self, load: &Load, taken: &[(Instant, Instant)], usual: Duration) {
         let short = load.took.iter().filter(|took| **took < LONG).max().copied().unwrap_or_default();
-        let own = load.long.iter().map(|(from, to)| stolen::left(taken, *from, *to)).max().unwrap_or_default();
+        let long: Vec<_> = load.long.iter().map(|(from, to)| stolen::left(taken, *from, *to)).collect();
+        let own = long.iter().max().copied().unwrap_or_default();
+        self.beyond += long.iter().filter(|took| **took > usual + PAUSE_MAX).count();
         let seen = load.took.iter().max().copied().unwrap_or_default();
         self.own.push(own.max(short).saturating_sub(usual));
         self.seen.push(seen.saturating_sub(usual));
