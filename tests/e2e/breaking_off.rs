@@ -1,12 +1,13 @@
 //! Long commands that are interrupted stop soon, leave nothing behind, and can be run again.
 
 use std::path::{Path, PathBuf};
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::harness::sandbox::{finish, text};
-use crate::harness::{Ran, Sandbox, wat};
+use crate::harness::{Sandbox, wat};
 
 /// Long enough to be read for many minutes; it takes no room on the disk.
 const ENDLESS: u64 = 1 << 40;
@@ -34,26 +35,26 @@ fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// Tells whether any process has the file open.
-fn is_read(file: &Path) -> bool {
-    let processes = std::fs::read_dir("/proc").unwrap().flatten();
-    let mut open = processes.flat_map(|process| std::fs::read_dir(process.path().join("fd")).into_iter().flatten());
-    open.any(|open| open.is_ok_and(|open| std::fs::read_link(open.path()).is_ok_and(|to| to == file)))
+/// Tells whether the process has the file open. Not whether any has: by the time that all were looked at, it may have been read.
+fn is_read(by: u32, file: &Path) -> bool {
+    let open = std::fs::read_dir(format!("/proc/{by}/fd")).into_iter().flatten();
+    open.flatten().any(|open| std::fs::read_link(open.path()).is_ok_and(|to| to == file))
 }
 
-/// Runs what reads the file, and interrupts it while it does.
-fn interrupted(sandbox: &Sandbox, args: &[&str], file: &Path) -> Ran {
+/// Runs what reads the file, itself or through the server, and interrupts it while that is read. Returns who read it.
+fn interrupted(sandbox: &Sandbox, args: &[&str], file: &Path, server: Option<&Child>) -> u32 {
     let child = sandbox.spawn(args);
     let pid = Pid::from_child(&child);
-    wait_until("it never reads the file", || is_read(file));
+    let reader = server.unwrap_or(&child).id();
+    wait_until("it never reads the file", || is_read(reader, file));
     kill_process(pid, Signal::INT).unwrap();
     let ran = finish(child, args, None);
     assert_eq!(ran.code, 130, "{ran:#?}");
     assert!(ran.stderr.contains("interrupted before anything was changed"), "{ran:#?}");
-    ran
+    reader
 }
 
-fn serve(sandbox: &Sandbox) -> std::process::Child {
+fn serve(sandbox: &Sandbox) -> Child {
     // Its own reading of all blobs would look the same.
     let server = sandbox.spawn(&["serve", "--scrub", "off"]);
     let socket = sandbox.data().join("runtime.sock");
@@ -67,15 +68,15 @@ fn a_check_ends_when_nobody_waits_for_it() {
         let (sandbox, blob) = with_blob(Sandbox::new().unserved(), ENDLESS);
         let blob = blob.canonicalize().unwrap();
         let server = is_served.then(|| serve(&sandbox));
-        interrupted(&sandbox, &["verify"], &blob);
-        wait_until("it is still read", || !is_read(&blob));
+        let reader = interrupted(&sandbox, &["verify"], &blob, server.as_ref());
+        wait_until("it is still read", || !is_read(reader, &blob));
         if let Some(mut server) = server {
             // A client that is just gone says nothing.
             let mut client = sandbox.spawn(&["verify"]);
-            wait_until("it never reads the file", || is_read(&blob));
+            wait_until("it never reads the file", || is_read(reader, &blob));
             client.kill().unwrap();
             client.wait().unwrap();
-            wait_until("it is still read", || !is_read(&blob));
+            wait_until("it is still read", || !is_read(reader, &blob));
             std::fs::remove_file(&blob).unwrap();
             assert_eq!(sandbox.json(&["verify"])["ok"], true);
             kill_process(Pid::from_child(&server), Signal::TERM).unwrap();
@@ -99,7 +100,8 @@ fn a_check_that_is_interrupted_leaves_nothing_in_the_folder_for_temporary_files(
     std::fs::create_dir(&temporary).unwrap();
     let child = sandbox.command(&["verify"]).env("TMPDIR", &temporary).spawn().unwrap();
     let begun = || std::fs::read_dir(&temporary).unwrap().next().is_some();
-    wait_until("nothing is copied", || begun() && is_read(&index.canonicalize().unwrap()));
+    let index = index.canonicalize().unwrap();
+    wait_until("nothing is copied", || begun() && is_read(child.id(), &index));
     kill_process(Pid::from_child(&child), Signal::INT).unwrap();
     let ran = finish(child, &["verify"], None);
     assert_eq!((ran.code, begun()), (130, false), "{ran:#?}");
@@ -112,8 +114,8 @@ fn a_copy_that_is_interrupted_leaves_nothing_beside_its_place() {
         let blob = blob.canonicalize().unwrap();
         let server = is_served.then(|| serve(&sandbox));
         let before = std::fs::read_dir(sandbox.work()).unwrap().count();
-        interrupted(&sandbox, &["backup", "all.tar"], &blob);
-        wait_until("it is still read", || !is_read(&blob));
+        let reader = interrupted(&sandbox, &["backup", "all.tar"], &blob, server.as_ref());
+        wait_until("it is still read", || !is_read(reader, &blob));
         wait_until("something is left", || std::fs::read_dir(sandbox.work()).unwrap().count() == before);
         std::fs::remove_file(&blob).unwrap();
         sandbox.ok(&["backup", "all.tar"]);
